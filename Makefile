@@ -1,0 +1,51 @@
+# Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-e2e demo bench clean
+
+# What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
+export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
+ORDERS ?= tests/data/superstore-orders.csv
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing on this machine (Debian packages, Kafka, Python packages); needs a network once
+	@.ci/setup
+
+build: setup ## Build everything, tests included
+	cargo build --workspace --all-targets --locked
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: setup ## Formatting, clippy, licences, dependency directions, readme pair, catalogue, file sizes
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --offline --log-level error check bans licenses sources
+	python3 .ci/lint.py
+
+catalogue: ## Write deploy/catalogue/ (every error code with cause and way out, in both languages)
+	STARBRIDGE_WRITE=1 cargo test --quiet --locked -p document --test catalogue
+
+chart: build ## Lint and render the chart, and try its settings on the services
+	"$(STARBRIDGE_CACHE)/python/bin/python" .ci/chart.py
+
+test: build lint chart test-unit test-e2e ## Everything that must hold: build, lints, unit, property and end-to-end tests
+
+test-unit: setup ## Unit and property tests, no server needed
+	cargo test --workspace --exclude e2e --locked
+
+test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
+	cargo test -p e2e --locked -- --test-threads=1
+
+demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
+	@target/debug/demo --orders $(ORDERS)
+
+bench: setup ## Measure: one JSON line per figure
+	cargo build --release --workspace --locked
+	target/release/bench
+
+clean: ## Remove build results and downloads
+	cargo clean
+	rm -rf "$(STARBRIDGE_CACHE)"

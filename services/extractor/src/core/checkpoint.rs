@@ -1,0 +1,170 @@
+//! The saved progress of one flow, as it stands in `starbridge.extract-state`.
+
+use document::{Code, Fault, FlowName, Version};
+use serde::{Deserialize, Serialize};
+
+use super::key::Key;
+
+/// The form this version writes; an entry of another form is not guessed at.
+pub const FORMAT: u32 = 1;
+
+/// Everything the next owner of a flow needs to go on. Written last in the transaction of the records it stands for.
+///
+/// Shape: JSON object; times are unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// W: every bill whose watermark date was below this when a scan began has been read.
+    pub watermark: i64,
+    /// The last version given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_version: Option<Version>,
+    /// Digest of what decides which bills a scan sees; another one makes a scan begin anew.
+    pub config: String,
+    /// The scan under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanMark>,
+    /// The schedule's firing that was served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fired: Option<i64>,
+    /// The lookback's firing that was served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_back: Option<i64>,
+    /// When a scan was last complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<i64>,
+}
+
+/// How far a scan got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanMark {
+    /// Server time before its first page; W goes there (less the settling time) when it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t0: Option<i64>,
+    /// `CURRENT_TIME` of the run.
+    pub run_time: i64,
+    /// `LAST_SYNC_TIME` of the run, which is also the lower bound of the watermark date: W − overlap.
+    pub since: i64,
+    /// The last bill that is done with; the scan goes on behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Key>,
+}
+
+impl Checkpoint {
+    /// The state of a flow that never ran, whose first scan reads from `start`.
+    pub fn new(start: i64, config: &str) -> Self {
+        Self {
+            format: FORMAT,
+            watermark: start,
+            last_version: None,
+            config: config.to_owned(),
+            scan: None,
+            fired: None,
+            looked_back: None,
+            completed: None,
+        }
+    }
+
+    /// The entry's value.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are JSON")
+    }
+
+    /// Reads an entry's value.
+    ///
+    /// # Errors
+    /// A fault with [`Code::CheckpointUnreadable`]: the flow must stop, for a guess would lose bills or load them
+    /// all again.
+    pub fn from_bytes(flow: &FlowName, bytes: &[u8]) -> Result<Self, Fault> {
+        let unreadable = |detail: String| {
+            Fault::new(Code::CheckpointUnreadable, detail)
+                .of_record(format!("{}/{flow}", document::topic::EXTRACT_STATE))
+        };
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(u64::from(FORMAT)) {
+            return Err(unreadable(format!("format {format:?} where {FORMAT} is known")).at_path("$.format"));
+        }
+        serde_json::from_value(value).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// The mark to go on from, or a new one: a scan goes on only under the configuration it began with. W stays, so
+    /// a scan begun anew misses nothing.
+    pub fn mark(&self, config: &str, overlap: i64, now: i64) -> ScanMark {
+        match &self.scan {
+            Some(mark) if self.config == config => mark.clone(),
+            _ => ScanMark { t0: None, run_time: now, since: self.watermark.saturating_sub(overlap), cursor: None },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn flow() -> FlowName {
+        FlowName::new("misc-inbound").expect("valid")
+    }
+
+    fn keys() -> impl Strategy<Value = Key> {
+        prop_oneof![any::<i64>().prop_map(Key::Integer), "[a-z0-9'入库]{1,12}".prop_map(Key::Text)]
+    }
+
+    fn marks() -> impl Strategy<Value = ScanMark> {
+        (any::<Option<i64>>(), any::<i64>(), any::<i64>(), proptest::option::of(keys()))
+            .prop_map(|(t0, run_time, since, cursor)| ScanMark { t0, run_time, since, cursor })
+    }
+
+    proptest! {
+        #[test]
+        fn checkpoints_survive_the_topic(
+            watermark in any::<i64>(),
+            last_version in any::<Option<u64>>(),
+            config in "[0-9a-f]{0,32}",
+            scan in proptest::option::of(marks()),
+            times in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
+        ) {
+            let checkpoint = Checkpoint {
+                format: FORMAT,
+                watermark,
+                last_version: last_version.map(Version),
+                config,
+                scan,
+                fired: times.0,
+                looked_back: times.1,
+                completed: times.2,
+            };
+            prop_assert_eq!(Checkpoint::from_bytes(&flow(), &checkpoint.to_bytes()), Ok(checkpoint));
+        }
+    }
+
+    #[test]
+    fn what_does_not_read_stops_the_flow() {
+        for (bytes, path) in [
+            (&b"{"[..], None),
+            (b"[]", Some("$.format")),
+            (br#"{"format":2,"watermark":1,"config":""}"#, Some("$.format")),
+            (br#"{"format":1,"watermark":1}"#, None),
+            (br#"{"format":1,"watermark":1,"config":"","more":1}"#, None),
+        ] {
+            let fault = Checkpoint::from_bytes(&flow(), bytes).expect_err("unreadable");
+            assert_eq!(fault.code, Code::CheckpointUnreadable);
+            assert_eq!(fault.place.record.as_deref(), Some("starbridge.extract-state/misc-inbound"));
+            assert_eq!(fault.place.path.as_deref(), path);
+        }
+    }
+
+    #[test]
+    fn a_scan_goes_on_only_under_its_own_configuration() {
+        let mut checkpoint = Checkpoint::new(10_000, "a");
+        let mark = ScanMark { t0: Some(9), run_time: 8, since: 7, cursor: Some(Key::Integer(6)) };
+        checkpoint.scan = Some(mark.clone());
+        assert_eq!(checkpoint.mark("a", 600, 20_000), mark);
+        let anew = ScanMark { t0: None, run_time: 20_000, since: 9_400, cursor: None };
+        assert_eq!(checkpoint.mark("b", 600, 20_000), anew);
+    }
+}

@@ -1,0 +1,148 @@
+//! Turns: firings, missed firings, skipping and waiting, failures, clocks that jump.
+
+use chrono_tz::Tz;
+use chrono_tz::{Asia::Shanghai, Europe::Berlin};
+
+use super::*;
+
+/// 2024-03-14 16:00:00 in Shanghai.
+const NOON: i64 = 1_710_403_200;
+const FIVE: i64 = 300;
+
+fn flow(name: &str) -> FlowName {
+    FlowName::new(name).expect("valid")
+}
+
+fn timing(cron: &str, zone: Tz, when_running: WhenRunning) -> Timing {
+    Timing { scan: Plan::new(cron, zone).expect("a cron"), lookback: None, when_running }
+}
+
+fn checkpoint(fired: Option<i64>) -> Checkpoint {
+    Checkpoint { fired, ..Checkpoint::new(0, "c") }
+}
+
+fn board(cron: &str, zone: Tz, when: WhenRunning, fired: Option<i64>, now: i64) -> Board {
+    let mut board = Board::default();
+    board.put(flow("a"), timing(cron, zone, when), &checkpoint(fired), now, false);
+    board
+}
+
+fn fired(board: &mut Board, now: i64) -> Vec<Option<i64>> {
+    board.tick(now, Duration::ZERO).into_iter().map(|due| due.fired).collect()
+}
+
+#[test]
+fn a_new_flow_waits_for_its_next_firing_unless_wished() {
+    let mut plain = board("*/5 * * * *", Shanghai, WhenRunning::Skip, None, NOON + 1);
+    assert_eq!(fired(&mut plain, NOON + FIVE - 1), []);
+    assert_eq!(fired(&mut plain, NOON + FIVE), [Some(NOON + FIVE)]);
+    let mut wished = Board::default();
+    let timing = timing("*/5 * * * *", Shanghai, WhenRunning::Skip);
+    wished.put(flow("a"), timing.clone(), &checkpoint(None), NOON + 1, true);
+    assert_eq!(fired(&mut wished, NOON + 1), [None]);
+    // A scan that was cut off goes on at once.
+    let mut cut = Board::default();
+    let scan = Some(crate::core::checkpoint::ScanMark { t0: None, run_time: 0, since: 0, cursor: None });
+    cut.put(flow("a"), timing, &Checkpoint { scan, ..checkpoint(Some(NOON)) }, NOON + 1, false);
+    assert_eq!(fired(&mut cut, NOON + 1), [None]);
+}
+
+#[test]
+fn firings_missed_while_down_run_once() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 86_400 + 7);
+    assert_eq!(fired(&mut board, NOON + 86_400 + 7), [Some(NOON + 86_400)]);
+    board.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut board, NOON + 86_400 + 8), []);
+    assert_eq!(fired(&mut board, NOON + 86_400 + FIVE), [Some(NOON + 86_400 + FIVE)]);
+}
+
+#[test]
+fn a_firing_during_a_run_is_left_out_or_waits() {
+    for (when, after) in [(WhenRunning::Skip, vec![]), (WhenRunning::Wait, vec![Some(NOON + 3 * FIVE)])] {
+        let mut board = board("*/5 * * * *", Shanghai, when, Some(NOON), NOON + 1);
+        assert_eq!(fired(&mut board, NOON + FIVE), [Some(NOON + FIVE)]);
+        assert_eq!(fired(&mut board, NOON + 2 * FIVE), []);
+        assert_eq!(fired(&mut board, NOON + 3 * FIVE + 1), []);
+        board.ended(&flow("a"), Ended::Complete);
+        assert_eq!(fired(&mut board, NOON + 3 * FIVE + 2), after, "{when:?}");
+    }
+}
+
+#[test]
+fn a_failed_run_keeps_its_firing_and_waits_by_the_stopwatch() {
+    let mut board = board("0 3 * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 1);
+    let three = NOON + 11 * 3_600;
+    assert_eq!(fired(&mut board, three), [Some(three)]);
+    board.ended(&flow("a"), Ended::Retry(Duration::from_secs(8)));
+    assert_eq!(board.tick(three + 8, Duration::from_secs(7)), []);
+    assert_eq!(board.tick(three + 8, Duration::from_secs(8)).len(), 1);
+    board.ended(&flow("a"), Ended::Stopped);
+    assert!(board.is_stopped(&flow("a")));
+    assert_eq!(fired(&mut board, three + 86_400), []);
+}
+
+#[test]
+fn a_run_that_failed_after_a_left_out_firing_is_tried_again_all_the_same() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 1);
+    assert_eq!(fired(&mut board, NOON + FIVE), [Some(NOON + FIVE)]);
+    assert_eq!(fired(&mut board, NOON + 2 * FIVE), []);
+    board.ended(&flow("a"), Ended::Retry(Duration::ZERO));
+    assert_eq!(fired(&mut board, NOON + 2 * FIVE + 1), [None]);
+}
+
+#[test]
+fn a_clock_set_back_delays_and_never_floods() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 1);
+    let tomorrow = NOON + 86_400;
+    assert_eq!(fired(&mut board, tomorrow), [Some(tomorrow)]);
+    board.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut board, NOON + 2), []);
+    assert_eq!(fired(&mut board, NOON + FIVE), [Some(NOON + FIVE)]);
+}
+
+#[test]
+fn nights_with_a_change_of_clocks_fire_once() {
+    // Berlin, 2024-03-31: 02:00 becomes 03:00, at 01:00 UTC.
+    let change = 1_711_846_800;
+    let mut forward = board("30 2 * * *", Berlin, WhenRunning::Skip, Some(change - 7_200), change - 3_600);
+    assert_eq!(fired(&mut forward, change - 1), []);
+    assert_eq!(fired(&mut forward, change), [Some(change)]);
+    forward.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut forward, change + 7_200), []);
+    // Berlin, 2024-10-27: 03:00 becomes 02:00, at 01:00 UTC.
+    let back = 1_729_990_800;
+    let mut board = board("30 2 * * *", Berlin, WhenRunning::Skip, Some(back - 7_200), back - 3_600);
+    assert_eq!(fired(&mut board, back - 1_800), [Some(back - 1_800)]);
+    board.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut board, back + 1_800), []);
+    assert_eq!(fired(&mut board, back + 12 * 3_600), []);
+}
+
+#[test]
+fn the_longest_overdue_goes_first_and_a_lookback_only_after_a_scan() {
+    let mut board = Board::default();
+    let every = |cron: &str| timing(cron, Shanghai, WhenRunning::Skip);
+    board.put(flow("a"), every("*/5 * * * *"), &checkpoint(Some(NOON)), NOON, false);
+    board.put(flow("b"), every("2 * * * *"), &checkpoint(Some(NOON)), NOON, false);
+    let looks = Timing { lookback: Some(Plan::new("*/2 * * * *", Shanghai).expect("a cron")), ..every("0 3 * * *") };
+    board.put(flow("c"), looks.clone(), &checkpoint(Some(NOON)), NOON, false);
+    let due: Vec<String> = board.tick(NOON + FIVE, Duration::ZERO).iter().map(|due| due.flow.to_string()).collect();
+    assert_eq!(due, ["b", "a"]);
+    let scanned = Checkpoint { completed: Some(NOON), looked_back: Some(NOON), ..checkpoint(Some(NOON)) };
+    board.put(flow("c"), looks, &scanned, NOON, false);
+    let due = board.tick(NOON + 2 * FIVE, Duration::ZERO);
+    assert_eq!(due, [Due { flow: flow("c"), kind: Kind::Lookback, fired: Some(NOON + 2 * FIVE) }]);
+}
+
+#[test]
+fn a_wish_runs_after_the_run_under_way() {
+    let mut board = board("0 3 * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    assert!(board.wish(&flow("a"), Kind::Scan));
+    assert_eq!(fired(&mut board, NOON + 1), [None]);
+    assert!(board.wish(&flow("a"), Kind::Scan));
+    assert_eq!(fired(&mut board, NOON + 2), []);
+    board.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut board, NOON + 3), [None]);
+    assert!(!board.wish(&flow("a"), Kind::Lookback));
+    assert!(!board.wish(&flow("nowhere"), Kind::Scan));
+}

@@ -1,0 +1,169 @@
+//! What an owner does with its partitions, over a source and a log in memory.
+
+use document::{Code, Record};
+use queue::Next;
+
+use super::*;
+use crate::core::sim::NOON;
+use crate::source::SourceError;
+use crate::testing::{MemoryLog, MemorySource, means, unit};
+
+const DATA: &str = "starbridge.misc-inbound.extracted";
+
+struct Stage {
+    source: Arc<MemorySource>,
+    log: Arc<MemoryLog>,
+    units: Units,
+    owner: Owner,
+    partition: TopicPartition,
+}
+
+fn stage(run_at_start: bool) -> Stage {
+    let (source, log) = (MemorySource::new(12), Arc::new(MemoryLog::default()));
+    let unit = Arc::new(unit());
+    let partition = TopicPartition::new(topic::COMMANDS, topic::command_partition(&unit.flow.name));
+    let owner = Owner::new(means(Arc::clone(&source), Arc::clone(&log)), run_at_start, BTreeSet::new());
+    Stage { source, log, units: [(unit.flow.name.clone(), unit)].into(), owner, partition }
+}
+
+impl Stage {
+    fn assign(&mut self) {
+        self.owner.assigned(std::slice::from_ref(&self.partition), &self.units);
+    }
+
+    async fn end(&mut self) -> Result<(), Fault> {
+        let end = self.owner.next_end().await;
+        self.owner.ended(end, &self.units).await
+    }
+
+    fn command(&self, offset: i64, text: &str) -> Received {
+        Received {
+            topic: topic::COMMANDS.to_owned(),
+            partition: self.partition.partition,
+            offset,
+            timestamp: None,
+            record: Record {
+                key: b"misc-inbound".to_vec(),
+                value: Some(text.as_bytes().to_vec()),
+                ..Record::default()
+            },
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_is_scanned_at_start_when_it_is_owned_and_only_once() {
+    let mut stage = stage(true);
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    assert!(!stage.owner.is_idle());
+    stage.end().await.expect("saved");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+    let greeted = stage.owner.forget().await;
+    stage.owner = Owner::new(means(Arc::clone(&stage.source), Arc::clone(&stage.log)), true, greeted);
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_runs_its_flow_and_its_position_is_saved_when_that_is_complete() {
+    let mut stage = stage(false);
+    stage.assign();
+    let command = stage.command(5, r#"{"flow":"misc-inbound","command":"run"}"#);
+    stage.owner.commanded(&[command]).await.expect("taken");
+    assert_eq!(stage.log.saved.lock().expect("whole").len(), 0);
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("saved");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+    let next = Next::at(topic::COMMANDS, stage.partition.partition, 6);
+    assert_eq!(*stage.log.saved.lock().expect("whole"), [next]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_nobody_can_follow_becomes_a_letter() {
+    let mut stage = stage(false);
+    stage.assign();
+    let commands = [stage.command(1, "halt"), stage.command(2, r#"{"flow":"gone","command":"run"}"#)];
+    stage.owner.commanded(&commands).await.expect("kept");
+    assert_eq!(stage.log.keys(topic::DEAD_LETTERS).len(), 2);
+    let next = Next::at(topic::COMMANDS, stage.partition.partition, 3);
+    assert_eq!(*stage.log.saved.lock().expect("whole"), [next]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_are_released_when_their_runs_have_finished_their_page() {
+    let mut stage = stage(true);
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    tokio::task::yield_now().await;
+    let partitions = [stage.partition.clone()];
+    stage.owner.revoking(&partitions, &stage.units);
+    assert_eq!(stage.owner.released(), []);
+    stage.end().await.expect("ended");
+    assert_eq!(stage.owner.released(), partitions);
+    // The next owner goes on, and nothing is missing.
+    stage.owner.revoked(&partitions, &stage.units);
+    stage.assign();
+    stage.owner.commanded(&[stage.command(9, r#"{"flow":"misc-inbound","command":"run"}"#)]).await.expect("taken");
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("ended");
+    let bills: BTreeSet<String> = stage.log.keys(DATA).into_iter().collect();
+    assert_eq!(bills.len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_partition_voids_its_run() {
+    let mut stage = stage(true);
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    stage.owner.revoked(&[stage.partition.clone()], &stage.units);
+    assert!(stage.owner.is_idle());
+    assert!(stage.log.written.lock().expect("whole").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_flow_runs_no_more_until_it_is_published_again() {
+    let mut stage = stage(true);
+    let fault = Fault::new(Code::SourceSchema, "no such field").of_record("STK_MISCELLANEOUS");
+    stage.source.errors.lock().expect("whole").push_back(SourceError::Stop(fault));
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("ended");
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    let unit = Arc::clone(&stage.units[&unit().flow.name]);
+    stage.owner.changed(&unit);
+    let command = stage.command(1, r#"{"flow":"misc-inbound","command":"run"}"#);
+    stage.owner.commanded(&[command]).await.expect("taken");
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("ended");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_does_not_read_keeps_the_flow_out() {
+    let mut stage = stage(true);
+    let key = (topic::EXTRACT_STATE.to_owned(), b"misc-inbound".to_vec());
+    stage.log.tables.lock().expect("whole").insert(key, b"{".to_vec());
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_run_waits_and_goes_on_from_its_saved_position() {
+    let mut stage = stage(true);
+    let fault = Fault::new(Code::SourcePage, "odd").of_record("misc-inbound");
+    stage.source.errors.lock().expect("whole").push_back(SourceError::Refused(fault));
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("ended");
+    // The clock stands still: the wait is not over.
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    assert!(stage.log.written.lock().expect("whole").is_empty());
+    assert_eq!(stage.source.tables.lock().expect("whole").now, NOON);
+}

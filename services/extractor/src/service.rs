@@ -1,0 +1,352 @@
+//! The loop: flows from their folders, partitions from the group, runs as they fall due.
+//!
+//! Crash-only: whatever goes wrong with Kafka, the session is dropped, everything in memory forgotten, and a new one
+//! opened; that is also how the process starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use document::{Fault, FlowName, FlowVersion, topic};
+use queue::{Admin, Event, FlowRegistry, Session, SessionSettings, topics};
+use runtime::health::Readiness;
+use runtime::watchdog::Heartbeat;
+use runtime::{Backoff, Clock, Shutdown};
+use tokio::sync::Semaphore;
+
+use crate::behind::{Congestion, Groups};
+use crate::config::Config;
+use crate::error::Error;
+use crate::folder;
+use crate::log::KafkaLog;
+use crate::metrics::Instruments;
+use crate::owner::{Owner, Units};
+use crate::source::Source;
+use crate::unit::Unit;
+use crate::work::Means;
+
+/// The conditions of `/ready`.
+pub const CONDITIONS: [&str; 2] = ["kafka", "flows"];
+
+/// How long to wait for an event before looking at the schedule.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// What the loop is given.
+pub struct Surroundings {
+    /// The sources.
+    pub source: Arc<dyn Source>,
+    /// Time.
+    pub clock: Clock,
+    /// What `/ready` says.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub instruments: Instruments,
+    /// Watched while the loop goes round.
+    pub heartbeat: Heartbeat,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Extractor {
+    config: Config,
+    around: Surroundings,
+    units: Units,
+    /// Versions that were taken up or refused, so that each is spoken of once.
+    known: BTreeMap<FlowName, FlowVersion>,
+    spoken: Vec<Fault>,
+    looked_at: Option<Duration>,
+    greeted: BTreeSet<FlowName>,
+}
+
+fn state_topics(input: &str) -> Vec<String> {
+    match input {
+        topic::COMMANDS => vec![topic::EXTRACT_STATE.to_owned(), topic::EXTRACT_SEEN.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+fn random() -> [u8; 24] {
+    rand::random()
+}
+
+impl Extractor {
+    /// Ready to run.
+    pub fn new(config: Config, around: Surroundings) -> Self {
+        Self {
+            config,
+            around,
+            units: Units::new(),
+            known: BTreeMap::new(),
+            spoken: Vec::new(),
+            looked_at: None,
+            greeted: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until the wish to stop: runs then finish their page and commit, and the group is left.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the settings of Kafka cannot work. Brokers that are away are waited for.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
+        let admin = Admin::connect(&self.config.kafka)?;
+        let Some(registry) = self.prepare(&admin, &shutdown).await else { return Ok(()) };
+        let mut failures = 0;
+        while !shutdown.is_requested() {
+            let opened = self.around.clock.monotonic();
+            let Err(error) = self.session(&admin, &registry, &shutdown).await else { break };
+            self.around.readiness.not_ready("kafka", error.code.to_string());
+            tracing::warn!(code = %error.code, place = %error.place, detail = error.detail, "session is given up");
+            let lasted = self.around.clock.monotonic().saturating_sub(opened);
+            failures = if lasted > Duration::from_secs(120) { 1 } else { failures + 1 };
+            self.pause(failures, &shutdown).await;
+        }
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    /// Waits before another attempt.
+    async fn pause(&self, failures: u32, shutdown: &Shutdown) {
+        self.around.heartbeat.beat();
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = tokio::time::sleep(Backoff::HOUSE.wait(failures, None, rand::random())) => {}
+        }
+        self.around.heartbeat.beat();
+    }
+
+    /// Makes the topics of the house and follows the published flows; `None` when the wish to stop came first.
+    async fn prepare(&mut self, admin: &Admin, shutdown: &Shutdown) -> Option<FlowRegistry> {
+        let mut failures = 0;
+        while !shutdown.is_requested() {
+            self.around.heartbeat.beat();
+            let prepared = async {
+                admin.ensure(&topics::house(), self.config.flows.replication).await?;
+                FlowRegistry::follow(&self.config.kafka, &self.config.worker.member).await
+            };
+            match prepared.await {
+                Ok(registry) => return Some(registry),
+                Err(error) => {
+                    let fault = error.fault();
+                    tracing::warn!(code = %fault.code, place = %fault.place, detail = fault.detail, "kafka is not ready");
+                    self.around.readiness.not_ready("kafka", fault.code.to_string());
+                    failures += 1;
+                    self.pause(failures, shutdown).await;
+                }
+            }
+        }
+        None
+    }
+
+    /// One session, from joining to leaving.
+    async fn session(&mut self, admin: &Admin, registry: &FlowRegistry, shutdown: &Shutdown) -> Result<(), Fault> {
+        let worker = &self.config.worker;
+        let settings = SessionSettings::new(
+            self.config.kafka.clone(),
+            worker.group.clone(),
+            worker.member.clone(),
+            vec![topic::COMMANDS.to_owned()],
+            state_topics,
+            worker.data_dir.clone(),
+        );
+        let session = Arc::new(Session::open(settings).await.map_err(|error| error.fault())?);
+        let means = Means {
+            source: Arc::clone(&self.around.source),
+            log: Arc::new(KafkaLog::new(Arc::clone(&session))),
+            downstream: Arc::new(Groups { admin: admin.clone(), settings: self.config.behind.clone() }),
+            congestion: Arc::new(Congestion::new(self.config.behind.records)),
+            clock: self.around.clock.clone(),
+            turns: Arc::new(Semaphore::new(self.config.scan.concurrent)),
+            instruments: self.around.instruments.clone(),
+            scan: self.config.scan.clone(),
+            behind: self.config.behind.clone(),
+            random,
+        };
+        let mut owner = Owner::new(means, self.config.flows.run_at_start, std::mem::take(&mut self.greeted));
+        let outcome = self.rounds(&session, &mut owner, admin, registry, shutdown).await;
+        if outcome.is_ok() {
+            self.drain(&session, &mut owner).await;
+        }
+        self.greeted = owner.forget().await;
+        // The committer lets go of the session when the last run has; then it can be closed in order.
+        let mut session = session;
+        for _ in 0..200 {
+            match Arc::try_unwrap(session) {
+                Ok(whole) => {
+                    whole.close().await;
+                    return outcome;
+                }
+                Err(shared) => session = shared,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        outcome
+    }
+
+    /// Rounds until the wish to stop.
+    async fn rounds(
+        &mut self,
+        session: &Session,
+        owner: &mut Owner,
+        admin: &Admin,
+        registry: &FlowRegistry,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        while !shutdown.is_requested() {
+            self.around.heartbeat.beat();
+            self.look_at_folders(owner, admin, registry).await;
+            owner.tick(&self.units);
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => break,
+                end = owner.next_end() => owner.ended(end, &self.units).await?,
+                event = session.next(100, ROUND) => match event {
+                    Ok(event) => self.handle(event, session, owner).await?,
+                    Err(error) if error.recycles() => return Err(error.fault()),
+                    Err(error) => {
+                        // Commands of one partition are lost; the flows of it go on by their schedules.
+                        let fault = error.fault();
+                        tracing::error!(code = %fault.code, place = %fault.place, detail = fault.detail, "commands are lost");
+                        tokio::time::sleep(ROUND).await;
+                    }
+                },
+            }
+            let released = owner.released();
+            if !released.is_empty() {
+                session.release(&released);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle(&self, event: Event, session: &Session, owner: &mut Owner) -> Result<(), Fault> {
+        match event {
+            Event::Assigned(partitions) => {
+                for partition in &partitions {
+                    if session.origin(partition).is_some_and(|origin| origin.committed && !origin.owned) {
+                        tracing::error!(%partition, "state was lost: its flows are read again from their start_from");
+                    }
+                }
+                owner.assigned(&partitions, &self.units);
+                self.around.readiness.ready("kafka");
+            }
+            Event::Revoking(partitions) => owner.revoking(&partitions, &self.units),
+            Event::Revoked(partitions) => owner.revoked(&partitions, &self.units),
+            Event::Records(records) => owner.commanded(&records).await?,
+            // A replica that nothing is left for is as ready as one can be.
+            Event::Idle => self.around.readiness.ready("kafka"),
+        }
+        Ok(())
+    }
+
+    /// Lets runs finish their page and commit, within the deadline.
+    async fn drain(&self, session: &Session, owner: &mut Owner) {
+        owner.drain();
+        let deadline = tokio::time::Instant::now() + self.config.drain.deadline;
+        while !owner.is_idle() {
+            self.around.heartbeat.beat();
+            tokio::select! {
+                end = owner.next_end() => {
+                    if let Err(fault) = owner.ended(end, &self.units).await {
+                        tracing::warn!(code = %fault.code, detail = fault.detail, "last positions were not saved");
+                        return;
+                    }
+                }
+                event = session.next(1, ROUND) => {
+                    if let Err(error) = event
+                        && error.recycles()
+                    {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!("runs did not end in time, the next owner goes on from their saved positions");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes up what is new in the folders, as often as the settings say.
+    async fn look_at_folders(&mut self, owner: &mut Owner, admin: &Admin, registry: &FlowRegistry) {
+        let now = self.around.clock.monotonic();
+        if self.looked_at.is_some_and(|at| now.saturating_sub(at) < self.config.flows.poll) {
+            return;
+        }
+        self.looked_at = Some(now);
+        let folders = self.config.flows.folders.clone();
+        let findings =
+            tokio::task::spawn_blocking(move || folder::read(&folders)).await.expect("reading folders does not panic");
+        let mut faults = findings.faults;
+        let gone: Vec<FlowName> =
+            self.units.keys().filter(|name| !findings.flows.contains_key(*name)).cloned().collect();
+        let mut whole = true;
+        for (name, found) in findings.flows {
+            let version = found.flow.version.clone();
+            if self.known.get(&name) == Some(&version) {
+                continue;
+            }
+            match self.take_up(&name, found, admin, registry).await {
+                Ok(unit) => {
+                    let before = self.units.insert(name.clone(), Arc::clone(&unit));
+                    let before = before.as_ref().map(|unit| unit.flow.version.as_str());
+                    self.around.instruments.version(name.as_str(), before, version.as_str());
+                    self.around.instruments.loaded(name.as_str(), true);
+                    tracing::info!(flow = %name, version = %version, "flow taken up");
+                    owner.changed(&unit);
+                    self.known.insert(name, version);
+                }
+                Err(refused) => {
+                    // What Kafka refused for now is tried again at the next look; nothing is spoken of twice.
+                    whole = false;
+                    self.around.instruments.loaded(name.as_str(), false);
+                    faults.extend(refused);
+                }
+            }
+        }
+        for name in gone {
+            // A flow that does not compile any more keeps running as it was last good; one that is gone stops.
+            let broken = faults.iter().any(|fault| fault.place.record.as_deref() == Some(name.as_str()));
+            if faults.is_empty()
+                && !broken
+                && let Some(unit) = self.units.remove(&name)
+            {
+                tracing::info!(flow = %name, "flow is gone from the folders");
+                owner.removed(&unit);
+                self.known.remove(&name);
+            }
+        }
+        if faults != self.spoken {
+            for fault in faults.iter().filter(|fault| !self.spoken.contains(fault)) {
+                tracing::error!(code = %fault.code, place = %fault.place, detail = fault.detail, hint = fault.hint, "flow refused");
+            }
+            self.spoken = faults;
+        }
+        if whole || !self.units.is_empty() {
+            self.around.readiness.ready("flows");
+        } else {
+            self.around.readiness.not_ready("flows", "no flow could be taken up");
+        }
+    }
+
+    /// Makes a flow's topics and publishes it.
+    async fn take_up(
+        &self,
+        name: &FlowName,
+        found: folder::Found,
+        admin: &Admin,
+        registry: &FlowRegistry,
+    ) -> Result<Arc<Unit>, Vec<Fault>> {
+        let unit = Unit::new(Arc::new(found.flow), &self.config)?;
+        let partitions = i32::try_from(unit.flow.settings.partitions).unwrap_or(i32::MAX);
+        let refused = |error: queue::Error| vec![error.fault()];
+        admin.ensure(&topics::of_flow(name, partitions), self.config.flows.replication).await.map_err(refused)?;
+        registry.publish(name, &found.bundle).await.map_err(refused)?;
+        Ok(Arc::new(unit))
+    }
+}

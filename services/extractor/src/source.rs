@@ -1,0 +1,243 @@
+//! The door to the source systems.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use coordination::{Breaker, BreakerSettings, Gate, Lane, Limit, Limiter, SessionStore, Turn};
+use document::{Code, Fault};
+use kingdee::{Class, Client, HeldSession, LoginTurn, Permits, SessionCache};
+use runtime::Clock;
+use secrecy::SecretString;
+
+use crate::config::Config;
+use crate::core::run::{Answer, Ask};
+use crate::metrics::Instruments;
+use crate::query::bill_query;
+use crate::unit::Unit;
+
+/// Why a page was not read, and what that means for the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceError {
+    /// Trouble on the way or in the source: the same page again, after a while.
+    Retry {
+        /// The class, for metrics: `connect`, `trouble`, `throttled`, `credentials`.
+        class: &'static str,
+        /// How long the source asked to wait.
+        after: Option<Duration>,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The answer cannot be used: the run fails and W stays.
+    Refused(Fault),
+    /// The query itself is wrong: the flow stops until somebody changes it.
+    Stop(Fault),
+}
+
+impl SourceError {
+    /// What happened.
+    pub fn fault(&self) -> &Fault {
+        match self {
+            SourceError::Retry { fault, .. } | SourceError::Refused(fault) | SourceError::Stop(fault) => fault,
+        }
+    }
+}
+
+/// Reads pages.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Reads one page of a flow's source.
+    async fn page(&self, unit: &Unit, ask: &Ask) -> Result<Answer, SourceError>;
+}
+
+/// The connections of the settings, each with its client, breaker and share of the call limit.
+#[derive(Debug)]
+pub struct Connections {
+    by_name: BTreeMap<String, Connection>,
+    clock: Clock,
+    instruments: Instruments,
+}
+
+#[derive(Debug)]
+struct Connection {
+    name: String,
+    client: Client,
+    limiter: Limiter,
+    limit: Limit,
+    breaker: Mutex<Breaker>,
+}
+
+impl Connections {
+    /// Prepares every connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The fault of the first connection, or of Redis's settings, that cannot work.
+    pub fn connect(config: &Config, clock: Clock, instruments: Instruments) -> Result<Self, Fault> {
+        let limiter = Limiter::connect(config.redis.as_ref()).map_err(|error| error.fault().clone())?;
+        let sessions = SessionStore::connect(config.redis.as_ref()).map_err(|error| error.fault().clone())?;
+        let sessions: Arc<dyn SessionCache> = Arc::new(Sessions(sessions));
+        let mut by_name = BTreeMap::new();
+        for (name, settings) in &config.connections {
+            let limit = Limit {
+                per_minute: settings.calls_per_minute,
+                max_replicas: config.rate.max_replicas,
+                replica: config.rate.replica,
+            };
+            let permits = Arc::new(LoginPermits { limiter: limiter.clone(), limit, account: settings.account() });
+            let client =
+                Client::new(settings.clone(), Arc::clone(&sessions), permits).map_err(|error| error.fault())?;
+            let connection = Connection {
+                name: name.clone(),
+                client,
+                limiter: limiter.clone(),
+                limit,
+                breaker: Mutex::new(Breaker::new(BreakerSettings::default())),
+            };
+            by_name.insert(name.clone(), connection);
+        }
+        Ok(Self { by_name, clock, instruments })
+    }
+}
+
+impl Connection {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the breaker lets a call through.
+    async fn gate(&self, clock: &Clock) {
+        loop {
+            let gate = self.breaker().ask(clock.monotonic());
+            match gate {
+                Gate::Go | Gate::Probe => return,
+                Gate::Wait(wait) => tokio::time::sleep(wait.min(Duration::from_secs(5))).await,
+            }
+        }
+    }
+
+    /// Waits until the call limit has room.
+    async fn permit(&self) {
+        while !self.limiter.permit(self.client.account(), &self.limit, Lane::Fresh).await.is_fresh() {}
+    }
+}
+
+#[async_trait]
+impl Source for Connections {
+    async fn page(&self, unit: &Unit, ask: &Ask) -> Result<Answer, SourceError> {
+        let name = &unit.flow.settings.source.connection;
+        let Some(connection) = self.by_name.get(name) else {
+            let fault = Fault::new(Code::ConnectionUnknown, format!("no connection {name:?}"));
+            return Err(SourceError::Stop(fault.of_record(unit.flow.name.as_str())));
+        };
+        let query = bill_query(&unit.flow, &unit.plan, ask).map_err(SourceError::Stop)?;
+        let (tenant, clock) = (unit.flow.tenant.as_str(), &self.clock);
+        connection.gate(clock).await;
+        let asked = clock.monotonic();
+        connection.permit().await;
+        let sent = clock.monotonic();
+        self.instruments.permit(tenant, sent.saturating_sub(asked));
+        let answer = connection.client.execute_bill_query(&query).await;
+        let answered = clock.monotonic();
+        let elapsed = answered.saturating_sub(sent);
+        let error = match &answer {
+            Ok(_) => None,
+            Err(error) => Some(error.class()),
+        };
+        {
+            let mut breaker = connection.breaker();
+            match error {
+                // Whatever the source says of the query, it is there.
+                None | Some(Class::Final) => breaker.succeeded(answered),
+                Some(Class::NotSent | Class::Throttled(_) | Class::Trouble) => breaker.failed(answered),
+                Some(Class::Credentials) => breaker.trip(answered),
+            }
+            self.instruments.breaker(&connection.name, breaker.is_open());
+        }
+        self.instruments.request(tenant, elapsed, error.map(class_word));
+        match answer {
+            Ok(page) => Ok(Answer {
+                rows: page.rows,
+                server_time: page.server_time.map(|time| time.timestamp()),
+                local_time: clock.seconds(),
+                elapsed: i64::try_from(elapsed.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX),
+            }),
+            Err(error) => Err(sort(&error)),
+        }
+    }
+}
+
+fn class_word(class: Class) -> &'static str {
+    match class {
+        Class::NotSent => "connect",
+        Class::Throttled(_) => "throttled",
+        Class::Trouble => "trouble",
+        Class::Credentials => "credentials",
+        Class::Final => "refused",
+    }
+}
+
+/// What an error of the client means for the run.
+fn sort(error: &kingdee::Error) -> SourceError {
+    let (class, fault) = (error.class(), error.fault());
+    let word = class_word(class);
+    match class {
+        Class::NotSent | Class::Trouble => SourceError::Retry { class: word, after: None, fault },
+        Class::Throttled(after) => {
+            SourceError::Retry { class: word, after: Some(after.unwrap_or(Duration::from_secs(60))), fault }
+        }
+        // The client itself never tries refused credentials again; a person has to change them.
+        Class::Credentials => SourceError::Retry { class: word, after: Some(Duration::from_secs(300)), fault },
+        Class::Final => match fault.code {
+            Code::SourceSchema | Code::UnknownForm | Code::QueryRefused | Code::TargetField => SourceError::Stop(fault),
+            _ => SourceError::Refused(fault),
+        },
+    }
+}
+
+/// Permits for the calls that a client adds by itself.
+struct LoginPermits {
+    limiter: Limiter,
+    limit: Limit,
+    account: String,
+}
+
+#[async_trait]
+impl Permits for LoginPermits {
+    async fn permit(&self) {
+        while !self.limiter.permit(&self.account, &self.limit, Lane::Fresh).await.is_fresh() {}
+    }
+}
+
+/// Sessions in Redis, as a client wants them.
+struct Sessions(SessionStore);
+
+fn held(held: coordination::Held) -> HeldSession {
+    HeldSession { generation: held.generation, session: held.session }
+}
+
+#[async_trait]
+impl SessionCache for Sessions {
+    async fn get(&self, identity: &str) -> Option<HeldSession> {
+        self.0.get(identity).await.map(held)
+    }
+
+    async fn put(&self, identity: &str, replaces: u64, session: &SecretString) -> HeldSession {
+        held(self.0.put(identity, replaces, session).await)
+    }
+
+    async fn login_turn(&self, identity: &str, every: Duration) -> LoginTurn {
+        match self.0.login_turn(identity, every).await {
+            Turn::Now => LoginTurn::Now,
+            Turn::After(wait) => LoginTurn::After(wait),
+        }
+    }
+
+    async fn refuse(&self, identity: &str, fingerprint: &str) {
+        self.0.refuse(identity, fingerprint).await;
+    }
+
+    async fn refused(&self, identity: &str, fingerprint: &str) -> bool {
+        self.0.refused(identity, fingerprint).await
+    }
+}

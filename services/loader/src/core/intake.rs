@@ -1,0 +1,484 @@
+//! What comes in: partitions with their ledger, and records, each held against what is known of its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use document::{Code, Digest, Fault, FlowName, Mapped, Received, Tenant, TraceParent, Version, topic};
+use serde_json::value::RawValue;
+
+use super::event::{Assigned, Ended, Observation, PartitionId, Refusal};
+use super::ledger::{self, End, Entry, InTarget, Intent, Reached, Since};
+use super::partition::{Item, ItemRef, LeftOpen, Partition, Purpose, State};
+use super::rules::OnChange;
+use super::{Core, Facts, FactsFailed, Fate};
+
+/// Header of a record by which a person says what became of a document in doubt: `absent`, or `applied as ID`.
+pub const VERDICT_HEADER: &str = "sb-verdict";
+
+/// A person's word on a document in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Absent,
+    AppliedAs(String),
+}
+
+fn read_verdict(text: &str) -> Option<Verdict> {
+    match text.trim() {
+        "absent" => Some(Verdict::Absent),
+        other => {
+            let id = other.strip_prefix("applied as ")?.trim();
+            (!id.is_empty()).then(|| Verdict::AppliedAs(id.to_owned()))
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn assigned(&mut self, assigned: Assigned, facts: &dyn Facts) -> Result<(), FactsFailed> {
+        let id = assigned.partition;
+        let mut partition = Partition::default();
+        let open_settle = self.now.mono + self.numbers.send_deadline + self.numbers.settle();
+        if assigned.ledger_lost {
+            partition.trusted_from = Some(self.now.wall);
+            partition.distrust_until = Some(open_settle);
+            self.pending.since.push((id.clone(), Since::new(self.now.wall)));
+            self.observe(Observation::Alert(
+                Fault::new(Code::LedgerLost, "an offset is committed but the ledger has no earlier owner")
+                    .of_record(id.to_string()),
+            ));
+        } else if let Some(bytes) = facts.get(&id, ledger::SINCE_KEY.as_bytes())? {
+            partition.trusted_from = match ledger::read::<Since>(ledger::SINCE_KEY, &bytes) {
+                Ok(since) => Some(since.at),
+                Err(error) => Some(self.distrust(&id, &error)),
+            };
+        }
+        for (key, bytes) in facts.intents(&id)? {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            let batch = key.strip_prefix(ledger::INTENT_PREFIX).unwrap_or(&key).to_owned();
+            let intent = match ledger::read::<Intent>(&key, &bytes) {
+                Ok(intent) => intent,
+                Err(error) => {
+                    partition.trusted_from = Some(self.distrust(&id, &error));
+                    partition.distrust_until = Some(open_settle);
+                    continue;
+                }
+            };
+            let settle = match self.fates.get(&batch) {
+                Some(Fate::NeverSent) => {
+                    self.pending.left.insert((id.clone(), batch));
+                    continue;
+                }
+                Some(Fate::Closed) => self.now.mono,
+                Some(Fate::OpenSince(sent)) => *sent + self.numbers.settle(),
+                None => open_settle,
+            };
+            for document in &intent.documents {
+                partition.left_open.insert(
+                    document.key.clone(),
+                    LeftOpen {
+                        batch: batch.clone(),
+                        version: document.version,
+                        offset: document.offset,
+                        first: document.first,
+                        settle,
+                    },
+                );
+            }
+            partition.intents.insert(batch, intent);
+        }
+        self.partitions.insert(id, partition);
+        Ok(())
+    }
+
+    /// Tells that a ledger value is unreadable. Gives the instant before which nothing is taken on trust.
+    fn distrust(&mut self, id: &PartitionId, error: &ledger::Unreadable) -> i64 {
+        self.observe(Observation::Alert(
+            Fault::new(Code::LedgerUnreadable, error.to_string()).of_record(format!("{id} {}", error.key)),
+        ));
+        self.now.wall
+    }
+
+    /// Nothing new is begun for the partition from now on.
+    pub(super) fn revoking(&mut self, id: &PartitionId) {
+        for at in self.items_of(id) {
+            if self.item(&at).is_some_and(|item| !item.is_busy()) {
+                self.unqueue(&at);
+                self.leave_group(&at);
+            }
+        }
+        if let Some(partition) = self.partitions.get_mut(id) {
+            partition.revoking = true;
+        }
+    }
+
+    fn items_of(&self, id: &PartitionId) -> Vec<ItemRef> {
+        let Some(partition) = self.partitions.get(id) else { return Vec::new() };
+        let items = partition.items.values();
+        items.map(|item| ItemRef { arrival: item.arrival, partition: id.clone(), offset: item.offset }).collect()
+    }
+
+    pub(super) fn revoked(&mut self, id: &PartitionId) {
+        let items = self.items_of(id);
+        for at in &items {
+            self.unqueue(at);
+            self.leave_group(at);
+        }
+        for call in self.calls.values() {
+            if let Some(batch) = call.batch.as_ref().filter(|_| call.items.iter().any(|at| at.partition == *id)) {
+                let sent = call.sent + self.numbers.connect_allowance;
+                self.fates.insert(batch.clone(), Fate::OpenSince(sent));
+            }
+        }
+        self.partitions.remove(id);
+        self.pending.forget(id);
+    }
+
+    pub(super) fn received(&mut self, received: Received, facts: &dyn Facts) -> Result<(), FactsFailed> {
+        let Some(flow) = topic::flow_of(&received.topic) else { return Ok(()) };
+        let id = PartitionId { flow, partition: received.partition };
+        let Some(partition) = self.partitions.get_mut(&id) else { return Ok(()) };
+        if partition.revoking || partition.read_to.is_some_and(|next| received.offset < next) {
+            return Ok(());
+        }
+        partition.read_to = Some(received.offset + 1);
+        let (mapped, unreadable) = match readable(&received) {
+            Ok(mapped) => (mapped, None),
+            Err((mapped, detail)) => (mapped.unwrap_or_else(|| stand_in(&id.flow, &received)), Some(detail)),
+        };
+        let value: Arc<[u8]> = mapped.value.as_slice().into();
+        partition.bytes += value.len();
+        self.arrivals += 1;
+        let key = mapped.target_key.clone();
+        let at = ItemRef { arrival: self.arrivals, partition: id, offset: received.offset };
+        let item = Item {
+            arrival: self.arrivals,
+            offset: received.offset,
+            timestamp: received.timestamp,
+            mapped: Mapped { value: Vec::new(), ..mapped },
+            value,
+            verdict: received.record.headers.get(VERDICT_HEADER).map(str::to_owned),
+            rules: None,
+            state: State::Queued,
+            entry: None,
+            intent: None,
+            first_intent: None,
+            unknowns: 0,
+            probes: 0,
+            advances: 0,
+            group: None,
+            update: None,
+        };
+        partition.items.insert(received.offset, item);
+        let holders = partition.keys.entry(key).or_default();
+        holders.push_back(received.offset);
+        let first = holders.len() == 1;
+        match unreadable {
+            Some(detail) => {
+                self.park_unreadable(&at, &received, detail);
+                Ok(())
+            }
+            None if first => self.admit(&at, facts),
+            None => Ok(()),
+        }
+    }
+
+    /// Decides what becomes of a record now that its key is free.
+    pub(super) fn admit(&mut self, at: &ItemRef, facts: &dyn Facts) -> Result<(), FactsFailed> {
+        super::unless_gone(self.try_admit(at, facts))
+    }
+
+    fn try_admit(&mut self, at: &ItemRef, facts: &dyn Facts) -> Result<(), FactsFailed> {
+        let Some(item) = self.item(at) else { return Ok(()) };
+        let (flow, version) = (at.partition.flow.clone(), item.mapped.flow_version.clone());
+        let Some(rules) = facts.rules(&flow, &version) else {
+            if self.missing_versions.insert((flow.clone(), version.clone())) {
+                self.observe(Observation::Alert(
+                    Fault::new(Code::FlowVersionMissing, "records wait for a flow version that is not known here")
+                        .of_record(format!("{flow}@{version}")),
+                ));
+            }
+            self.set_state(at, State::NoRules);
+            return Ok(());
+        };
+        let key = ledger::entry_key(item.key());
+        let stored = facts.get(&at.partition, key.as_bytes())?;
+        let Some(item) = self.item_mut(at) else { return Ok(()) };
+        item.rules = Some(rules);
+        let mut distrusted = false;
+        let entry = match stored.map(|bytes| ledger::read::<Entry>(&key, &bytes)).transpose() {
+            Ok(entry) => entry,
+            Err(error) => {
+                distrusted = true;
+                self.distrust(&at.partition, &error);
+                None
+            }
+        };
+        self.judge(at, entry, distrusted);
+        Ok(())
+    }
+
+    fn judge(&mut self, at: &ItemRef, entry: Option<Entry>, distrusted: bool) {
+        let Some(item) = self.item_mut(at) else { return };
+        item.entry.clone_from(&entry);
+        let (version, document, replay) = (item.version(), item.document().clone(), item.mapped.replay.clone());
+        if let Some(text) = item.verdict.clone() {
+            match read_verdict(&text) {
+                Some(verdict) => return self.obey(at, entry, verdict),
+                None => return self.park_plainly(at, Code::Verdict, format!("the verdict {text:?} does not read")),
+            }
+        }
+        let Some(entry) = entry else { return self.begin(at, distrusted) };
+        if entry.document != document {
+            let detail = format!("the target key belongs to document {}", entry.document);
+            return self.collide(at, detail);
+        }
+        if version < entry.version {
+            return self.drop_stale(at, Ended::Superseded);
+        }
+        if version > entry.version {
+            return self.judge_newer(at, &entry, distrusted);
+        }
+        let in_target = self.item(at).is_some_and(Item::is_in_target);
+        match (entry.end, replay) {
+            (None, _) if in_target => self.read_status(at),
+            (None, _) => self.look_up(at, self.now.mono),
+            (Some(_), None) => self.drop_stale(at, Ended::Superseded),
+            (Some(_), Some(replay)) if entry.replays.contains(&replay) => self.drop_stale(at, Ended::Superseded),
+            (Some(End::Applied), Some(_)) => self.drop_stale(at, Ended::Superseded),
+            (Some(End::InDoubt), Some(_)) => self.look_up(at, self.now.mono + self.numbers.settle()),
+            (Some(End::Parked), Some(_)) if in_target => self.read_status(at),
+            (Some(End::Parked), Some(_)) => match &entry.target {
+                Some(older) => self.judge_change(at, older),
+                None => self.look_up(at, self.now.mono),
+            },
+        }
+    }
+
+    /// A version newer than what the ledger has.
+    fn judge_newer(&mut self, at: &ItemRef, entry: &Entry, distrusted: bool) {
+        let Some(item) = self.item(at) else { return };
+        if entry.end == Some(End::InDoubt) {
+            let detail = format!("version {} of the document is in doubt", entry.version);
+            return self.park_held(at, detail);
+        }
+        let Some(target) = &entry.target else {
+            let was_conflict = matches!(entry.code, Some(Code::Conflict | Code::NumberTaken));
+            return if was_conflict { self.look_up(at, self.now.mono) } else { self.begin(at, distrusted) };
+        };
+        let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
+        if target.digest == item.mapped.digest && item.mapped.replay.is_none() {
+            return if target.reached < wanted { self.read_status(at) } else { self.drop_stale(at, Ended::Superseded) };
+        }
+        self.judge_change(at, target);
+    }
+
+    /// A content that differs from what we loaded under the key.
+    fn judge_change(&mut self, at: &ItemRef, target: &InTarget) {
+        let Some(item) = self.item(at) else { return };
+        match item.rules.as_ref().map_or(OnChange::Park, |rules| rules.on_change) {
+            OnChange::Skip => self.drop_stale(at, Ended::Skipped),
+            OnChange::Park => {
+                let detail = format!("version {} was loaded as {}", target.version, target.id);
+                self.park_plainly(at, Code::ChangedAfterLoad, detail);
+            }
+            OnChange::Update => {
+                let now = self.now.mono;
+                let id = target.id.clone();
+                if let Some(item) = self.item_mut(at) {
+                    item.update = Some(id);
+                }
+                // An update whose outcome an earlier owner left open is resolved like any save.
+                if !self.resume_left_open(at) {
+                    self.set_state(at, State::Probe { purpose: Purpose::BeforeUpdate, due: now, settle: now });
+                }
+            }
+        }
+    }
+
+    /// A document that is not in the target by our doing, as far as the ledger knows.
+    fn begin(&mut self, at: &ItemRef, distrusted: bool) {
+        if self.resume_left_open(at) {
+            return;
+        }
+        let (Some(item), Some(partition)) = (self.item(at), self.partitions.get(&at.partition)) else { return };
+        let horizon = i64::try_from(self.numbers.horizon.as_millis()).unwrap_or(i64::MAX);
+        let trusted_from = partition.trusted_from.unwrap_or(i64::MIN).max(self.now.wall.saturating_sub(horizon));
+        let created = item.mapped.created.map(|seconds| seconds.saturating_mul(1_000));
+        let known_new = created.is_some_and(|created| created > trusted_from);
+        let settle = partition.distrust_until.unwrap_or(self.now.mono);
+        if distrusted {
+            return self.look_up(at, self.now.mono + self.numbers.send_deadline + self.numbers.settle());
+        }
+        if known_new && !self.numbers.verify_first {
+            self.set_state(at, State::Ready);
+        } else {
+            self.look_up(at, settle);
+        }
+    }
+
+    /// Goes on with what an earlier owner left open under the record's key. Whether there was such a thing.
+    fn resume_left_open(&mut self, at: &ItemRef) -> bool {
+        let Some(item) = self.item(at) else { return false };
+        let (key, version, offset) = (item.key().clone(), item.version(), item.offset);
+        let Some(partition) = self.partitions.get_mut(&at.partition) else { return false };
+        let Some(left) = partition.left_open.get(&key).cloned() else { return false };
+        if left.version != version || left.offset != offset {
+            // Its record cannot be read any more, so its content cannot be compared: only a person can tell.
+            partition.left_open.remove(&key);
+            if let Some(item) = self.item_mut(at) {
+                item.intent = Some(left.batch);
+            }
+            self.park_held(at, format!("a save of version {} is open, its record is gone", left.version));
+            return true;
+        }
+        partition.left_open.remove(&key);
+        let now = self.now.mono;
+        if let Some(item) = self.item_mut(at) {
+            item.intent = Some(left.batch);
+            item.first_intent = Some(left.first);
+            item.unknowns = 1;
+        }
+        self.set_state(at, State::Probe { purpose: Purpose::Resolve, due: now, settle: left.settle });
+        true
+    }
+
+    pub(super) fn look_up(&mut self, at: &ItemRef, settle: Duration) {
+        if self.resume_left_open(at) {
+            return;
+        }
+        self.set_state(at, State::Probe { purpose: Purpose::LookUp, due: self.now.mono, settle });
+    }
+
+    pub(super) fn read_status(&mut self, at: &ItemRef) {
+        let now = self.now.mono;
+        if self.resume_left_open(at) {
+            return;
+        }
+        self.set_state(at, State::Probe { purpose: Purpose::Status(Vec::new()), due: now, settle: now });
+    }
+
+    /// A person has looked.
+    fn obey(&mut self, at: &ItemRef, entry: Option<Entry>, verdict: Verdict) {
+        let stale = entry.as_ref().is_some_and(|entry| {
+            let Some(item) = self.item(at) else { return true };
+            let ended = entry.end.is_some() && entry.end != Some(End::InDoubt);
+            let known = item.mapped.replay.as_ref().is_some_and(|replay| entry.replays.contains(replay));
+            item.version() < entry.version || (item.version() == entry.version && ended && known)
+        });
+        if stale {
+            return self.drop_stale(at, Ended::Superseded);
+        }
+        let now = self.now.wall;
+        let Some(item) = self.item_mut(at) else { return };
+        let mapped = &item.mapped;
+        let mut fresh =
+            Entry::begun(mapped.document_key.clone(), mapped.version, mapped.flow_version.clone(), mapped.digest, now);
+        if let Some(old) = entry.filter(|old| old.version == mapped.version && old.document == mapped.document_key) {
+            fresh.replays = old.replays;
+            fresh.attempts = old.attempts;
+            fresh.first_failed_at = old.first_failed_at;
+        }
+        item.entry = Some(fresh);
+        let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
+        match verdict {
+            Verdict::AppliedAs(id) => {
+                self.note_in_target(at, id, wanted);
+                self.end_applied(at);
+            }
+            // The word is taken, and still looked at: a probe costs little, a duplicate much.
+            Verdict::Absent => self.look_up(at, self.now.mono),
+        }
+    }
+
+    /// A record of a document whose key is another document's.
+    fn collide(&mut self, at: &ItemRef, detail: String) {
+        self.park_beside_entry(at, Code::Collision, detail);
+    }
+
+    pub(super) fn tick(&mut self, facts: &dyn Facts) -> Result<(), FactsFailed> {
+        let waiting: Vec<ItemRef> = self.waiting_for_rules.iter().cloned().collect();
+        for at in waiting {
+            let Some(version) = self.item(&at).map(|item| item.mapped.flow_version.clone()) else { continue };
+            if facts.rules(&at.partition.flow, &version).is_some() {
+                self.missing_versions.remove(&(at.partition.flow.clone(), version));
+                self.waiting_for_rules.remove(&at);
+                self.admit(&at, facts)?;
+            }
+        }
+        let now = self.now.mono;
+        let mut again = Vec::new();
+        for target in self.targets.values_mut() {
+            for queue in target.queues.values_mut() {
+                if queue.paused_until.is_some_and(|until| now >= until) {
+                    queue.paused_until = None;
+                    queue.breakers.values_mut().for_each(super::FlowBreaker::clear);
+                    again.extend(queue.withheld.iter().cloned());
+                }
+            }
+        }
+        for at in again {
+            self.unqueue(&at);
+            if let Some(item) = self.item_mut(&at) {
+                item.state = State::Queued;
+            }
+            self.admit(&at, facts)?;
+        }
+        Ok(())
+    }
+
+    fn park_unreadable(&mut self, at: &ItemRef, received: &Received, detail: String) {
+        let refusal = Refusal {
+            field: None,
+            message: detail,
+            code: Code::RecordUnreadable,
+            category: Code::RecordUnreadable.category(),
+            timed: false,
+        };
+        if let Some(item) = self.item_mut(at) {
+            item.value = received.record.value.clone().unwrap_or_default().into();
+        }
+        self.letter_only(at, refusal);
+    }
+}
+
+/// The record as a document whose value is one JSON object.
+fn readable(received: &Received) -> Result<Mapped, (Option<Mapped>, String)> {
+    let mapped = Mapped::from_record(&received.record).map_err(|error| (None, error.to_string()))?;
+    let detail = match serde_json::from_slice::<&RawValue>(&mapped.value) {
+        Ok(value) if value.get().starts_with('{') => return Ok(mapped),
+        Ok(_) => "the value is not a JSON object".to_owned(),
+        Err(error) => format!("the value is not JSON: {error}"),
+    };
+    Err((Some(mapped), detail))
+}
+
+/// Stands for a record that cannot be read: its place is its name.
+fn stand_in(flow: &FlowName, received: &Received) -> Mapped {
+    let place = format!("{}/{}/{}", received.topic, received.partition, received.offset);
+    Mapped {
+        tenant: Tenant::default(),
+        flow: flow.clone(),
+        flow_version: "unknown".into(),
+        document_key: place.as_str().into(),
+        target_key: place.as_str().into(),
+        version: Version(0),
+        digest: Digest([0; 16]),
+        created: None,
+        trace: TraceParent { trace_id: [0; 16], span_id: [0; 8], flags: 0 },
+        replay: None,
+        value: received.record.value.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_two_words() {
+        assert_eq!(read_verdict("absent"), Some(Verdict::Absent));
+        assert_eq!(read_verdict(" applied as 100029 "), Some(Verdict::AppliedAs("100029".to_owned())));
+        for bad in ["", "applied", "applied as ", "gone"] {
+            assert_eq!(read_verdict(bad), None, "{bad}");
+        }
+    }
+}

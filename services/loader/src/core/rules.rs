@@ -1,0 +1,161 @@
+//! What the core needs to know of a flow, and the numbers it works by.
+
+use std::time::Duration;
+
+use super::ledger::Reached;
+
+/// What happens to a newer version of a document that is in the target already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// The target keeps what it has.
+    Skip,
+    /// The document is updated by its id, unless it is audited.
+    Update,
+    /// A person decides.
+    Park,
+}
+
+/// What one version of a flow says about loading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The connection its documents go to.
+    pub connection: String,
+    /// Documents per call, at most.
+    pub documents: usize,
+    /// Bytes per call, at most; a larger document goes alone.
+    pub max_bytes: usize,
+    /// What a change of a loaded document means.
+    pub on_change: OnChange,
+    /// How far a document must get.
+    pub wanted: Reached,
+    /// The save submits and audits as well.
+    pub together: bool,
+}
+
+impl Rules {
+    /// How far a document is that a save reports as done.
+    pub fn reached_by_save(&self) -> Reached {
+        if self.together { Reached::Audited } else { Reached::Saved }
+    }
+}
+
+/// The numbers of the protocol. Every one of them is a setting; the defaults are those of production.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numbers {
+    /// From noting the time before the intent's commit to the first byte of the save, at most.
+    pub send_deadline: Duration,
+    /// A request reaches the target within this, or never.
+    pub net: Duration,
+    /// The target finishes a request within this.
+    pub exec_max: Duration,
+    /// Connecting may delay the first byte by this.
+    pub connect_allowance: Duration,
+    /// Waits before the first, second … probe or retry.
+    pub backoff: Vec<Duration>,
+    /// The share by which a wait may be longer or shorter.
+    pub jitter: f64,
+    /// Retries of a connection that cannot be made, before the breaker opens.
+    pub connect_retries: u32,
+    /// Attempts that end without proof of anything, before the breaker opens.
+    pub attempts: u32,
+    /// Failures within `breaker_window` that open the breaker.
+    pub breaker_failures: usize,
+    /// See `breaker_failures`.
+    pub breaker_window: Duration,
+    /// First wait of an open breaker; doubled up to `breaker_wait_max`.
+    pub breaker_wait: Duration,
+    /// See `breaker_wait`.
+    pub breaker_wait_max: Duration,
+    /// Successes that close it again.
+    pub breaker_successes: u32,
+    /// Waits after the first, second … refused login; after the last of them nothing more is tried.
+    pub login_waits: Vec<Duration>,
+    /// Wait after a throttled call that names none.
+    pub throttle_wait: Duration,
+    /// How long a batch may wait for company.
+    pub linger: Duration,
+    /// Calls to one connection at the same time.
+    pub calls: usize,
+    /// Keys of one probe, at most.
+    pub probe_keys: usize,
+    /// Records of one partition in hand, at most.
+    pub in_hand: usize,
+    /// Bytes of one partition in hand, at most.
+    pub in_hand_bytes: usize,
+    /// Bytes in hand over all partitions, at most.
+    pub total_bytes: usize,
+    /// A document created within this and not in the ledger was not loaded by us.
+    pub horizon: Duration,
+    /// Every document is looked up before its first save.
+    pub verify_first: bool,
+    /// How far our clock and the target's may be apart.
+    pub clock_allowance: Duration,
+    /// Records of a flow version that must have ended before the flow breaker judges.
+    pub flow_breaker_least: usize,
+    /// Records it looks back on.
+    pub flow_breaker_window: usize,
+    /// How long a flow waits once its breaker opened.
+    pub flow_breaker_pause: Duration,
+    /// Bytes of a letter's body, at most; a larger one is replaced by the place of its record.
+    pub letter_bytes: usize,
+    /// When a timed fault is due again.
+    pub retry_after: Duration,
+    /// A lone document whose saves keep failing while probes work is taken for the culprit after this.
+    pub poison_patience: Duration,
+    /// Offsets that moved without anything to write are committed at this interval.
+    pub offsets_every: Duration,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            send_deadline: s(5),
+            net: s(5),
+            exec_max: s(110),
+            connect_allowance: s(10),
+            backoff: [1, 2, 4, 8, 8].map(s).to_vec(),
+            jitter: 0.2,
+            connect_retries: 3,
+            attempts: 5,
+            breaker_failures: 5,
+            breaker_window: s(30),
+            breaker_wait: s(5),
+            breaker_wait_max: s(60),
+            breaker_successes: 3,
+            login_waits: vec![s(60), s(300)],
+            throttle_wait: s(60),
+            linger: Duration::from_millis(100),
+            calls: 1,
+            probe_keys: 100,
+            in_hand: 1_000,
+            in_hand_bytes: 8 << 20,
+            total_bytes: 64 << 20,
+            horizon: s(29 * 86_400),
+            verify_first: false,
+            clock_allowance: s(600),
+            flow_breaker_least: 20,
+            flow_breaker_window: 40,
+            flow_breaker_pause: s(600),
+            letter_bytes: 15 << 20,
+            retry_after: s(60),
+            poison_patience: s(600),
+            offsets_every: s(1),
+        }
+    }
+}
+
+impl Numbers {
+    /// How long after a send an absent document is sure to stay absent.
+    pub fn settle(&self) -> Duration {
+        self.net + self.exec_max
+    }
+
+    /// The wait before try `count` (from 0), `dice` in 0..1 spreading it.
+    pub fn wait(&self, count: u32, dice: f64) -> Duration {
+        let last = self.backoff.len().saturating_sub(1);
+        let at = usize::try_from(count).unwrap_or(last).min(last);
+        let base = self.backoff.get(at).copied().unwrap_or(Duration::from_secs(1));
+        base.mul_f64((1.0 + self.jitter * (2.0 * dice - 1.0)).max(0.0))
+    }
+}

@@ -1,0 +1,9 @@
+//! The core in a small world: what each kind of reply leads to, and what survives crashes.
+
+mod breakers;
+mod crashes;
+mod ends;
+mod erp;
+mod random;
+mod saves;
+mod world;

@@ -1,0 +1,144 @@
+//! The connection to Redis: made when needed, dropped when in doubt, never waited for longer than the limit.
+
+use std::time::Duration;
+
+use document::{Code, Fault};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+
+use crate::error::Error;
+use crate::settings::RedisSettings;
+
+/// The longest wait that settings may ask for.
+const LONGEST: Duration = Duration::from_millis(500);
+
+pub(crate) struct Link {
+    client: redis::Client,
+    timeout: Duration,
+    open: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl Link {
+    pub(crate) fn new(settings: &RedisSettings) -> Result<Self, Error> {
+        let wrong = |path: &str, detail: &str| {
+            Error::Settings(Fault::new(Code::RedisSettings, detail.to_owned()).at_path(path).into())
+        };
+        if settings.timeout.is_zero() || settings.timeout > LONGEST {
+            return Err(wrong("timeout", "must be above zero and at most 500ms"));
+        }
+        if settings.key_prefix.is_empty() || settings.key_prefix.contains(['{', '}']) {
+            return Err(wrong("key_prefix", "must not be empty or hold { or }"));
+        }
+        let info = settings
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(|_| wrong("url", "is not a URL such as redis://host:6379/0"))?;
+        let mut redis = info.redis_settings().clone();
+        if redis.username().is_some() || redis.password().is_some() {
+            return Err(wrong("url", "must not carry a user or password: use username and password_file"));
+        }
+        if let Some(username) = &settings.username {
+            redis = redis.set_username(username);
+        }
+        if let Some(path) = &settings.password_file {
+            redis = redis.set_password(read_secret(path)?.expose_secret());
+        }
+        // Whoever came first has installed a provider; that there is one is all that counts.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let client = redis::Client::open(info.set_redis_settings(redis))
+            .map_err(|_| wrong("url", "cannot be used for a connection"))?;
+        Ok(Self { client, timeout: settings.timeout, open: Mutex::default() })
+    }
+
+    /// Runs a script within the limit. The time a connection takes to be made is part of it.
+    ///
+    /// A timed-out script may have run: scripts are written so that this only wastes a permit.
+    pub(crate) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
+        let timeout = || RedisError::from((ErrorKind::Io, "no answer in time"));
+        let outcome = tokio::time::timeout(self.timeout, self.attempt(script)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(timeout()));
+        if outcome.is_err() {
+            // The next attempt begins with a fresh connection: it cannot meet a late answer or a dead socket.
+            if let Ok(mut open) = self.open.try_lock() {
+                *open = None;
+            }
+        }
+        outcome
+    }
+
+    async fn attempt<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
+        let mut connection = self.connection().await?;
+        script.invoke_async(&mut connection).await
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut open = self.open.lock().await;
+        if let Some(connection) = &*open {
+            return Ok(connection.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(open.insert(connection).clone())
+    }
+}
+
+/// Reads a secret's file: without the line break that editors leave at the end.
+pub(crate) fn read_secret(path: &std::path::Path) -> Result<SecretString, Error> {
+    let place = path.display().to_string();
+    let wrong = |detail: String| Error::Secret(Fault::new(Code::RedisSecret, detail).in_file(place.clone()).into());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(wrong("the file is empty".to_owned()));
+    }
+    Ok(text.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut RedisSettings)) -> Error {
+        let mut settings = RedisSettings::at("redis://127.0.0.1:6379/0");
+        change(&mut settings);
+        Link::new(&settings).err().expect("refused")
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        let wrong: [(Error, &str); 5] = [
+            (refused(|s| s.url = "http://127.0.0.1".to_owned()), "url"),
+            (refused(|s| s.url = "redis://:secret@127.0.0.1".to_owned()), "url"),
+            (refused(|s| s.timeout = Duration::from_millis(501)), "timeout"),
+            (refused(|s| s.timeout = Duration::ZERO), "timeout"),
+            (refused(|s| s.key_prefix = "{x}".to_owned()), "key_prefix"),
+        ];
+        for (error, path) in wrong {
+            assert_eq!(error.code(), Code::RedisSettings);
+            assert_eq!(error.fault().place.path.as_deref(), Some(path));
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_file_that_cannot_be_read_is_named() {
+        let error = refused(|s| s.password_file = Some("/nowhere/password".into()));
+        assert_eq!(error.code(), Code::RedisSecret);
+        assert_eq!(error.fault().place.file.as_deref(), Some("/nowhere/password"));
+    }
+
+    #[test]
+    fn settings_are_read_with_their_defaults_and_unknown_names_refused() {
+        let settings: RedisSettings =
+            serde_json::from_str("{\"url\":\"redis://h\",\"timeout\":\"250ms\"}").expect("settings");
+        assert_eq!(settings.timeout, Duration::from_millis(250));
+        assert_eq!(settings.key_prefix, "starbridge");
+        assert!(serde_json::from_str::<RedisSettings>("{\"url\":\"redis://h\",\"retries\":3}").is_err());
+        assert!(serde_json::from_str::<RedisSettings>("{\"url\":\"redis://h\",\"timeout\":\"soon\"}").is_err());
+    }
+}

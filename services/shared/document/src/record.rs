@@ -1,0 +1,300 @@
+//! The two data records: a bill as the source gave it, and the same bill as the target wants it.
+
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::header::{Headers, RecordError, TYPE_EXTRACTED, TYPE_MAPPED};
+use crate::name::{DocumentKey, FlowName, FlowVersion, TargetKey, Tenant, Version};
+use crate::trace::TraceParent;
+
+/// One record to be written to a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// Decides the partition; in compacted topics, names the entry.
+    pub key: Vec<u8>,
+    /// The facts about the value.
+    pub headers: Headers,
+    /// The bytes; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Where it was read.
+    pub topic: String,
+    /// Where in the topic.
+    pub partition: i32,
+    /// Where in the partition. The offset to save after it is one more.
+    pub offset: i64,
+    /// The broker's or producer's time stamp, unix milliseconds.
+    pub timestamp: Option<i64>,
+    /// Key, headers and value as written.
+    pub record: Record,
+}
+
+/// A bill as the source gave it, in an extracted topic.
+///
+/// Kafka key: the document key. Value: a JSON array of the bill's records, each an object with the members that the
+/// source document of the flow declares; a nested source gives an array of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The flow that read it.
+    pub flow: FlowName,
+    /// The definition it is to be handled by.
+    pub flow_version: FlowVersion,
+    /// Its natural key in the source.
+    pub document_key: DocumentKey,
+    /// Which observation of it this is.
+    pub version: Version,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// When it was created in the source, unix seconds; `None` when the source does not say.
+    pub created: Option<i64>,
+    /// `CURRENT_TIME` of the run that read it, unix seconds.
+    pub run_time: i64,
+    /// `LAST_SYNC_TIME` of the run that read it, unix seconds.
+    pub run_since: i64,
+    /// The trace that follows the document.
+    pub trace: TraceParent,
+    /// Set by a replay.
+    pub replay: Option<String>,
+    /// The records, as a JSON array.
+    pub value: Vec<u8>,
+}
+
+/// A bill as the target wants it, in a mapped topic.
+///
+/// Kafka key: the target key. Value: exactly one element of batchSave's `Model`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The flow that carries it.
+    pub flow: FlowName,
+    /// The definition it was mapped by.
+    pub flow_version: FlowVersion,
+    /// Its natural key in the source.
+    pub document_key: DocumentKey,
+    /// What it is called in the target.
+    pub target_key: TargetKey,
+    /// Which observation of the source document this is.
+    pub version: Version,
+    /// The digest of the **source** content.
+    pub digest: Digest,
+    /// When it was created in the source, unix seconds; `None` when the source does not say.
+    pub created: Option<i64>,
+    /// The trace that follows the document.
+    pub trace: TraceParent,
+    /// Set by a replay.
+    pub replay: Option<String>,
+    /// The document.
+    pub value: Vec<u8>,
+}
+
+fn timestamp_text(version: Version) -> String {
+    // CloudEvents wants RFC 3339; the version is the observation time in microseconds unless the clock stood still.
+    let micros = version.0;
+    let (days, rest) = (micros / 86_400_000_000, micros % 86_400_000_000);
+    let (year, month, day) = civil_from_days(days);
+    let (hour, minute) = (rest / 3_600_000_000, rest / 60_000_000 % 60);
+    let (second, micro) = (rest / 1_000_000 % 60, rest % 1_000_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z")
+}
+
+/// Days since 1970-01-01 as a date of the proleptic Gregorian calendar.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+impl Extracted {
+    /// The record to write.
+    pub fn into_record(self) -> Record {
+        let mut headers = Headers::new();
+        headers
+            .set("ce_specversion", "1.0")
+            .set("ce_id", format!("{}@{}", self.document_key, self.version))
+            .set("ce_source", format!("/{}/{}/source", self.tenant, self.flow))
+            .set("ce_type", TYPE_EXTRACTED)
+            .set("ce_subject", &self.document_key)
+            .set("ce_time", timestamp_text(self.version))
+            .set("content-type", "application/json")
+            .set("traceparent", self.trace)
+            .set("sb-tenant", &self.tenant)
+            .set("sb-flow", &self.flow)
+            .set("sb-flow-version", &self.flow_version)
+            .set("sb-document-key", &self.document_key)
+            .set("sb-version", self.version)
+            .set("sb-digest", self.digest)
+            .set("sb-run-time", self.run_time)
+            .set("sb-run-since", self.run_since)
+            .set_optional("sb-created", self.created)
+            .set_optional("sb-replay", self.replay);
+        Record { key: self.document_key.0.into_bytes(), headers, value: Some(self.value) }
+    }
+
+    /// Reads the record back.
+    ///
+    /// # Errors
+    /// [`RecordError`] naming the header or value that is missing or does not read. The value's JSON is not parsed.
+    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
+        let headers = &record.headers;
+        let (tenant, flow) = headers.read_owner()?;
+        Ok(Self {
+            tenant,
+            flow,
+            flow_version: headers.required("sb-flow-version")?.into(),
+            document_key: headers.required("sb-document-key")?.into(),
+            version: Version(headers.read("sb-version")?),
+            digest: headers.read("sb-digest")?,
+            created: headers.read_optional("sb-created")?,
+            run_time: headers.read("sb-run-time")?,
+            run_since: headers.read("sb-run-since")?,
+            trace: headers.read("traceparent")?,
+            replay: headers.get("sb-replay").map(str::to_owned),
+            value: record.value.clone().ok_or(RecordError::ValueMissing)?,
+        })
+    }
+
+    /// The bill's records.
+    ///
+    /// # Errors
+    /// [`RecordError::ValueUnreadable`] when the value is not a JSON array of objects.
+    pub fn rows(&self) -> Result<Vec<Value>, RecordError> {
+        let expected = "a JSON array of objects";
+        let rows: Vec<Value> = serde_json::from_slice(&self.value)
+            .map_err(|error| RecordError::ValueUnreadable { expected, detail: error.to_string() })?;
+        match rows.iter().position(|row| !row.is_object()) {
+            None => Ok(rows),
+            Some(at) => Err(RecordError::ValueUnreadable { expected, detail: format!("element {at} is no object") }),
+        }
+    }
+}
+
+impl Mapped {
+    /// The record to write.
+    pub fn into_record(self) -> Record {
+        let mut headers = Headers::new();
+        headers
+            .set("ce_specversion", "1.0")
+            .set("ce_id", format!("{}@{}", self.target_key, self.version))
+            .set("ce_source", format!("/{}/{}/mapping", self.tenant, self.flow))
+            .set("ce_type", TYPE_MAPPED)
+            .set("ce_subject", &self.target_key)
+            .set("ce_time", timestamp_text(self.version))
+            .set("content-type", "application/json")
+            .set("traceparent", self.trace)
+            .set("sb-tenant", &self.tenant)
+            .set("sb-flow", &self.flow)
+            .set("sb-flow-version", &self.flow_version)
+            .set("sb-document-key", &self.document_key)
+            .set("sb-target-key", &self.target_key)
+            .set("sb-version", self.version)
+            .set("sb-digest", self.digest)
+            .set_optional("sb-created", self.created)
+            .set_optional("sb-replay", self.replay);
+        Record { key: self.target_key.0.into_bytes(), headers, value: Some(self.value) }
+    }
+
+    /// Reads the record back.
+    ///
+    /// # Errors
+    /// [`RecordError`] naming the header or value that is missing or does not read. The value's JSON is not parsed.
+    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
+        let headers = &record.headers;
+        let (tenant, flow) = headers.read_owner()?;
+        Ok(Self {
+            tenant,
+            flow,
+            flow_version: headers.required("sb-flow-version")?.into(),
+            document_key: headers.required("sb-document-key")?.into(),
+            target_key: headers.required("sb-target-key")?.into(),
+            version: Version(headers.read("sb-version")?),
+            digest: headers.read("sb-digest")?,
+            created: headers.read_optional("sb-created")?,
+            trace: headers.read("traceparent")?,
+            replay: headers.get("sb-replay").map(str::to_owned),
+            value: record.value.clone().ok_or(RecordError::ValueMissing)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extracted() -> Extracted {
+        Extracted {
+            tenant: Tenant::default(),
+            flow: FlowName::new("misc-inbound").expect("valid"),
+            flow_version: "0123456789abcdef".into(),
+            document_key: "QTRK-其他 '1'".into(),
+            version: Version(1_710_403_200_000_001),
+            digest: Digest([7; 16]),
+            created: Some(1_710_000_000),
+            run_time: 1_710_403_200,
+            run_since: 0,
+            trace: TraceParent { trace_id: [1; 16], span_id: [2; 8], flags: 1 },
+            replay: None,
+            value: br#"[{"FBillNo":"A"}]"#.to_vec(),
+        }
+    }
+
+    #[test]
+    fn extracted_records_survive_the_topic() {
+        let record = extracted().into_record();
+        assert_eq!(record.headers.get("ce_time"), Some("2024-03-14T08:00:00.000001Z"));
+        assert_eq!(Extracted::from_record(&record), Ok(extracted()));
+    }
+
+    #[test]
+    fn mapped_records_survive_the_topic() {
+        let e = extracted();
+        let mapped = Mapped {
+            tenant: e.tenant,
+            flow: e.flow,
+            flow_version: e.flow_version,
+            document_key: e.document_key,
+            target_key: "B-1".into(),
+            version: e.version,
+            digest: e.digest,
+            created: None,
+            trace: e.trace,
+            replay: Some("r1".to_owned()),
+            value: b"{}".to_vec(),
+        };
+        assert_eq!(Mapped::from_record(&mapped.clone().into_record()), Ok(mapped));
+    }
+
+    #[test]
+    fn a_missing_or_unreadable_header_is_named() {
+        let mut record = extracted().into_record();
+        record.headers.set("sb-version", "twelve");
+        assert_eq!(
+            Extracted::from_record(&record),
+            Err(RecordError::HeaderUnreadable { name: "sb-version", text: "twelve".to_owned() })
+        );
+        record.headers = Headers::new();
+        assert_eq!(Extracted::from_record(&record), Err(RecordError::HeaderMissing("sb-tenant")));
+    }
+
+    #[test]
+    fn rows_are_objects() {
+        let mut bill = extracted();
+        assert_eq!(bill.rows().map(|rows| rows.len()), Ok(1));
+        bill.value = b"[1]".to_vec();
+        assert!(
+            matches!(bill.rows(), Err(RecordError::ValueUnreadable { detail, .. }) if detail.contains("element 0"))
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! What a flow says: which documents to take, how to write them down for the target, when, and in what portions.
+//!
+//! A flow is three texts ([`FlowBundle`]): a flow file in TOML and the two documents of the published integration
+//! metadata format. [`compile`] turns them into a [`Flow`] once, with every fault and every note; after that nothing
+//! is parsed any more. The crate is pure: rows and run variables go in, requests and documents come out.
+//!
+//! The value language (references, filters, `_function`, lookups) lives in [`reference`], [`text`], [`number`],
+//! [`datetime`], [`function`] and [`lookup`]; the documents and all that surrounds them in the other modules.
+
+pub mod datetime;
+pub mod function;
+pub mod lookup;
+pub mod number;
+pub mod reference;
+pub mod text;
+
+mod bundle;
+pub mod cases;
+pub mod collections;
+pub mod file;
+mod flow;
+pub mod lint;
+mod metadata;
+pub mod schedule;
+pub mod source;
+mod suggest;
+pub mod target;
+
+pub use bundle::FlowBundle;
+pub use collections::{Collections, NoCollections, Shelf};
+pub use file::FlowFile;
+pub use flow::{Compiled, FLOW_FILE, Flow, LookbackPlan, compile, compile_with};
+pub use function::{Page, Run};
+pub use schedule::Plan;
+pub use source::{Column, Shaped, SourceDocument, SourceQuery, SourceRecord};
+pub use target::{Operation, RenderedBill, SaveCall, TargetDocument};

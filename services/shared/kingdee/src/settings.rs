@@ -1,0 +1,281 @@
+//! What a connection to one K3Cloud account needs to know.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use document::{Code, Fault};
+use serde::{Deserialize, Deserializer, de};
+
+/// How a call proves who makes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginMode {
+    /// Every request carries a signature made from the application secret; there is no login call.
+    #[default]
+    Signed,
+    /// `ValidateUser`: user and password open a session.
+    Password,
+    /// `LoginByAppSecret`: application id and secret open a session.
+    AppSecret,
+    /// `LoginBySign`: a hash of the application secret opens a session.
+    Sign,
+}
+
+/// One connection: server, account, identity, limits.
+///
+/// Durations are texts such as `5s`. Secrets are named by file and read when the client is made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Base URL, such as `https://erp.example.com/k3cloud/`; the trailing slash may be missing.
+    pub url: String,
+    /// The account (data centre) id.
+    pub acct_id: String,
+    /// The user name.
+    pub user: String,
+    /// The application id; not needed with [`LoginMode::Password`].
+    #[serde(default)]
+    pub app_id: String,
+    /// The file that holds the application secret; not needed with [`LoginMode::Password`].
+    #[serde(default)]
+    pub app_secret_file: Option<PathBuf>,
+    /// The file that holds the password; needed with [`LoginMode::Password`].
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Replaces the built-in mask of the application id, where the server was given its own (`X-KDApi-SecPwd`).
+    #[serde(default)]
+    pub xor_code: Option<String>,
+    /// The language; 2052 is simplified Chinese. Not above 0 means 2052.
+    #[serde(default = "default_lcid")]
+    pub lcid: i64,
+    /// The organisation's number; not above 0 means none.
+    #[serde(default)]
+    pub org_num: i64,
+    /// How calls prove who makes them.
+    #[serde(default)]
+    pub login: LoginMode,
+    /// The zone of the server's date texts, which carry none.
+    #[serde(default = "default_zone", deserialize_with = "zone")]
+    pub zone: chrono_tz::Tz,
+    /// Limit for DNS, TCP and TLS together.
+    #[serde(default = "default_connect_timeout", deserialize_with = "crate::duration::deserialize")]
+    pub connect_timeout: Duration,
+    /// Limit for a read, from the first byte sent to the last received, connecting included.
+    #[serde(default = "default_query_timeout", deserialize_with = "crate::duration::deserialize")]
+    pub query_timeout: Duration,
+    /// The same for a write.
+    #[serde(default = "default_save_timeout", deserialize_with = "crate::duration::deserialize")]
+    pub save_timeout: Duration,
+    /// How many calls any sliding 60 s may hold, all replicas together.
+    #[serde(default = "default_calls_per_minute")]
+    pub calls_per_minute: u32,
+    /// Permits `http://` to a host that is not loopback.
+    #[serde(default)]
+    pub allow_http: bool,
+}
+
+fn default_lcid() -> i64 {
+    2052
+}
+fn default_zone() -> chrono_tz::Tz {
+    chrono_tz::Asia::Shanghai
+}
+fn default_connect_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+fn default_query_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+fn default_save_timeout() -> Duration {
+    Duration::from_secs(120)
+}
+fn default_calls_per_minute() -> u32 {
+    100
+}
+
+fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<chrono_tz::Tz, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| de::Error::custom(format!("{text:?} is not a time zone such as Asia/Shanghai")))
+}
+
+impl Settings {
+    /// The least that must be said; everything else at its default.
+    pub fn new(url: impl Into<String>, acct_id: impl Into<String>, user: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            acct_id: acct_id.into(),
+            user: user.into(),
+            app_id: String::new(),
+            app_secret_file: None,
+            password_file: None,
+            xor_code: None,
+            lcid: default_lcid(),
+            org_num: 0,
+            login: LoginMode::Signed,
+            zone: default_zone(),
+            connect_timeout: default_connect_timeout(),
+            query_timeout: default_query_timeout(),
+            save_timeout: default_save_timeout(),
+            calls_per_minute: default_calls_per_minute(),
+            allow_http: false,
+        }
+    }
+
+    /// The account as a text, by which rate limits are agreed on: `host:port/acct_id`.
+    ///
+    /// The user is left out on purpose: how a server counts calls is not documented, and counting all users of an
+    /// account together can only be too careful.
+    pub fn account(&self) -> String {
+        let host = reqwest::Url::parse(&self.url).ok().and_then(|url| {
+            let host = url.host_str()?.to_owned();
+            Some(match url.port_or_known_default() {
+                Some(port) => format!("{host}:{port}"),
+                None => host,
+            })
+        });
+        format!("{}/{}", host.unwrap_or_default(), self.acct_id)
+    }
+
+    /// The identity as a text, by which sessions are shared: the account, the user and how it logs in.
+    pub fn identity(&self) -> String {
+        format!("{}/{}/{}/{}/{}", self.account(), self.user, self.app_id, self.lcid(), self.org_num())
+    }
+
+    /// The language as it goes on the wire.
+    pub fn lcid(&self) -> i64 {
+        if self.lcid > 0 { self.lcid } else { 2052 }
+    }
+
+    /// The organisation as it goes on the wire.
+    pub fn org_num(&self) -> i64 {
+        self.org_num.max(0)
+    }
+
+    /// Everything that is wrong with these settings, each fault with the setting's name as its path.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut wrong = |code: Code, path: &str, detail: String| faults.push(Fault::new(code, detail).at_path(path));
+        match reqwest::Url::parse(&self.url) {
+            Err(error) => wrong(Code::ErpSettings, "url", format!("{:?} is not a URL: {error}", self.url)),
+            Ok(url) => {
+                let local = url.host_str().is_some_and(is_loopback);
+                match url.scheme() {
+                    "https" => {}
+                    "http" if local || self.allow_http => {}
+                    "http" => wrong(
+                        Code::ErpClearText,
+                        "url",
+                        format!("{:?} would carry credentials and documents in clear text", self.url),
+                    ),
+                    other => wrong(Code::ErpSettings, "url", format!("scheme {other:?} is neither https nor http")),
+                }
+                if url.host_str().is_none_or(str::is_empty) {
+                    wrong(Code::ErpSettings, "url", format!("{:?} names no host", self.url));
+                }
+                if !url.username().is_empty() || url.password().is_some() {
+                    wrong(Code::ErpSettings, "url", "a URL must not carry a user or password".to_owned());
+                }
+                if url.query().is_some() || url.fragment().is_some() {
+                    wrong(Code::ErpSettings, "url", "a base URL has neither query nor fragment".to_owned());
+                }
+            }
+        }
+        for (path, value) in [("acct_id", &self.acct_id), ("user", &self.user)] {
+            if value.trim().is_empty() {
+                wrong(Code::ErpSettings, path, "must not be empty".to_owned());
+            }
+        }
+        if self.login == LoginMode::Password {
+            if self.password_file.is_none() {
+                wrong(Code::ErpSettings, "password_file", "is needed to log in by password".to_owned());
+            }
+        } else {
+            if self.app_id.trim().is_empty() {
+                wrong(Code::ErpSettings, "app_id", "is needed unless the login is by password".to_owned());
+            }
+            if self.app_secret_file.is_none() {
+                wrong(Code::ErpSettings, "app_secret_file", "is needed unless the login is by password".to_owned());
+            }
+        }
+        if self.connect_timeout.is_zero() {
+            wrong(Code::ErpSettings, "connect_timeout", "must be above zero".to_owned());
+        }
+        for (path, value) in [("query_timeout", self.query_timeout), ("save_timeout", self.save_timeout)] {
+            if value <= self.connect_timeout {
+                wrong(Code::ErpSettings, path, "must be longer than connect_timeout".to_owned());
+            }
+        }
+        if self.calls_per_minute < 10 {
+            wrong(Code::ErpSettings, "calls_per_minute", format!("{} is below 10", self.calls_per_minute));
+        }
+        faults
+    }
+}
+
+/// Settings from which no request can be made.
+pub(crate) fn unsignable(reason: impl std::fmt::Display) -> crate::error::Error {
+    crate::error::Error::Settings(vec![Fault::new(Code::ErpSettings, reason.to_string()).at_path("url")])
+}
+
+/// Whether a host name of a URL can only mean this machine.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "url = 'http://127.0.0.1:8080/K3Cloud'\nacct_id = 'a1'\nuser = '集成'\n";
+
+    fn read(more: &str) -> Result<Settings, toml::de::Error> {
+        toml::from_str(&format!("{LEAST}{more}"))
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let settings = read("").expect("settings");
+        assert_eq!(settings, Settings::new("http://127.0.0.1:8080/K3Cloud", "a1", "集成"));
+        assert_eq!(settings.login, LoginMode::Signed);
+        assert_eq!((settings.lcid(), settings.org_num(), settings.calls_per_minute), (2052, 0, 100));
+        assert_eq!(settings.zone, chrono_tz::Asia::Shanghai);
+        assert_eq!(settings.save_timeout, Duration::from_secs(120));
+    }
+
+    #[test]
+    fn every_setting_is_read_and_unknown_ones_are_refused() {
+        let settings = read(
+            "login = 'app_secret'\nlcid = 0\norg_num = -5\nzone = 'UTC'\nconnect_timeout = '250ms'\n\
+             query_timeout = '2m'\napp_secret_file = '/run/secrets/app'\nallow_http = true\n",
+        )
+        .expect("settings");
+        assert_eq!(settings.login, LoginMode::AppSecret);
+        assert_eq!((settings.lcid(), settings.org_num()), (2052, 0));
+        assert_eq!(settings.zone, chrono_tz::UTC);
+        assert_eq!(settings.connect_timeout, Duration::from_millis(250));
+        assert_eq!(settings.query_timeout, Duration::from_secs(120));
+        for bad in ["app_secret = 'x'", "zone = 'Mars/Olympus'", "login = 'guess'", "save_timeout = '5 minutes'"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn accounts_and_identities_have_names_without_secrets() {
+        let mut settings = Settings::new("https://erp.example.com/k3cloud", "a1", "u");
+        settings.app_id = "7_x".to_owned();
+        assert_eq!(settings.account(), "erp.example.com:443/a1");
+        assert_eq!(settings.identity(), "erp.example.com:443/a1/u/7_x/2052/0");
+    }
+
+    #[test]
+    fn loopback_is_told_from_other_machines() {
+        for host in ["127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["10.0.0.1", "localhost.example.com", "[::2]", "0.0.0.0"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

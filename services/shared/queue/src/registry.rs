@@ -1,0 +1,407 @@
+//! The flows as they are published: every version that can still be read, and which of them is current.
+//!
+//! Keys of the topic: `{flow}@{version}` holds a [`FlowBundle`] as JSON, `{flow}/current` the current version as text.
+//! A tombstone takes either back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use document::{Code, Fault, FlowName, FlowVersion, Headers, Received, Record, topic};
+use flow::{Flow, FlowBundle};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use crate::admin::{counts, ranges};
+use crate::cluster::{Cluster, Ear};
+use crate::error::Error;
+use crate::message::received;
+use crate::offset::{Next, TopicPartition};
+use crate::producer::{Outgoing, Producer, settings};
+
+const ASK: Duration = Duration::from_secs(20);
+
+/// What is known of one version. Compiled when it is first asked for: old versions mostly never are.
+#[derive(Debug)]
+enum Known {
+    Unread(Box<FlowBundle>),
+    Read(Arc<Flow>),
+    Refused(Vec<Fault>),
+}
+
+#[derive(Debug, Default)]
+struct Flows {
+    versions: BTreeMap<(FlowName, String), Known>,
+    current: BTreeMap<FlowName, FlowVersion>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    flows: Mutex<Flows>,
+    changes: watch::Sender<u64>,
+    cluster: Cluster,
+    producer: Producer,
+}
+
+/// Follows `starbridge.flows`. Cheap to clone; each clone waits for changes by itself. The last clone ends it.
+#[derive(Debug, Clone)]
+pub struct FlowRegistry {
+    inner: Arc<Inner>,
+    changes: watch::Receiver<u64>,
+}
+
+impl FlowRegistry {
+    /// [`FlowRegistry::follow`] as soon as brokers and topic are there, however long that takes. `waiting` hears why and
+    /// says how long to wait before the next try.
+    ///
+    /// # Errors
+    /// Settings that no waiting makes good.
+    pub async fn follow_patiently(
+        cluster: &Cluster,
+        client_id: &str,
+        mut waiting: impl FnMut(&Error) -> Duration,
+    ) -> Result<Self, Error> {
+        loop {
+            match Self::follow(cluster, client_id).await {
+                Err(error) if error.code() != Code::KafkaSettings => tokio::time::sleep(waiting(&error)).await,
+                followed => return followed,
+            }
+        }
+    }
+
+    /// Reads `starbridge.flows` to its present end, then follows it on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::TopicMissing`] when nobody has made the topic yet; what keeps the brokers from answering.
+    pub async fn follow(cluster: &Cluster, client_id: &str) -> Result<Self, Error> {
+        let (changes, changed) = watch::channel(0);
+        let inner = Arc::new(Inner {
+            flows: Mutex::default(),
+            changes,
+            cluster: cluster.clone(),
+            producer: Producer::connect(cluster, &format!("{client_id}-flows"))?,
+        });
+        let config = cluster.consumer(&format!("{client_id}-flows"), &format!("{client_id}-flows"))?;
+        let reading = Arc::clone(&inner);
+        let begun = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer<Ear> =
+                config.create_with_context(Ear::default()).map_err(|error| settings(&error))?;
+            let ends = reading.begin(&consumer)?;
+            reading.catch_up(&consumer, ends)?;
+            let following = Arc::downgrade(&reading);
+            drop(reading);
+            std::thread::Builder::new()
+                .name("flows".to_owned())
+                .spawn(move || {
+                    while let Some(inner) = following.upgrade() {
+                        inner.poll(&consumer, Duration::from_millis(200));
+                    }
+                })
+                .map(drop)
+                .map_err(|source| Error::Settings {
+                    detail: "the thread that follows flows cannot be started".to_owned(),
+                    file: None,
+                    source: Some(source),
+                })
+        });
+        begun.await.expect("reading flows does not panic")?;
+        Ok(Self { inner, changes: changed })
+    }
+
+    /// A version of a flow; `None` while it is not readable (yet, or any more), or does not compile.
+    pub fn get(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Flow>> {
+        self.inner.get(flow, version)
+    }
+
+    /// Why a version that is readable cannot be used; empty when it can, or is not there.
+    pub fn faults(&self, flow: &FlowName, version: &FlowVersion) -> Vec<Fault> {
+        drop(self.get(flow, version));
+        match self.inner.lock().versions.get(&(flow.clone(), version.0.clone())) {
+            Some(Known::Refused(faults)) => faults.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The current version of every flow, by name; flows whose current version does not compile are left out.
+    pub fn current(&self) -> Vec<Arc<Flow>> {
+        let current = self.inner.lock().current.clone();
+        current.into_iter().filter_map(|(flow, version)| self.inner.get(&flow, &version)).collect()
+    }
+
+    /// The name of every flow that has a current version, whether that compiles or not.
+    pub fn names(&self) -> Vec<FlowName> {
+        self.inner.lock().current.keys().cloned().collect()
+    }
+
+    /// Waits until something was published since this clone looked last.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The sender lives as long as this clone: it cannot be gone. Waiting is the harmless answer.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Publishes `bundle` and makes it the current version of `flow`: the version first, then, acknowledged, the
+    /// pointer, so that no pointer ever leads nowhere. A bundle that is current already is not written again.
+    ///
+    /// # Errors
+    /// [`Error::FlowRecord`] when the bundle does not compile or is another flow's; what keeps it from being written.
+    pub async fn publish(&self, flow: &FlowName, bundle: &FlowBundle) -> Result<FlowVersion, Error> {
+        let version = bundle.version();
+        let key = version_key(flow, &version);
+        let wrong = |detail: String| Error::FlowRecord { key: key.clone(), detail };
+        match flow::compile(bundle) {
+            Ok(compiled) if compiled.flow.name == *flow => {}
+            Ok(compiled) => return Err(wrong(format!("the bundle is flow {}", compiled.flow.name))),
+            Err(faults) => return Err(wrong(texts(&faults))),
+        }
+        {
+            let flows = self.inner.lock();
+            let known = flows.versions.contains_key(&(flow.clone(), version.0.clone()));
+            if known && flows.current.get(flow) == Some(&version) {
+                return Ok(version);
+            }
+        }
+        let value = serde_json::to_vec(bundle).map_err(|error| wrong(error.to_string()))?;
+        self.write(&key, Some(value)).await?;
+        self.write(&current_key(flow), Some(version.0.clone().into_bytes())).await?;
+        info!(flow = %flow, version = %version, "flow published");
+        Ok(version)
+    }
+
+    /// Takes the current pointer of `flow` back; its versions stay readable for records that name them.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    pub async fn withdraw(&self, flow: &FlowName) -> Result<(), Error> {
+        self.write(&current_key(flow), None).await
+    }
+
+    async fn write(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), Error> {
+        let record = Record { key: key.as_bytes().to_vec(), headers: Headers::new(), value };
+        // One partition whatever the topic has: versions and pointers keep their order.
+        self.inner.producer.send_all(vec![Outgoing::to_partition(topic::FLOWS, 0, record)]).await
+    }
+}
+
+fn version_key(flow: &FlowName, version: &FlowVersion) -> String {
+    format!("{flow}@{version}")
+}
+
+fn current_key(flow: &FlowName) -> String {
+    format!("{flow}/current")
+}
+
+fn texts(faults: &[Fault]) -> String {
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// What one record of the topic says.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    Version(FlowName, FlowVersion, Option<Box<FlowBundle>>),
+    Current(FlowName, Option<FlowVersion>),
+}
+
+/// Reads a record of the topic.
+fn entry(record: &Record) -> Result<Entry, Error> {
+    let key = String::from_utf8_lossy(&record.key).into_owned();
+    let wrong = |detail: String| Error::FlowRecord { key: key.clone(), detail };
+    let name = |text: &str| FlowName::new(text).map_err(|error| wrong(error.to_string()));
+    if let Some(flow) = key.strip_suffix("/current") {
+        let version = record.value.as_ref().map(|value| String::from_utf8(value.clone())).transpose();
+        let version = version.map_err(|error| wrong(error.to_string()))?;
+        return Ok(Entry::Current(name(flow)?, version.map(FlowVersion)));
+    }
+    let Some((flow, version)) = key.split_once('@') else {
+        return Err(wrong("the key is neither flow@version nor flow/current".to_owned()));
+    };
+    let (flow, version) = (name(flow)?, FlowVersion(version.to_owned()));
+    let Some(value) = &record.value else { return Ok(Entry::Version(flow, version, None)) };
+    let bundle: FlowBundle = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
+    match bundle.version() {
+        content if content == version => Ok(Entry::Version(flow, version, Some(Box::new(bundle)))),
+        content => Err(wrong(format!("its content is version {content}"))),
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Flows> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn explain(&self, consumer: &BaseConsumer<Ear>, error: KafkaError, operation: &'static str) -> Error {
+        consumer.context().explain(error, &self.cluster, operation, topic::FLOWS)
+    }
+
+    /// Assigns every partition of the topic from its start; gives the ends to catch up with.
+    fn begin(&self, consumer: &BaseConsumer<Ear>) -> Result<Vec<Next>, Error> {
+        let metadata = consumer
+            .fetch_metadata(None, ASK)
+            .map_err(|error| self.explain(consumer, error, "reading the list of topics"))?;
+        let Some(count) = counts(&metadata).remove(topic::FLOWS) else {
+            return Err(Error::TopicMissing { topic: topic::FLOWS.to_owned() });
+        };
+        let partitions: Vec<TopicPartition> = (0..count).map(|p| TopicPartition::new(topic::FLOWS, p)).collect();
+        let asked = ranges(consumer, &partitions, ASK)
+            .map_err(|error| self.explain(consumer, error, "asking where flows begin"))?;
+        let mut list = TopicPartitionList::new();
+        for lag in &asked {
+            list.add_partition_offset(topic::FLOWS, lag.topic_partition.partition, Offset::Offset(lag.start))
+                .map_err(|error| self.explain(consumer, error, "beginning to read flows"))?;
+        }
+        consumer.assign(&list).map_err(|error| self.explain(consumer, error, "beginning to read flows"))?;
+        let some = asked.into_iter().filter(|lag| lag.end > lag.start);
+        Ok(some.map(|lag| Next::at(topic::FLOWS, lag.topic_partition.partition, lag.end)).collect())
+    }
+
+    /// Reads until every partition is at the end it had. Ends count records that compaction took, so the position of
+    /// the client decides, not the last record seen.
+    fn catch_up(&self, consumer: &BaseConsumer<Ear>, ends: Vec<Next>) -> Result<(), Error> {
+        let mut open = ends;
+        let mut silent = std::time::Instant::now();
+        while !open.is_empty() {
+            if self.poll(consumer, Duration::from_millis(50)) {
+                silent = std::time::Instant::now();
+            }
+            let at = consumer.position().map_err(|error| self.explain(consumer, error, "reading flows"))?;
+            open.retain(|end| {
+                let offset = at.find_partition(topic::FLOWS, end.partition).map(|element| element.offset());
+                !matches!(offset, Some(Offset::Offset(offset)) if offset >= end.offset)
+            });
+            // The tail may have been compacted away or be control records: silence is an end too.
+            if silent.elapsed() > Duration::from_secs(3) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is there; `true` when there was something.
+    fn poll(&self, consumer: &BaseConsumer<Ear>, wait: Duration) -> bool {
+        let mut some = false;
+        let mut wait = wait;
+        loop {
+            match consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    self.take(&received(&message));
+                    some = true;
+                }
+                Some(Err(error)) => debug!(%error, "the client goes on by itself"),
+                None => break,
+            }
+            wait = Duration::ZERO;
+        }
+        if some {
+            self.changes.send_modify(|change| *change += 1);
+        }
+        some
+    }
+
+    fn take(&self, received: &Received) {
+        match entry(&received.record) {
+            Ok(Entry::Version(flow, version, Some(bundle))) => {
+                let mut flows = self.lock();
+                flows.versions.entry((flow, version.0)).or_insert(Known::Unread(bundle));
+            }
+            Ok(Entry::Version(flow, version, None)) => {
+                self.lock().versions.remove(&(flow, version.0));
+            }
+            Ok(Entry::Current(flow, Some(version))) => {
+                self.lock().current.insert(flow, version);
+            }
+            Ok(Entry::Current(flow, None)) => {
+                self.lock().current.remove(&flow);
+            }
+            Err(error) => {
+                warn!(fault = %error.fault(), offset = received.offset, "entry of the flows topic passed over")
+            }
+        }
+    }
+
+    fn get(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Flow>> {
+        let key = (flow.clone(), version.0.clone());
+        let bundle = match self.lock().versions.get(&key)? {
+            Known::Read(flow) => return Some(Arc::clone(flow)),
+            Known::Refused(_) => return None,
+            Known::Unread(bundle) => bundle.clone(),
+        };
+        // Compiled without the lock: it takes a while, and twice does no harm.
+        let known = match flow::compile(&bundle) {
+            Ok(compiled) if compiled.flow.name == *flow => Known::Read(Arc::new(compiled.flow)),
+            Ok(compiled) => {
+                let detail = format!("the bundle under {flow} is flow {}", compiled.flow.name);
+                Known::Refused(vec![
+                    Fault::new(document::Code::FlowRecord, detail).of_record(version_key(flow, version)),
+                ])
+            }
+            Err(faults) => Known::Refused(faults),
+        };
+        if let Known::Refused(faults) = &known {
+            warn!(flow = %flow, version = %version, faults = texts(faults), "published flow cannot be used");
+        }
+        let result = match &known {
+            Known::Read(flow) => Some(Arc::clone(flow)),
+            Known::Unread(_) | Known::Refused(_) => None,
+        };
+        self.lock().versions.insert(key, known);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use document::Code;
+
+    fn bundle() -> FlowBundle {
+        FlowBundle { flow: "f".to_owned(), source: "{}".to_owned(), target: "{}".to_owned() }
+    }
+
+    fn name() -> FlowName {
+        FlowName::new("misc-inbound").expect("valid")
+    }
+
+    fn record(key: &str, value: Option<&[u8]>) -> Record {
+        Record { key: key.as_bytes().to_vec(), headers: Headers::new(), value: value.map(<[u8]>::to_vec) }
+    }
+
+    #[test]
+    fn versions_and_pointers_are_told_by_their_keys() {
+        let version = bundle().version();
+        let json = serde_json::to_vec(&bundle()).expect("plain");
+        let key = version_key(&name(), &version);
+        assert_eq!(key, format!("misc-inbound@{version}"));
+        assert_eq!(
+            entry(&record(&key, Some(&json))).expect("reads"),
+            Entry::Version(name(), version.clone(), Some(Box::new(bundle())))
+        );
+        assert_eq!(entry(&record(&key, None)).expect("reads"), Entry::Version(name(), version.clone(), None));
+        assert_eq!(current_key(&name()), "misc-inbound/current");
+        assert_eq!(
+            entry(&record("misc-inbound/current", Some(version.0.as_bytes()))).expect("reads"),
+            Entry::Current(name(), Some(version))
+        );
+        assert_eq!(entry(&record("misc-inbound/current", None)).expect("reads"), Entry::Current(name(), None));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_what_its_key_says_is_refused() {
+        let json = serde_json::to_vec(&bundle()).expect("plain");
+        for (key, value) in [
+            ("misc-inbound@0000000000000000", json.as_slice()),
+            ("misc-inbound", b"x".as_slice()),
+            ("misc-inbound@0", b"{}".as_slice()),
+            ("Not A Name/current", b"0".as_slice()),
+        ] {
+            let error = entry(&record(key, Some(value))).expect_err(key);
+            assert_eq!(error.code(), Code::FlowRecord);
+            assert_eq!(error.place().record.as_deref(), Some(key));
+            assert!(!error.recycles());
+        }
+    }
+}

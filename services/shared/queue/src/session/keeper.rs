@@ -1,0 +1,238 @@
+//! Takes newly assigned partitions through their barrier, and keeps their owner records young.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use document::{Headers, Record};
+use futures::future::join_all;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tracing::{debug, info};
+
+use super::{Inner, Origin, Transaction, kept};
+use crate::error::Error;
+use crate::member::{Notice, Start};
+use crate::offset::TopicPartition;
+use crate::producer::Outgoing;
+use crate::table::reader::Order;
+use crate::table::{Inner as TableInner, OWNER_KEY};
+
+pub(super) async fn run(inner: Arc<Inner>, mut notices: UnboundedReceiver<Notice>) {
+    let mut barriers = JoinSet::new();
+    let mut refresh = tokio::time::interval(inner.settings.timing.owner);
+    refresh.tick().await;
+    loop {
+        tokio::select! {
+            // Comings and goings are taken strictly in their order: a partition may go and come back.
+            notice = notices.recv() => match notice {
+                Some(Notice::Assigned(starts)) => match inner.attach(starts).await {
+                    Ok((starts, tables)) => {
+                        barriers.spawn(guarded(Arc::clone(&inner), starts, tables));
+                    }
+                    Err(error) => inner.member.shared.fail(error),
+                },
+                Some(Notice::Gone(partitions)) => inner.forget(&partitions),
+                None => return,
+            },
+            _ = refresh.tick() => {
+                let open = inner.member.shared.opened();
+                barriers.spawn(refreshed(Arc::clone(&inner), open));
+            }
+            Some(ended) = barriers.join_next() => if ended.is_err() {
+                inner.member.shared.end("the barrier panicked");
+            }
+        }
+    }
+}
+
+async fn guarded(inner: Arc<Inner>, starts: Vec<Start>, tables: Vec<Arc<TableInner>>) {
+    if let Err(error) = inner.barrier(starts, tables).await {
+        inner.member.shared.fail(error);
+    }
+}
+
+async fn refreshed(inner: Arc<Inner>, open: Vec<TopicPartition>) {
+    // A failed transaction ends the session by itself.
+    if let Err(error) = inner.own(&open, &inner.owner_record()).await {
+        debug!(%error, "owner records were not written again");
+    }
+}
+
+impl Inner {
+    /// The state partitions of an input partition.
+    fn states(&self, input: &TopicPartition) -> Vec<TopicPartition> {
+        let topics = (self.settings.state_topics)(&input.topic);
+        topics.into_iter().map(|topic| TopicPartition::new(topic, input.partition)).collect()
+    }
+
+    fn owner_record(&self) -> Vec<u8> {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        serde_json::json!({ "member": self.settings.member, "nonce": uuid::Uuid::new_v4().to_string(), "at": at })
+            .to_string()
+            .into_bytes()
+    }
+
+    /// Commits `owner` to the state partitions of `inputs`. Gives the inputs it was written for: those that moved
+    /// meanwhile are left out.
+    async fn own(self: &Arc<Self>, inputs: &[TopicPartition], owner: &[u8]) -> Result<Vec<TopicPartition>, Error> {
+        let mut inputs = inputs.to_vec();
+        loop {
+            let saved = |name: &TopicPartition| self.member.shared.saved_of(name).map(|(next, _)| next);
+            inputs.retain(|name| saved(name).is_some());
+            if inputs.is_empty() {
+                return Ok(inputs);
+            }
+            let record = Record { key: OWNER_KEY.to_vec(), headers: Headers::new(), value: Some(owner.to_vec()) };
+            let facts = inputs
+                .iter()
+                .flat_map(|input| self.states(input))
+                .map(|state| Outgoing::to_partition(state.topic, state.partition, record.clone()))
+                .collect();
+            let offsets = inputs.iter().filter_map(saved).collect();
+            match self.commit(Transaction { data: Vec::new(), facts, offsets }).await {
+                Ok(_) => return Ok(inputs),
+                // Some moved between looking and beginning: the rest is tried again.
+                Err(Error::NotOwned { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins to read the state of newly assigned partitions. Those whose state topics do not fit them stay closed.
+    async fn attach(self: &Arc<Self>, starts: Vec<Start>) -> Result<(Vec<Start>, Vec<Arc<TableInner>>), Error> {
+        let inner = Arc::clone(self);
+        let counting = tokio::task::spawn_blocking(move || inner.member.counts_blocking(Duration::from_secs(20)));
+        let counts = counting.await.expect("counting does not panic")?;
+        let mut refused = BTreeSet::new();
+        for topic in starts.iter().map(|start| start.next.topic.as_str()).collect::<BTreeSet<&str>>() {
+            let wanted = counts.get(topic).copied().unwrap_or_default();
+            for state in (self.settings.state_topics)(topic) {
+                let error = match counts.get(&state) {
+                    Some(found) if *found == wanted => continue,
+                    Some(found) => Error::PartitionsDiffer { topic: state, wanted, found: *found },
+                    None => Error::TopicMissing { topic: state },
+                };
+                refused.insert(topic.to_owned());
+                self.member.shared.fail(error);
+            }
+        }
+        let starts: Vec<Start> = starts
+            .into_iter()
+            .filter(|start| !refused.contains(&start.next.topic) && self.member.shared.holds(start))
+            .collect();
+        let tables: Vec<Arc<TableInner>> = starts
+            .iter()
+            .flat_map(|start| self.states(&start.next.topic_partition()))
+            .map(|state| Arc::new(TableInner::new(state, Arc::clone(&self.store))))
+            .collect();
+        kept(&self.tables).extend(tables.iter().map(|table| (table.partition.clone(), Arc::clone(table))));
+        if !tables.is_empty() {
+            self.reader.order(Order::Attach(tables.clone()));
+        }
+        Ok((starts, tables))
+    }
+
+    /// Writes the owner record, waits until that very record is read, then announces the partitions.
+    async fn barrier(self: &Arc<Self>, starts: Vec<Start>, tables: Vec<Arc<TableInner>>) -> Result<(), Error> {
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let begun = tokio::time::Instant::now();
+        let inputs: Vec<TopicPartition> = starts.iter().map(|start| start.next.topic_partition()).collect();
+        let owner = self.owner_record();
+        let written: BTreeSet<TopicPartition> = self.own(&inputs, &owner).await?.into_iter().collect();
+        let states: BTreeSet<TopicPartition> = written.iter().flat_map(|input| self.states(input)).collect();
+        let waits =
+            tables.iter().filter(|table| states.contains(&table.partition)).map(|table| self.seen(table, &owner));
+        let seen = join_all(waits).await;
+        if self.member.shared.alive().is_err() {
+            return Ok(());
+        }
+        let mut late = Vec::new();
+        let mut before = BTreeSet::new();
+        for (name, seen) in seen {
+            match seen {
+                Seen::First => {}
+                Seen::AfterAnother => drop(before.insert(name)),
+                Seen::Late => late.push(name),
+                // Its partition cannot be opened: the assignment it was made for holds no more.
+                Seen::Gone => {}
+            }
+        }
+        if !late.is_empty() {
+            return Err(Error::Barrier { partitions: late, waited: self.settings.timing.barrier });
+        }
+        let ready: Vec<Start> =
+            starts.into_iter().filter(|start| written.contains(&start.next.topic_partition())).collect();
+        {
+            let mut origins = kept(&self.origins);
+            for start in ready.iter().filter(|start| self.member.shared.holds(start)) {
+                let input = start.next.topic_partition();
+                let owned = self.states(&input).iter().all(|state| before.contains(state));
+                origins.insert(input, Origin { committed: start.committed, owned });
+            }
+        }
+        let opened = self.member.shared.open(&ready);
+        self.member.adjust();
+        let millis = begun.elapsed().as_millis();
+        info!(member = self.settings.member, partitions = opened.len(), millis, "barrier passed");
+        Ok(())
+    }
+
+    /// Waits until `table` has read `owner`.
+    async fn seen(&self, table: &TableInner, owner: &[u8]) -> (TopicPartition, Seen) {
+        let name = table.partition.clone();
+        let mut progress = table.progress.subscribe();
+        let mut records = 0;
+        let mut since = tokio::time::Instant::now();
+        loop {
+            {
+                let now = progress.borrow_and_update();
+                if now.owner.as_deref() == Some(owner) {
+                    return (name, if now.owned { Seen::AfterAnother } else { Seen::First });
+                }
+                if now.records > records {
+                    records = now.records;
+                    since = tokio::time::Instant::now();
+                }
+            }
+            let known = kept(&self.tables).get(&name).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), table));
+            if !known || self.member.shared.alive().is_err() {
+                return (name, Seen::Gone);
+            }
+            if since.elapsed() >= self.settings.timing.barrier {
+                return (name, Seen::Late);
+            }
+            // Looked at again now and then: a partition may go without its table saying anything.
+            drop(tokio::time::timeout(Duration::from_millis(500), progress.changed()).await);
+        }
+    }
+
+    /// Drops what is known of partitions that have gone.
+    fn forget(&self, inputs: &[TopicPartition]) {
+        let states: Vec<TopicPartition> = inputs.iter().flat_map(|input| self.states(input)).collect();
+        {
+            let mut tables = kept(&self.tables);
+            let mut origins = kept(&self.origins);
+            states.iter().for_each(|state| drop(tables.remove(state)));
+            inputs.iter().for_each(|input| {
+                origins.remove(input);
+            });
+        }
+        self.reader.order(Order::Detach(states));
+    }
+}
+
+/// How a table stands to an owner record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Read, and no owner before it.
+    First,
+    /// Read, after another owner's.
+    AfterAnother,
+    /// Not read, and nothing else either.
+    Late,
+    /// Its partition has moved, or the session has ended.
+    Gone,
+}

@@ -1,0 +1,176 @@
+//! The transactional producer, and the one order in which a transaction is made.
+//!
+//! A transaction is never aborted: the client repeats a request that timed out, and what comes late may meet the next
+//! transaction. After any error that is not plainly to be repeated the producer is given up; the `init_transactions`
+//! of the next one ends what is open under a new epoch, and what comes late then is refused.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::Producer as _;
+use rdkafka::util::Timeout;
+use tracing::{debug, warn};
+
+use super::Timing;
+use crate::cluster::{Cluster, Reporter};
+use crate::error::Error;
+use crate::member::offsets;
+use crate::offset::Next;
+use crate::producer::{Client, Outgoing, send_blocking, settings};
+
+/// What to do about an error of a transactional call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The same call again.
+    Again,
+    /// Give the session up.
+    Recycle,
+}
+
+/// Sorts the marks of a transactional error. Only what is plainly to be repeated is repeated.
+pub(crate) fn verdict(fatal: bool, requires_abort: bool, retriable: bool) -> Verdict {
+    if retriable && !fatal && !requires_abort { Verdict::Again } else { Verdict::Recycle }
+}
+
+/// Sorts an error. What carries no marks is not classified and recycles.
+pub(crate) fn classify(error: &KafkaError) -> Verdict {
+    match error {
+        KafkaError::Transaction(error) => verdict(error.is_fatal(), error.txn_requires_abort(), error.is_retriable()),
+        _ => Verdict::Recycle,
+    }
+}
+
+/// A transactional producer.
+pub(crate) struct Transactor {
+    /// Taken out when the producer ends.
+    client: Option<Client>,
+    cluster: Cluster,
+    member: String,
+    limit: Duration,
+}
+
+impl std::fmt::Debug for Transactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transactor").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+/// What came of a transaction.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// Where each fact lies: partition and offset.
+    pub(crate) facts: Vec<(i32, i64)>,
+    /// How long the commit itself took.
+    pub(crate) commit: Duration,
+}
+
+impl Transactor {
+    /// Makes the producer, and ends what an earlier one of the same name left open. Blocks.
+    pub(crate) fn open_blocking(cluster: &Cluster, member: &str, timing: &Timing) -> Result<Self, Error> {
+        let limit = timing.transaction;
+        let mut config = cluster.producer(member)?;
+        config
+            .set("transactional.id", member)
+            .set("transaction.timeout.ms", limit.as_millis().to_string())
+            // Reports come before the transaction runs out, and none waits for company: a transaction is a batch.
+            .set("message.timeout.ms", (limit * 2 / 3).as_millis().to_string())
+            .set("socket.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
+            .set("request.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
+            .set("linger.ms", "0.5");
+        let client = config.create_with_context(Reporter::default()).map_err(|error| settings(&error))?;
+        let transactor = Self { client: Some(client), cluster: cluster.clone(), member: member.to_owned(), limit };
+        // What is open under this name is given up by the broker after its own time; that is waited out.
+        transactor.repeat("taking over the transactional id", limit * 2, || {
+            transactor.client().init_transactions(Timeout::After(limit))
+        })?;
+        Ok(transactor)
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("only taken out by the destructor")
+    }
+
+    /// Ends the producer and waits for it. Blocks.
+    pub(crate) fn close_blocking(mut self) {
+        drop(self.client.take());
+    }
+
+    fn explain(&self, error: KafkaError, operation: &'static str, object: &str) -> Error {
+        // A client that has become unusable says only that it threw things away; why, it says when asked.
+        let (error, object) = match self.client().client().fatal_error() {
+            Some((code, _)) => (KafkaError::Global(code), self.member.as_str()),
+            None => (error, object),
+        };
+        self.client().context().ear.explain(error, &self.cluster, operation, object)
+    }
+
+    /// Calls until it succeeds, as long as the error is plainly one to call again for.
+    fn repeat(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(error) if classify(&error) == Verdict::Again && started.elapsed() < limit => {
+                    debug!(member = self.member, %error, operation, "once more");
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                Err(error) => {
+                    warn!(member = self.member, %error, operation, "transaction given up");
+                    return Err(self.explain(error, operation, &self.member));
+                }
+            }
+        }
+    }
+
+    /// Makes one transaction: data, every report, facts, every report, positions, commit. Blocks. Every error means
+    /// that the producer is to be given up.
+    pub(crate) fn run_blocking(
+        &self,
+        data: &[Outgoing],
+        facts: &[Outgoing],
+        next: &[Next],
+        group: &ConsumerGroupMetadata,
+    ) -> Result<Committed, Error> {
+        let begun = self.client().begin_transaction();
+        begun.map_err(|error| self.explain(error, "beginning a transaction", &self.member))?;
+        self.send(data, "sending data")?;
+        let facts = self.send(facts, "sending facts")?;
+        let list = offsets(next).map_err(|error| self.explain(error, "naming positions", &self.member))?;
+        // Without a limit of its own each call has what is left of the transaction.
+        self.repeat("sending positions", self.limit, || {
+            self.client().send_offsets_to_transaction(&list, group, Timeout::Never)
+        })?;
+        let started = Instant::now();
+        self.repeat("committing", self.limit, || self.client().commit_transaction(Timeout::Never))?;
+        Ok(Committed { facts, commit: started.elapsed() })
+    }
+
+    fn send(&self, records: &[Outgoing], operation: &'static str) -> Result<Vec<(i32, i64)>, Error> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        send_blocking(self.client(), records, self.limit)
+            .map_err(|(error, topic)| self.explain(error, operation, &topic))
+    }
+}
+
+impl Drop for Transactor {
+    fn drop(&mut self) {
+        // It waits for threads of its own: not on the caller's.
+        let client = self.client.take();
+        let disposing = std::thread::Builder::new().name("dispose".to_owned()).spawn(move || drop(client));
+        if let Err(error) = disposing {
+            warn!(%error, "the producer is ended on this thread");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "transactor_tests.rs"]
+mod tests;

@@ -1,0 +1,47 @@
+//! Reading what the command line names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use document::{Code, Fault};
+use flow::{FLOW_FILE, FlowBundle};
+
+use crate::exit;
+use crate::output::Failure;
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|source| {
+        let exit = if source.kind() == io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::OTHER };
+        let fault = Fault::new(Code::NoSuchFile, source.to_string()).in_file(path.display().to_string());
+        Failure::Fault { fault: Box::new(fault), exit }
+    })
+}
+
+/// A flow on disk: its texts, and its folder for showing places.
+#[derive(Debug)]
+pub(crate) struct FlowFolder {
+    pub(crate) bundle: FlowBundle,
+    folder: PathBuf,
+}
+
+impl FlowFolder {
+    /// Reads a flow named by its folder or its flow file. A flow file that cannot be read as TOML still has documents,
+    /// of the default names.
+    pub(crate) fn read(path: &Path) -> Result<FlowFolder, Failure> {
+        let file = if path.is_dir() { path.join(FLOW_FILE) } else { path.to_path_buf() };
+        let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
+        let text = read(&file)?;
+        let settings = flow::file::read(FLOW_FILE, &text).file;
+        let source = read(&folder.join(&settings.source.document))?;
+        let target = read(&folder.join(&settings.target.document))?;
+        Ok(FlowFolder { bundle: FlowBundle { flow: text, source, target }, folder })
+    }
+
+    /// The fault with its file as it lies on disk.
+    pub(crate) fn placed(&self, mut fault: Fault) -> Fault {
+        fault.place.file = fault.place.file.map(|file| self.folder.join(file).display().to_string());
+        fault
+    }
+}

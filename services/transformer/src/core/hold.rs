@@ -1,0 +1,186 @@
+//! Partitions that wait, with the records that were read of them already.
+
+use std::collections::BTreeMap;
+
+use document::{Code, Fault, FlowName, FlowVersion, Received};
+use queue::TopicPartition;
+
+use super::Released;
+
+/// Why a partition waits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The next record names a flow version that is not here.
+    VersionLate {
+        /// The flow.
+        flow: FlowName,
+        /// The version the record names.
+        version: FlowVersion,
+    },
+    /// Most records of this version fail alike.
+    Failing {
+        /// The flow.
+        flow: FlowName,
+        /// The version that fails.
+        version: FlowVersion,
+    },
+}
+
+impl Reason {
+    /// The flow that waits.
+    pub fn flow(&self) -> &FlowName {
+        match self {
+            Reason::VersionLate { flow, .. } | Reason::Failing { flow, .. } => flow,
+        }
+    }
+
+    /// The word in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Reason::VersionLate { .. } => "version_late",
+            Reason::Failing { .. } => "failing",
+        }
+    }
+}
+
+/// One partition that waits.
+#[derive(Debug)]
+pub struct Hold {
+    partition: TopicPartition,
+    reason: Reason,
+    /// Offset of the first record that waits.
+    from: i64,
+    records: Vec<Received>,
+    /// Whether records were let go because they took too much memory.
+    forgotten: bool,
+}
+
+impl Hold {
+    /// A hold without records yet.
+    pub fn new(partition: TopicPartition, reason: Reason, from: i64) -> Self {
+        Self { partition, reason, from, records: Vec::new(), forgotten: false }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// What to tell operators; `words` is what the records fail with.
+    pub fn fault(&self, words: Option<String>) -> Fault {
+        let place = format!("{}@{}", self.partition, self.from);
+        match &self.reason {
+            Reason::VersionLate { flow, version } => {
+                let detail = format!("version {version} of flow {flow} is not published here, the partition waits");
+                Fault::new(Code::FlowVersionLate, detail).of_record(place)
+            }
+            Reason::Failing { flow, version } => {
+                let words = words.unwrap_or_else(|| "the same fault".to_owned());
+                let detail = format!("most records of version {version} of flow {flow} fail with {words}, it waits");
+                Fault::new(Code::MappingBreaker, detail).of_record(place)
+            }
+        }
+    }
+}
+
+/// Key, headers and value of a record, bytes.
+fn size_of(received: &Received) -> usize {
+    let record = &received.record;
+    let headers: usize = record.headers.iter().map(|(name, text)| name.len() + text.len()).sum();
+    record.key.len() + headers + record.value.as_ref().map_or(0, Vec::len)
+}
+
+/// All partitions that wait. Their records are kept up to a limit of bytes; beyond it they are let go, to be read
+/// again from the saved position when the wait is over.
+#[derive(Debug)]
+pub struct Holds {
+    by_partition: BTreeMap<TopicPartition, Hold>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Holds {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { by_partition: BTreeMap::new(), bytes: 0, max_bytes }
+    }
+
+    /// Whether a partition waits.
+    pub fn contains(&self, partition: &TopicPartition) -> bool {
+        self.by_partition.contains_key(partition)
+    }
+
+    /// The partitions that wait.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        self.by_partition.keys().cloned().collect()
+    }
+
+    /// Number of waiting partitions by reason.
+    pub fn reasons(&self) -> BTreeMap<Reason, usize> {
+        let mut reasons = BTreeMap::new();
+        for hold in self.by_partition.values() {
+            *reasons.entry(hold.reason.clone()).or_default() += 1;
+        }
+        reasons
+    }
+
+    /// Bytes of the records that are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn begin(&mut self, hold: Hold, records: Vec<Received>) {
+        let partition = hold.partition.clone();
+        self.by_partition.insert(partition.clone(), hold);
+        for received in records {
+            self.append(&partition, received);
+        }
+    }
+
+    pub(super) fn append(&mut self, partition: &TopicPartition, received: Received) {
+        let Some(hold) = self.by_partition.get_mut(partition) else { return };
+        let size = size_of(&received);
+        if hold.forgotten {
+            return;
+        }
+        if self.bytes + size > self.max_bytes {
+            hold.forgotten = true;
+            self.bytes -= hold.records.drain(..).map(|record| size_of(&record)).sum::<usize>();
+            return;
+        }
+        self.bytes += size;
+        hold.records.push(received);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_partition.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn keep_only(&mut self, assigned: &[TopicPartition]) {
+        self.by_partition.retain(|partition, _| assigned.contains(partition));
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.bytes = self.by_partition.values().flat_map(|hold| &hold.records).map(size_of).sum();
+    }
+
+    pub(super) fn release(&mut self, over: impl Fn(&Reason) -> bool) -> Released {
+        let mut released = Released::default();
+        let done: Vec<TopicPartition> = self
+            .by_partition
+            .iter()
+            .filter(|(_, hold)| over(&hold.reason))
+            .map(|(partition, _)| partition.clone())
+            .collect();
+        for partition in done {
+            if let Some(hold) = self.by_partition.remove(&partition) {
+                released.rejoin |= hold.forgotten;
+                released.records.extend(hold.records);
+                released.resume.push(partition);
+            }
+        }
+        self.recount();
+        released
+    }
+}

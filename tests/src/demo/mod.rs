@@ -1,0 +1,201 @@
+//! The demonstration: real orders from one simulated Galaxy to another, and the proof that each arrived.
+
+mod progress;
+mod summary;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::compare::orders;
+use crate::compare::rules::{self, Expectation};
+use crate::fleet::{Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::servers::{Kafka, Redis, binaries, workspace};
+
+pub use progress::Progress;
+pub use summary::{Summary, share_used};
+
+/// What to demonstrate.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The orders file.
+    pub orders: PathBuf,
+    /// Calls that either Galaxy permits in any sliding minute.
+    pub calls_per_minute: u32,
+    /// Loaders that share the work.
+    pub loaders: u32,
+    /// Give up after this long.
+    pub patience: Duration,
+}
+
+/// Everything that runs; dropped, it is gone.
+struct Running {
+    source: Galaxy,
+    target: Galaxy,
+    stages: Vec<Stage>,
+    redis: Redis,
+    kafka: Kafka,
+}
+
+/// Says a step to the person who watches.
+#[expect(clippy::print_stderr, reason = "what happens is told on standard error; standard output carries the result")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Runs the demonstration with its files in `scratch`.
+///
+/// # Errors
+/// The orders file is bad, something does not start, or not all is done within the plan's patience.
+pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Summary> {
+    let (orders, lines) = orders::read(&plan.orders)?;
+    let expectation = rules::expect(&orders, lines);
+    say(&format!("{}: {} orders, {lines} lines", plan.orders.display(), orders.len()));
+
+    say("starting Kafka, Redis and two Galaxies");
+    let mut running = start(plan, &expectation, scratch).await?;
+    let foreign = scratch.join("foreign.json");
+    std::fs::write(&foreign, compare(&["snapshot", "--galaxy", path(&running.target.access_file()?)?])?.1)
+        .context("keeping the snapshot")?;
+    let before = running.target.admin("/stats", None).await?;
+
+    say("starting extractor, transformer and loader");
+    let begin = Instant::now();
+    for stage in stages(plan, &running) {
+        running.stages.push(Stage::start(stage, scratch)?);
+    }
+    for stage in &mut running.stages {
+        stage.ready(Duration::from_secs(60)).await?;
+    }
+    let progress = watch(&mut running, expectation.source.len(), plan.patience, begin).await?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let stats = [running.source.admin("/stats", None).await?, running.target.admin("/stats", None).await?];
+
+    say("draining the services");
+    for stage in running.stages.iter_mut().rev() {
+        stage.process().stop(Duration::from_secs(60))?;
+    }
+    say("comparing both Galaxies with the orders file");
+    let (source, target) = (running.source.access_file()?, running.target.access_file()?);
+    let (clean, report) = compare(&[
+        "check",
+        "--orders",
+        path(&plan.orders)?,
+        "--source",
+        path(&source)?,
+        "--target",
+        path(&target)?,
+        "--foreign",
+        path(&foreign)?,
+        "--brokers",
+        running.kafka.brokers(),
+    ])?;
+    let report: Value = serde_json::from_str(&report).context("reading the report")?;
+    let log = std::fs::read_to_string(running.target.request_log()).context("reading the target's request log")?;
+    let letters = crate::compare::letters::read(running.kafka.brokers(), "starbridge.dead-letters")?;
+    running.redis.kill()?;
+    running.kafka.kill()?;
+    Summary::new(plan, &progress, &report, clean, &stats, &before, &log, &letters, seconds)
+}
+
+async fn start(plan: &Plan, expectation: &Expectation, scratch: &Path) -> anyhow::Result<Running> {
+    let folder = scratch.to_owned();
+    let kafka = tokio::task::spawn_blocking(move || Kafka::shared(&folder));
+    let list = |name: &str, lines: &BTreeSet<String>| -> anyhow::Result<PathBuf> {
+        let path = scratch.join(name);
+        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    };
+    let unknown = list("unknown-products.txt", &expectation.unknown_products)?;
+    let held = list("held-numbers.txt", &expectation.held_numbers)?;
+    let limit = plan.calls_per_minute.to_string();
+    let redis = Redis::shared(scratch)?;
+    let source =
+        GalaxyPlan::new("galaxy-a").option("--orders", plan.orders.clone()).option("--calls-per-minute", limit.clone());
+    let target = GalaxyPlan::new("galaxy-b")
+        .option("--base-data-from", plan.orders.clone())
+        .option("--unknown-products", unknown)
+        .option("--held-numbers", held)
+        .option("--calls-per-minute", limit);
+    let source = Galaxy::start(source, scratch)?;
+    let target = Galaxy::start(target, scratch)?;
+    let kafka = kafka.await.context("starting Kafka")??;
+    Ok(Running { source, target, stages: Vec::new(), redis, kafka })
+}
+
+/// The services' settings: the shipped flow, the two Galaxies, one scan at the start.
+fn stages(plan: &Plan, running: &Running) -> Vec<StagePlan> {
+    let kafka = format!("[kafka]\nbrokers = {:?}\n\n", running.kafka.brokers());
+    let redis = format!("[redis]\nurl = {:?}\n\n", running.redis.url());
+    let connections =
+        [&running.source, &running.target].map(|galaxy| galaxy.connection(plan.calls_per_minute)).join("\n");
+    let flows = workspace().join("deploy/flows/misc-inbound").display().to_string();
+    let mut stages = vec![
+        StagePlan {
+            service: "extractor",
+            ordinal: 0,
+            settings: format!(
+                "{kafka}{redis}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
+            ),
+            worker: String::new(),
+        },
+        StagePlan { service: "transformer", ordinal: 0, settings: kafka.clone(), worker: String::new() },
+    ];
+    for ordinal in 0..plan.loaders {
+        stages.push(StagePlan {
+            service: "loader",
+            ordinal,
+            settings: format!("{kafka}{redis}{connections}"),
+            worker: String::new(),
+        });
+    }
+    stages
+}
+
+/// Shows progress until every order has ended.
+async fn watch(running: &mut Running, orders: usize, patience: Duration, begin: Instant) -> anyhow::Result<Progress> {
+    let mut shown = progress::Display::new(orders);
+    loop {
+        let mut progress = Progress::default();
+        for stage in &mut running.stages {
+            if let Some(status) = stage.process().ended()? {
+                bail!("{} ended with {status}:\n{}", stage.name(), stage.process().last_words());
+            }
+            // A scrape that fails is taken again a moment later.
+            if let Ok(metrics) = stage.metrics().await {
+                progress.add(&metrics);
+            }
+        }
+        shown.show(&progress, begin.elapsed());
+        if progress.ended() >= orders {
+            shown.end();
+            return Ok(progress);
+        }
+        if begin.elapsed() > patience {
+            shown.end();
+            bail!("{} of {orders} orders have not ended after {patience:?}", orders - progress.ended());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Runs the comparison as a process of its own: whether it agreed, and what it printed.
+fn compare(arguments: &[&str]) -> anyhow::Result<(bool, String)> {
+    let output =
+        Command::new(binaries()?.join("compare")).args(arguments).output().context("running the comparison")?;
+    let text = String::from_utf8(output.stdout).context("the comparison's output")?;
+    match output.status.code() {
+        Some(0) => Ok((true, text)),
+        Some(1) => Ok((false, text)),
+        _ => bail!("{}", String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+fn path(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}

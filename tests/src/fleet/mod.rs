@@ -1,0 +1,42 @@
+//! Our own processes around real servers: simulated Galaxies and the three stages, as a deployment would run them.
+
+mod galaxy;
+mod stage;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+pub use galaxy::{Galaxy, GalaxyPlan};
+pub use stage::{Metrics, Stage, StagePlan};
+
+/// Writes `text` to `folder/name`, readable by us alone, and gives its path.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn secret(folder: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = folder.join(name);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("writing {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+/// A client for loopback addresses: no proxy, short patience.
+///
+/// # Errors
+/// The client cannot be made.
+pub fn http() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(10))
+        .build()
+        .context("making an HTTP client")
+}

@@ -1,0 +1,7 @@
+//! The house under test: real servers, our binaries as child processes, and the comparison that judges them.
+
+pub mod compare;
+pub mod demo;
+pub mod fleet;
+pub mod road;
+pub mod servers;

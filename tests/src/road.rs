@@ -1,0 +1,337 @@
+//! A whole road for one scenario: a broker, a Redis, two Galaxies and the stages, with the first orders of the real file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::compare::letters::{self, Letter};
+use crate::compare::orders;
+use crate::compare::report::{self, Report};
+use crate::compare::rules::{self, Expectation};
+use crate::compare::webapi::{self, Bills};
+use crate::fleet::{Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::servers::{Kafka, Redis, workspace};
+
+/// What a scenario wants; everything else is as shipped.
+#[derive(Debug, Clone)]
+pub struct RoadPlan {
+    /// How many orders of the real file; all when more than there are.
+    pub orders: usize,
+    /// Folder of the flow below `deploy/flows`.
+    pub flow: &'static str,
+    /// Documents per call; the flow file's own when `None`.
+    pub documents: Option<usize>,
+    /// Calls that both Galaxies permit in any sliding minute.
+    pub calls_per_minute: u32,
+    /// Whether the Galaxies refuse what is beyond it.
+    pub enforce_limit: bool,
+    /// Replicas of each stage.
+    pub replicas: u32,
+    /// Whether products and numbers are planted as in the demo.
+    pub planted: bool,
+    /// Further options of the source.
+    pub source: Vec<(&'static str, String)>,
+    /// Further options of the target.
+    pub target: Vec<(&'static str, String)>,
+    /// Further tables of the loader's settings.
+    pub loader: &'static str,
+}
+
+impl Default for RoadPlan {
+    fn default() -> Self {
+        Self {
+            orders: 200,
+            flow: "misc-inbound",
+            documents: None,
+            calls_per_minute: 6_000,
+            enforce_limit: false,
+            replicas: 1,
+            planted: true,
+            source: Vec::new(),
+            target: Vec::new(),
+            loader: "",
+        }
+    }
+}
+
+/// A road in place. Dropped, everything of it is gone.
+#[derive(Debug)]
+pub struct Road {
+    /// Extractors, transformers, loaders, in this order.
+    pub stages: Vec<Stage>,
+    /// The source.
+    pub source: Galaxy,
+    /// The target.
+    pub target: Galaxy,
+    /// Redis.
+    pub redis: Redis,
+    /// Kafka.
+    pub kafka: Kafka,
+    /// What must come of it.
+    pub expectation: Expectation,
+    foreign: Bills,
+    plan: RoadPlan,
+    scratch: TempDir,
+}
+
+/// What a scenario ended with.
+#[derive(Debug)]
+pub struct Ended {
+    /// The comparison.
+    pub report: Report,
+    /// The dead letters.
+    pub letters: BTreeMap<String, Letter>,
+    /// Counts of the target: calls by method.
+    pub target: Value,
+    /// Counts of the source.
+    pub source: Value,
+}
+
+impl Road {
+    /// Brings up servers and Galaxies; no stage runs yet.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn lay(plan: RoadPlan) -> anyhow::Result<Self> {
+        let scratch =
+            tempfile::Builder::new().prefix("starbridge-road-").tempdir().context("making a scratch folder")?;
+        let folder = scratch.path().to_owned();
+        let kafka = tokio::task::spawn_blocking(move || Kafka::start(&folder));
+        let redis = Redis::start(scratch.path())?;
+        let file = first_orders(plan.orders, scratch.path())?;
+        let (orders, lines) = orders::read(&file)?;
+        let mut expectation = rules::expect(&orders, lines);
+        let mut source = GalaxyPlan::new("galaxy-a").option("--orders", file.clone());
+        let mut target = GalaxyPlan::new("galaxy-b").option("--base-data-from", file.clone());
+        if plan.planted {
+            for (option, name, list) in [
+                ("--unknown-products", "unknown.txt", &expectation.unknown_products),
+                ("--held-numbers", "held.txt", &expectation.held_numbers),
+            ] {
+                let path = scratch.path().join(name);
+                std::fs::write(&path, list.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())?;
+                target = target.option(option, path);
+            }
+        } else {
+            expectation = expectation.without_failures();
+        }
+        for (name, value) in &plan.source {
+            source = source.option(name, value.clone());
+        }
+        for (name, value) in &plan.target {
+            target = target.option(name, value.clone());
+        }
+        if plan.enforce_limit {
+            let limit = plan.calls_per_minute.to_string();
+            source = source.option("--calls-per-minute", limit.clone());
+            target = target.option("--calls-per-minute", limit);
+        }
+        copy_flow(plan.flow, &scratch.path().join("flow"), plan.documents)?;
+        let source = Galaxy::start(source, scratch.path())?;
+        let target = Galaxy::start(target, scratch.path())?;
+        let kafka = kafka.await.context("starting Kafka")??;
+        let foreign = bills(&target).await?;
+        Ok(Self { stages: Vec::new(), source, target, redis, kafka, expectation, foreign, plan, scratch })
+    }
+
+    /// Lays a road and starts every stage.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn open(plan: RoadPlan) -> anyhow::Result<Self> {
+        let mut road = Self::lay(plan).await?;
+        road.start_stages().await?;
+        Ok(road)
+    }
+
+    /// Starts every stage and waits until all are ready.
+    ///
+    /// # Errors
+    /// A stage refuses its settings or does not get ready within a minute.
+    pub async fn start_stages(&mut self) -> anyhow::Result<()> {
+        for service in ["extractor", "transformer", "loader"] {
+            for ordinal in 0..self.plan.replicas {
+                let plan = self.stage(service, ordinal);
+                self.stages.push(Stage::start(plan, self.scratch.path())?);
+            }
+        }
+        for stage in &mut self.stages {
+            stage.ready(Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+
+    fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
+        let kafka = format!("[kafka]\nbrokers = {:?}\n\n", self.kafka.brokers());
+        let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());
+        let connections =
+            [&self.source, &self.target].map(|galaxy| galaxy.connection(self.plan.calls_per_minute)).join("\n");
+        let flow = self.scratch.path().join("flow").display().to_string();
+        let settings = match service {
+            "extractor" => format!(
+                "{kafka}{redis}[flows]\nfolders = [{flow:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
+            ),
+            "transformer" => kafka,
+            _ => format!("{kafka}{redis}{}\n{connections}", self.plan.loader),
+        };
+        StagePlan { service, ordinal, settings, worker: String::new() }
+    }
+
+    /// The stages of one service.
+    pub fn of(&mut self, service: &str) -> Vec<&mut Stage> {
+        let prefix = format!("{service}-");
+        self.stages.iter_mut().filter(|stage| stage.name().starts_with(&prefix)).collect()
+    }
+
+    /// Adds a fault to the target.
+    ///
+    /// # Errors
+    /// The target does not know such a fault.
+    pub async fn fault(&self, fault: Value) -> anyhow::Result<()> {
+        self.target.admin("/faults", Some(&fault)).await.map(drop)
+    }
+
+    /// Bills in the target that are ours, and distinct dead letters, now.
+    ///
+    /// # Errors
+    /// Target or broker does not answer.
+    pub async fn ended_now(&self) -> anyhow::Result<(usize, usize)> {
+        let stats = self.target.admin("/stats", None).await?;
+        let held = stats["documents"]["STK_MISCELLANEOUS"].as_u64().unwrap_or(0);
+        let held = usize::try_from(held).context("a count")?;
+        let foreign: usize = self.foreign.values().map(Vec::len).sum();
+        Ok((held.saturating_sub(foreign), self.letters().await?.len()))
+    }
+
+    /// The dead letters now.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn letters(&self) -> anyhow::Result<BTreeMap<String, Letter>> {
+        let brokers = self.kafka.brokers().to_owned();
+        let read = tokio::task::spawn_blocking(move || letters::read(&brokers, "starbridge.dead-letters"));
+        // The topic is made by the first extractor; before that there are none.
+        Ok(read.await?.unwrap_or_default())
+    }
+
+    /// Waits until `condition` of (bills applied, letters) holds.
+    ///
+    /// # Errors
+    /// It does not within `patience`, or a stage that should run has ended.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        condition: impl Fn(usize, usize) -> bool,
+    ) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let (applied, letters) = self.ended_now().await?;
+            if condition(applied, letters) {
+                return Ok(());
+            }
+            if begin.elapsed() > patience {
+                let words: Vec<String> = self
+                    .stages
+                    .iter_mut()
+                    .map(|stage| format!("--- {}\n{}", stage.name(), stage.process().last_words()))
+                    .collect();
+                bail!("{what}: {applied} applied and {letters} letters after {patience:?}\n{}", words.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until every order has ended, drains the stages and compares.
+    ///
+    /// # Errors
+    /// Not all have ended within `patience`, or a stage does not drain.
+    pub async fn finish(&mut self, patience: Duration) -> anyhow::Result<Ended> {
+        let orders = self.expectation.source.len();
+        self.until("every order ends", patience, |applied, letters| applied + letters >= orders).await?;
+        for stage in self.stages.iter_mut().rev() {
+            stage.process().stop(Duration::from_secs(60))?;
+        }
+        self.compare().await
+    }
+
+    /// Compares both sides as they are.
+    ///
+    /// # Errors
+    /// A side does not answer.
+    pub async fn compare(&self) -> anyhow::Result<Ended> {
+        let (source, target) = (self.source.admin("/stats", None).await?, self.target.admin("/stats", None).await?);
+        let letters = self.letters().await?;
+        let report = report::compare(
+            &self.expectation,
+            &bills(&self.source).await?,
+            &bills(&self.target).await?,
+            &self.foreign,
+            &letters,
+        );
+        Ok(Ended { report, letters, target, source })
+    }
+}
+
+impl Ended {
+    /// Calls of `method` that the target got.
+    pub fn target_calls(&self, method: &str) -> u64 {
+        self.target["by_method"][method]["calls"].as_u64().unwrap_or(0)
+    }
+
+    /// Calls of `method` that the source got.
+    pub fn source_calls(&self, method: &str) -> u64 {
+        self.source["by_method"][method]["calls"].as_u64().unwrap_or(0)
+    }
+}
+
+async fn bills(galaxy: &Galaxy) -> anyhow::Result<Bills> {
+    let access = std::fs::read_to_string(galaxy.access_file()?).context("reading access")?;
+    webapi::Galaxy::login(&serde_json::from_str(&access)?).await?.bills().await
+}
+
+/// The first `count` orders of the shipped file, as a file of their own.
+fn first_orders(count: usize, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let shipped = workspace().join("tests/data/superstore-orders.csv");
+    let mut reader = csv::Reader::from_path(&shipped).context("opening the orders")?;
+    let path = scratch.join("orders.csv");
+    let mut writer = csv::Writer::from_path(&path).context("writing the orders")?;
+    writer.write_record(reader.headers()?)?;
+    let mut seen = std::collections::BTreeSet::new();
+    for row in reader.records() {
+        let row = row?;
+        let id = row.get(0).unwrap_or_default().to_owned();
+        if seen.contains(&id) || seen.len() < count {
+            seen.insert(id);
+            writer.write_record(&row)?;
+        }
+    }
+    writer.flush()?;
+    Ok(path)
+}
+
+/// Copies a shipped flow to `folder`, with `documents` per call where the scenario wants its own number.
+fn copy_flow(flow: &str, folder: &Path, documents: Option<usize>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(workspace().join("deploy/flows").join(flow)).context("reading the flow's folder")? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+    }
+    if let Some(documents) = documents {
+        let path = folder.join("flow.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let changed: Vec<String> = text
+            .lines()
+            .map(|line| match line.split_once('=') {
+                Some((name, _)) if name.trim() == "documents" => format!("documents = {documents}"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        std::fs::write(&path, changed.join("\n"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Tables against topics that change under them.
+
+use queue::{Cleanup, Origin, Outgoing, Session, Transaction};
+
+use crate::house::*;
+
+fn facts(state: &str, keys: &[&str]) -> Transaction {
+    let facts = keys.iter().map(|key| Outgoing::to_partition(state, 0, record(key, key))).collect();
+    Transaction { facts, ..Transaction::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_topic_made_anew_is_not_taken_for_the_old_one() {
+    let input = pair("anew", 1).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let session = Session::open(settings("anew", "anew-0", &[&input], folder.path())).await.expect("opened");
+    assigned(&session, 1).await;
+    session.commit(facts("anew.state", &["doc/old"])).await.expect("committed");
+    session.close().await;
+
+    admin().delete_topics(&["anew.state"]).await.expect("deleted");
+    eventually("the topic goes", async || admin().partitions("anew.state").await.expect("asked").is_none()).await;
+    admin().ensure(&[spec("anew.state", 1, Cleanup::Compact)], 1).await.expect("made");
+    // As long as the old one was: positions alone would not tell.
+    fill("anew.state", 0, 10).await;
+
+    let session = Session::open(settings("anew", "anew-0", &[&input], folder.path())).await.expect("opened");
+    assigned(&session, 1).await;
+    assert_eq!(session.origin(&at(&input, 0)), Some(Origin { committed: true, owned: false }));
+    let table = session.table("anew.state", 0).expect("a table");
+    assert_eq!(table.get(b"doc/old").expect("read"), None);
+    assert_eq!(table.get(b"k9").expect("read"), Some(b"v9".to_vec()));
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_sees_own_facts_and_the_store_as_one() {
+    let input = pair("scan", 1).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let session = Session::open(settings("scan", "scan-0", &[&input], folder.path())).await.expect("opened");
+    assigned(&session, 1).await;
+    for round in 0..5 {
+        let keys: Vec<String> = (0..20).map(|i| format!("doc/{:03}", round * 20 + i)).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        session.commit(facts("scan.state", &keys)).await.expect("committed");
+        let table = session.table("scan.state", 0).expect("a table");
+        assert_eq!(table.scan_prefix(b"doc/").expect("read").len(), (round + 1) * 20);
+        let page = table.scan_page(b"doc/", Some(b"doc/004"), 3).expect("read");
+        let names: Vec<_> = page.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
+        assert_eq!(names, ["doc/005", "doc/006", "doc/007"]);
+    }
+    session.close().await;
+}

@@ -1,0 +1,39 @@
+//! The whole road against real servers, one scenario a test: what happens to documents when things go wrong.
+
+mod happy;
+mod kills;
+mod limits;
+mod replies;
+
+use std::time::Duration;
+
+use e2e::road::{Ended, Road};
+
+/// How long a scenario may take before it has failed.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Short times for what a scenario must wait out: how long a request may still be under way, and how long it may run.
+const SHORT: &str = r#"
+[save]
+send_deadline = "2s"
+net = "500ms"
+exec_max = "2s"
+
+[retry]
+waits = ["200ms", "500ms", "1s", "1s", "1s"]
+throttled = "2s"
+
+[breaker]
+wait = "1s"
+wait_max = "2s"
+
+[poison]
+patience = "3s"
+"#;
+
+/// Runs to the end and asserts that both sides agree in every bill and line.
+async fn clean(road: &mut Road) -> Ended {
+    let ended = road.finish(PATIENCE).await.expect("the road comes to its end");
+    assert!(ended.report.is_clean(), "{:#?}\n{:#?}", ended.report, ended.letters);
+    ended
+}
