@@ -430,7 +430,7 @@ impl Running<'_> {
                 warn!(%flow, %stage, %category, %code, document, "dead letter");
             }
             Observation::Breaker { target, state, reason } => warn!(target_name = target, state, reason, "breaker"),
-            Observation::Resolved { flow, verdict } => info!(%flow, verdict, "outcome resolved"),
+            Observation::Resolved { flow, verdict } => debug!(%flow, verdict, "outcome resolved"),
             Observation::Retry { flow, layer, class } => debug!(%flow, layer, class, "again"),
             Observation::Batch { flow, documents, bytes } => debug!(%flow, documents, bytes, "saving"),
             Observation::Ended { flow, outcome, .. } => tracing::trace!(%flow, ?outcome, "ended"),

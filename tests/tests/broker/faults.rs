@@ -99,7 +99,7 @@ async fn a_missing_topic_is_named_and_waited_for() {
     assert!(!error.recycles());
     topic("missing-yet", 1).await;
     eventually("the new topic is read", async || {
-        let _ = consumer.poll(1, Duration::from_millis(50)).await;
+        drop(consumer.poll(1, Duration::from_millis(50)).await);
         consumer.assigned().len() == 2
     })
     .await;

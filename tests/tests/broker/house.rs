@@ -16,10 +16,13 @@ use rdkafka::{Offset, TopicPartitionList};
 pub(crate) const LONG: Duration = Duration::from_secs(40);
 
 pub(crate) fn brokers() -> &'static str {
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_test_writer()
-        .try_init();
+    // Every test but the first finds it set up.
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init(),
+    );
     SharedKafka::get().brokers()
 }
 

@@ -7,7 +7,7 @@ use super::clean;
 /// One document a call, so that calls are what is scarce; the shipped limit, enforced by the target.
 async fn share_of_calls(replicas: u32) -> f64 {
     let plan = RoadPlan {
-        orders: 150,
+        orders: 110,
         documents: Some(1),
         planted: false,
         calls_per_minute: 100,

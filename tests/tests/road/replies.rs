@@ -57,7 +57,7 @@ async fn a_reply_lost_after_the_work_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_does_not_take_a_foreign_document_for_ours() {
     // The planted number is in one of the calls whose reply is lost; the foreign document must stay as it is.
-    let faults = [json!({"kind": "cut_after", "call": "BatchSave", "count": 12})];
+    let faults = [json!({"kind": "cut_after", "call": "BatchSave", "count": 6})];
     run(RoadPlan { documents: Some(10), orders: 60, ..plan() }, &faults).await;
 }
 
@@ -85,12 +85,16 @@ async fn only_the_audit_fails(switch: &str) {
     road.start_stages().await.expect("started");
     let orders = road.expectation.source.len();
     let kept = usize::from(switch == "keep");
+    if kept == 1 {
+        // Saved and submitted, and nothing more: the bill waits for its audit, the letter says so.
+        road.expectation.target.get_mut(&refused).expect("an order").status = "B".to_owned();
+    }
     road.until("every order ends", super::PATIENCE, |applied, letters| applied + letters >= orders + kept)
         .await
         .expect("ended");
     let ended = road.compare().await.expect("compared");
     assert!(ended.report.duplicate.is_empty() && ended.report.different.is_empty(), "{:#?}", ended.report);
-    assert_eq!(ended.report.applied, orders - 1, "{:#?}", ended.report);
+    assert_eq!(ended.report.applied, orders - 1 + kept, "{:#?}", ended.report);
     let of_refused: Vec<_> = ended.letters.values().filter(|letter| letter.record == refused).collect();
     assert_eq!((of_refused.len(), ended.letters.len()), (1, 1), "{:#?}", ended.letters);
 }

@@ -140,10 +140,8 @@ impl Core {
             return Ok(());
         }
         partition.read_to = Some(received.offset + 1);
-        let (mapped, unreadable) = match readable(&received) {
-            Ok(mapped) => (mapped, None),
-            Err((mapped, detail)) => (mapped.unwrap_or_else(|| stand_in(&id.flow, &received)), Some(detail)),
-        };
+        let (mapped, unreadable) = read(&received);
+        let mapped = mapped.map_or_else(|| stand_in(&id.flow, &received), |mapped| *mapped);
         let value: Arc<[u8]> = mapped.value.as_slice().into();
         partition.bytes += value.len();
         self.arrivals += 1;
@@ -440,15 +438,18 @@ impl Core {
     }
 }
 
-/// The record as a document whose value is one JSON object.
-fn readable(received: &Received) -> Result<Mapped, (Option<Mapped>, String)> {
-    let mapped = Mapped::from_record(&received.record).map_err(|error| (None, error.to_string()))?;
-    let detail = match serde_json::from_slice::<&RawValue>(&mapped.value) {
-        Ok(value) if value.get().starts_with('{') => return Ok(mapped),
-        Ok(_) => "the value is not a JSON object".to_owned(),
-        Err(error) => format!("the value is not JSON: {error}"),
+/// The document as far as the record reads as one, and what is wrong with it: the value must be one JSON object.
+fn read(received: &Received) -> (Option<Mapped>, Option<String>) {
+    let mapped = match Mapped::from_record(&received.record) {
+        Ok(mapped) => mapped,
+        Err(error) => return (None, Some(error.to_string())),
     };
-    Err((Some(mapped), detail))
+    let wrong = match serde_json::from_slice::<&RawValue>(&mapped.value) {
+        Ok(value) if value.get().starts_with('{') => None,
+        Ok(_) => Some("the value is not a JSON object".to_owned()),
+        Err(error) => Some(format!("the value is not JSON: {error}")),
+    };
+    (Some(mapped), wrong)
 }
 
 /// Stands for a record that cannot be read: its place is its name.

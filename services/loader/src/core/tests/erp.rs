@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use document::{Code, TargetKey};
+use document::{Code, Stage, TargetKey};
 
 use super::super::event::*;
-use super::super::ledger::{self, Intent, Reached};
+use super::super::ledger::{self, End, Intent, Reached};
 use super::world::{Delivery, Doc, Fault, World, refusal};
 
 impl World {
@@ -155,5 +155,20 @@ impl World {
             }
             Some(many) => Finding::Many(many.len()),
         }
+    }
+
+    pub(super) fn letters_of(&self, key: &str) -> Vec<(Stage, Code)> {
+        let key = format!("FID-{key}");
+        self.letters.iter().filter(|l| l.document_key.as_str() == key).map(|l| (l.stage, l.code)).collect()
+    }
+
+    pub(super) fn end_of(&self, key: &str) -> Option<End> {
+        let key = TargetKey::from(key);
+        self.log.keys().find_map(|p| self.entry(*p, &key)).and_then(|entry| entry.end)
+    }
+
+    pub(super) fn foreign(&mut self, key: &str, created: i64) {
+        let doc = Doc { id: "777".to_owned(), content: b"{\"other\":1}".to_vec(), reached: Reached::Audited, created };
+        self.target.insert(key.into(), vec![doc]);
     }
 }

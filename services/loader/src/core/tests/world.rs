@@ -476,21 +476,6 @@ impl World {
     pub(super) fn assert_done(&self) {
         assert!(self.is_done(), "not every record has ended by {:?}: {:?}", self.now, self.core);
     }
-
-    pub(super) fn letters_of(&self, key: &str) -> Vec<(Stage, Code)> {
-        let key = format!("FID-{key}");
-        self.letters.iter().filter(|l| l.document_key.as_str() == key).map(|l| (l.stage, l.code)).collect()
-    }
-
-    pub(super) fn end_of(&self, key: &str) -> Option<End> {
-        let key = TargetKey::from(key);
-        self.log.keys().find_map(|p| self.entry(*p, &key)).and_then(|entry| entry.end)
-    }
-
-    pub(super) fn foreign(&mut self, key: &str, created: i64) {
-        let doc = Doc { id: "777".to_owned(), content: b"{\"other\":1}".to_vec(), reached: Reached::Audited, created };
-        self.target.insert(key.into(), vec![doc]);
-    }
 }
 
 pub(super) fn refusal(code: Code, message: &str) -> Refusal {
