@@ -35,6 +35,8 @@ fn read_verdict(text: &str) -> Option<Verdict> {
 impl Core {
     pub(super) fn assigned(&mut self, assigned: Assigned, facts: &dyn Facts) -> Result<(), FactsFailed> {
         let id = assigned.partition;
+        // Should it come twice without having gone, the first time is forgotten as if it had gone.
+        self.revoked(&id);
         let mut partition = Partition::default();
         let open_settle = self.now.mono + self.numbers.send_deadline + self.numbers.settle();
         if assigned.ledger_lost {
@@ -141,7 +143,7 @@ impl Core {
         }
         partition.read_to = Some(received.offset + 1);
         let (mapped, unreadable) = read(&received);
-        let mapped = mapped.map_or_else(|| stand_in(&id.flow, &received), |mapped| *mapped);
+        let mapped = mapped.unwrap_or_else(|| stand_in(&id.flow, &received));
         let value: Arc<[u8]> = mapped.value.as_slice().into();
         partition.bytes += value.len();
         self.arrivals += 1;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use document::{
-    Code, DeadLetter, Digest, FlowName, FlowVersion, Mapped, Received, Stage, TargetKey, Tenant, TraceParent, Version,
-    topic,
+    Code, DeadLetter, Digest, FlowName, FlowVersion, Mapped, Received, TargetKey, Tenant, TraceParent, Version, topic,
 };
 
 use super::super::event::*;
-use super::super::ledger::{self, End, Entry, Reached};
+use super::super::ledger::{self, Entry, Reached};
 use super::super::rules::OnChange;
 use super::super::*;
 
