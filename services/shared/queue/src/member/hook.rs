@@ -39,12 +39,19 @@ impl Hook {
         let wanted = partitions(list);
         match self.starts(consumer, &wanted) {
             Ok((starts, refused)) => {
-                let nexts: Vec<Next> = starts.iter().map(|start| start.next.clone()).collect();
                 let stopped: Vec<TopicPartition> = refused
                     .iter()
                     .filter_map(|error| match error {
                         Error::DataExpired { at, .. } | Error::TopicRecreated { at, .. } => Some(at.topic_partition()),
                         _ => None,
+                    })
+                    .collect();
+                // Silent ones begin anywhere they can: the client may ask once before it hears of the pause.
+                let nexts: Vec<Next> = starts
+                    .iter()
+                    .map(|start| match stopped.contains(&start.next.topic_partition()) {
+                        true => Next { offset: start.first, ..start.next.clone() },
+                        false => start.next.clone(),
                     })
                     .collect();
                 let begun = offsets(&nexts).and_then(|list| consumer.incremental_assign(&list)).and_then(|()| {
@@ -94,7 +101,12 @@ impl Hook {
             .map(|lag| {
                 let name = &lag.topic_partition;
                 let next = Next::at(&name.topic, name.partition, lag.committed.unwrap_or(lag.start));
-                Start { next, committed: lag.committed.is_some(), epoch: EPOCHS.fetch_add(1, Ordering::Relaxed) }
+                Start {
+                    next,
+                    first: lag.start,
+                    committed: lag.committed.is_some(),
+                    epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
+                }
             })
             .collect();
         Ok((starts, refused))

@@ -23,6 +23,8 @@ const TOTAL_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) next: Next,
+    /// The start of its log.
+    pub(crate) first: i64,
     /// Whether the group had saved a position before.
     pub(crate) committed: bool,
     /// Tells this assignment from another one of the same partition.
@@ -312,14 +314,13 @@ impl Shared {
         self.bell.notify_waiters();
     }
 
-    /// Silences partitions whose data cannot be read.
-    pub(crate) fn silence(&self, name: &TopicPartition) {
+    /// Silences a partition whose data cannot be read; `false` when it was silent already.
+    pub(crate) fn silence(&self, name: &TopicPartition) -> bool {
         let mut state = self.lock();
         let State { partitions, bytes, .. } = &mut *state;
-        if let Some(partition) = partitions.get_mut(name) {
-            partition.stopped = true;
-            *bytes -= partition.clear();
-        }
+        let Some(partition) = partitions.get_mut(name) else { return false };
+        *bytes -= partition.clear();
+        !std::mem::replace(&mut partition.stopped, true)
     }
 
     /// Takes in what the client gave. Records of partitions that are not ours, or that came before, are dropped.

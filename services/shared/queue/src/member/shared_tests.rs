@@ -24,7 +24,7 @@ fn at(partition: i32) -> TopicPartition {
 }
 
 fn start(partition: i32, offset: i64, epoch: u64) -> Start {
-    Start { next: Next::at("t", partition, offset), committed: true, epoch }
+    Start { next: Next::at("t", partition, offset), first: 0, committed: true, epoch }
 }
 
 fn received(partition: i32, offset: i64) -> Received {
@@ -162,6 +162,7 @@ fn an_error_that_recycles_ends_the_member_and_comes_once() {
     let shared = shared(false, None);
     shared.assigned(vec![start(0, 0, 1)], &[]);
     shared.received(run(0, 0..2));
+    assert!(shared.silence(&at(0)) && !shared.silence(&at(0)), "told once");
     let stopped = || Error::DataExpired { at: Next::at("t", 0, 0), log_start: 4 };
     shared.fail(stopped());
     shared.fail(Error::Ended { member: "m".to_owned(), reason: "first".to_owned() });

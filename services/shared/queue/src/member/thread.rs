@@ -142,10 +142,12 @@ fn lost_place(consumer: &BaseConsumer<Hook>, shared: &Shared) {
                 });
             }
             for error in errors {
-                if let Error::DataExpired { at, .. } | Error::TopicRecreated { at, .. } = &error {
-                    shared.silence(&at.topic_partition());
+                // Told once: the client may say it again for what it had asked for before.
+                if let Error::DataExpired { at, .. } | Error::TopicRecreated { at, .. } = &error
+                    && shared.silence(&at.topic_partition())
+                {
+                    shared.fail(error);
                 }
-                shared.fail(error);
             }
         }
         Err(error) => shared.fail(Error::from_kafka(error, &shared.brokers, "comparing positions", &shared.member)),
