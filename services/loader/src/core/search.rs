@@ -114,6 +114,10 @@ impl Core {
         group.absent.retain(|other| other != at);
         if group.unresolved.contains(at) {
             group.unresolved.retain(|other| other != at);
+            if let Some(search) = group.search.as_mut().filter(|_| !group.counts) {
+                // A set that failed is judged without it; one that is sent again must not hold it.
+                search.forget(at);
+            }
             if group.unresolved.is_empty() {
                 self.set_resolved(&rules.connection, &flow, id);
             }
@@ -142,21 +146,14 @@ impl Core {
         let mut convicted = None;
         if !group.counts {
             // Nothing is learnt from it: what is absent is simply sent again.
-            match &mut group.search {
-                Some(search) => {
-                    let gone: Vec<ItemRef> = group.set.iter().filter(|at| !absent.contains(at)).cloned().collect();
-                    gone.iter().for_each(|at| search.forget(at));
-                }
-                None => {
-                    for at in &absent {
-                        if let Some(item) = self.item_mut(at) {
-                            item.group = None;
-                        }
-                        self.set_state(at, State::Ready);
+            if group.search.is_none() {
+                for at in &absent {
+                    if let Some(item) = self.item_mut(at) {
+                        item.group = None;
                     }
-                    self.drop_group(name, flow, id);
-                    return;
+                    self.set_state(at, State::Ready);
                 }
+                return self.drop_group(name, flow, id);
             }
         } else {
             group.failures += 1;

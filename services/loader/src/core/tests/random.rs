@@ -144,7 +144,8 @@ fn check(world: &World) {
 
 #[test]
 fn no_history_loads_a_document_twice_or_leaves_one_without_an_end() {
-    for seed in 0..SCHEDULES {
+    // The last one once left a search waiting for a record that had moved away.
+    for seed in (0..SCHEDULES).chain([16_627]) {
         let outcome = std::panic::catch_unwind(|| one(seed, &Numbers::default()));
         assert!(outcome.is_ok(), "seed {seed}");
     }
