@@ -37,11 +37,12 @@ ARROWS = {
     "extractor": {"document", "flow", "queue", "kingdee", "coordination", "runtime"},
     "transformer": {"document", "flow", "queue", "runtime"},
     "loader": {"document", "flow", "queue", "kingdee", "coordination", "runtime"},
+    "control": {"document", "flow", "queue", "kingdee", "coordination", "runtime", "starbridge-proto"},
     "starctl": {"document", "flow", "starbridge-proto"},
     "simulator": {"document"},
     "starbridge-proto": set(),
     # The tests may look at everything; the comparison may not (see below).
-    "e2e": {"document", "flow", "queue", "kingdee", "coordination", "runtime", "extractor", "transformer", "loader", "simulator"},
+    "e2e": {"document", "flow", "queue", "kingdee", "coordination", "runtime", "extractor", "transformer", "loader", "control", "simulator"},
 }
 # Libraries that are wrapped once: crate -> the only rooms that may name it.
 WRAPPED = {
@@ -51,7 +52,8 @@ WRAPPED = {
     "redb": {"queue"},
     "figment": {"runtime"},
     "sqlparser": {"flow", "simulator"},
-    "tonic": {"starbridge-proto"},
+    "tonic": {"starbridge-proto", "control", "starctl"},
+    "rusqlite": {"control"},
 }
 metadata = json.loads(subprocess.run(
     ["cargo", "metadata", "--format-version=1", "--no-deps", "--offline"], cwd=ROOT, check=True, capture_output=True, text=True,
