@@ -4,7 +4,16 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Every file of the interface.
-const FILES: [&str; 1] = ["starbridge/control/v1/system.proto"];
+const FILES: [&str; 8] = [
+    "starbridge/control/v1/access.proto",
+    "starbridge/control/v1/audit.proto",
+    "starbridge/control/v1/dead_letter.proto",
+    "starbridge/control/v1/doubt.proto",
+    "starbridge/control/v1/flow.proto",
+    "starbridge/control/v1/record.proto",
+    "starbridge/control/v1/replay.proto",
+    "starbridge/control/v1/system.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=starbridge");
