@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::code::{Category, Code};
 use crate::header::{Headers, RecordError};
 use crate::name::{DocumentKey, FlowName, FlowVersion, Tenant, Version};
@@ -56,7 +58,8 @@ impl fmt::Display for Stage {
 }
 
 /// Identity of a letter: the same failure of the same version keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct DeadLetterId(pub String);
 
 impl DeadLetterId {

@@ -12,6 +12,12 @@ pub const EXTRACT_STATE: &str = "starbridge.extract-state";
 pub const EXTRACT_SEEN: &str = "starbridge.extract-seen";
 /// Every record that could not go on.
 pub const DEAD_LETTERS: &str = "starbridge.dead-letters";
+/// What became of each dead letter, under its id. Compacted.
+pub const DEAD_LETTER_EVENTS: &str = "starbridge.dead-letter-events";
+/// What the control plane must remember: jobs, answers to idempotent requests, roles. Compacted.
+pub const CONTROL: &str = "starbridge.control";
+/// Who did what, as a chain. One partition: whoever owns it is the control plane's writer.
+pub const AUDIT: &str = "starbridge.audit";
 
 /// Partitions of [`COMMANDS`], [`EXTRACT_STATE`] and [`EXTRACT_SEEN`]. Fixed: a flow's owner is found by hash.
 pub const COMMAND_PARTITIONS: i32 = 32;

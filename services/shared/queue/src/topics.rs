@@ -81,6 +81,10 @@ pub fn house() -> Vec<TopicSpec> {
         // Lookback of three days and one more.
         TopicSpec::new(topic::EXTRACT_SEEN, topic::COMMAND_PARTITIONS, CompactAndDelete, Some(4 * DAY)),
         TopicSpec::new(topic::DEAD_LETTERS, 6, Delete, Some(90 * DAY)),
+        // One partition each: the state of the control plane's one writer lies under the number of its input.
+        TopicSpec::new(topic::DEAD_LETTER_EVENTS, 1, Compact, None),
+        TopicSpec::new(topic::CONTROL, 1, Compact, None),
+        TopicSpec::new(topic::AUDIT, 1, Delete, Some(400 * DAY)),
     ]
 }
 

@@ -491,6 +491,53 @@ codes! {
         en: ("A number of the loader's settings contradicts another.", "Correct the setting named in the message."),
         zh: ("加载服务的某项设置与其他设置矛盾。", "修正提示中的设置。");
 
+    // --- control plane (control: letters, jobs, requests) ---
+    LetterUnknown = "E_LETTER_UNKNOWN", Validation,
+        en: ("There is no dead letter of this id.", "List the letters; an id may be shortened to its first 8 characters when no other begins so."),
+        zh: ("没有该编号的死信。", "先列出死信；编号可缩写为前 8 位，但不得与其他编号重复。");
+    LetterState = "E_LETTER_STATE", Validation,
+        en: ("A dead letter is in a state in which this cannot be done to it.", "See its state and who put it there; parked letters are reopened first."),
+        zh: ("死信当前状态不允许该操作。", "查看其状态及操作人；已搁置的死信需先重新打开。");
+    LetterInDoubt = "E_LETTER_IN_DOUBT", InDoubt,
+        en: ("Nobody knows yet whether the target has the document, so it is not replayed.", "Look into the target and settle it with doubt resolve."),
+        zh: ("尚不清楚目标系统是否已有该单据，因此不重放。", "在目标系统核实后，用 doubt resolve 作出结论。");
+    ReplayImpossible = "E_REPLAY_IMPOSSIBLE", Validation,
+        en: ("A dead letter holds no record that could be published again.", "Fetch the document again from its source: a lookback finds it."),
+        zh: ("死信中没有可再次发布的记录。", "从源系统重新抽取该单据，回看扫描会找到它。");
+    ReplayUnknown = "E_REPLAY_UNKNOWN", Validation,
+        en: ("There is no replay job of this id.", "List the jobs."),
+        zh: ("没有该编号的重放任务。", "先列出重放任务。");
+    ReplayState = "E_REPLAY_STATE", Validation,
+        en: ("A replay job is in a state in which this cannot be done to it.", "See its status; a job that is over is not begun again, start another one."),
+        zh: ("重放任务当前状态不允许该操作。", "查看其状态；已结束的任务不能再次启动，请新建任务。");
+    SelectionTooLarge = "E_SELECTION_TOO_LARGE", Validation,
+        en: ("A request would touch more dead letters than it, or the server, allows.", "Narrow the selector, or raise the bound that the message names."),
+        zh: ("请求涉及的死信数量超出上限。", "缩小选择范围，或提高提示所指的上限。");
+    RequestInvalid = "E_REQUEST", Validation,
+        en: ("A field of a request is missing or has a value it cannot have.", "Correct the field that the message names."),
+        zh: ("请求字段缺失或取值无效。", "修正提示所指的字段。");
+    IdempotencyReused = "E_IDEMPOTENCY_REUSED", Validation,
+        en: ("An idempotency key was used before for another request.", "Use a new key for a new request; the old one answers only the old request."),
+        zh: ("该幂等键已用于另一个请求。", "新请求使用新的幂等键。");
+    NotActive = "E_NOT_ACTIVE", Transport,
+        en: ("This replica of the control plane does not write at present.", "Ask the replica that does; starctl finds it by itself. Without any, wait half a minute for one to take over."),
+        zh: ("该控制面副本当前不负责写入。", "改向负责写入的副本请求，starctl 会自动查找；若暂无，请等待约半分钟完成接管。");
+    AuditUnavailable = "E_AUDIT_UNAVAILABLE", Transport,
+        en: ("The audit topic cannot be written, so nothing was done.", "See whether the brokers answer; the request may be sent again with the same idempotency key."),
+        zh: ("审计主题无法写入，因此未执行任何操作。", "检查 Kafka 是否可用；可用同一幂等键重新提交请求。");
+    EditRevision = "E_EDIT_REVISION", Validation,
+        en: ("A dead letter was edited since the caller looked at it.", "Look at it again and repeat the edit on what is there now."),
+        zh: ("查看之后死信已被他人编辑。", "重新查看后在最新内容上再次编辑。");
+    EditPatch = "E_EDIT_PATCH", Validation,
+        en: ("A patch cannot be applied to the payload, or leaves something that is no document.", "Correct the operation that the message names; the payload is as it was."),
+        zh: ("补丁无法应用于内容，或应用后不是有效单据。", "修正提示所指的操作，原内容未变。");
+    FlowUnknown = "E_FLOW_UNKNOWN", Validation,
+        en: ("No flow of this name, or no such version of it, is published.", "List the flows and their versions."),
+        zh: ("没有发布该流程或该版本。", "先列出流程及其版本。");
+    ControlSettings = "E_CONTROL_SETTINGS", Configuration,
+        en: ("A setting of the control plane contradicts another, or a file it names cannot be used.", "Correct the setting named in the message."),
+        zh: ("控制面的某项设置互相矛盾，或其指定的文件不可用。", "修正提示中的设置。");
+
     // --- order files, demo, checkers (tests, simulator) ---
     OrdersFile = "E_ORDERS_FILE", Validation,
         en: ("An order file, or a list beside it, cannot be read.", "Check the path and the rights of the file."),

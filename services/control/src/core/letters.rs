@@ -1,0 +1,99 @@
+//! The states of a letter, and who may move it from one to another.
+//!
+//! ```text
+//! open ──▶ replaying ──▶ resolved | superseded | open (failed again)
+//! open ◀──▶ parked        open, parked ──▶ discarded ──▶ open (for those who may)
+//! ```
+//!
+//! Everything else is refused. A letter that is claimed stays in its state.
+
+use document::{Code, Fault};
+
+use super::Letter;
+use crate::letter::{LetterEvent, State};
+
+/// What somebody, or the control plane itself, wants of a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Published by this job.
+    Publish(String),
+    /// Its replay was applied.
+    Resolve,
+    /// A newer version was handled.
+    Supersede,
+    /// Its replay failed; it is open again.
+    Reappear,
+    /// Set aside.
+    Park,
+    /// Opened again; `discarded` where the caller may open what was given up.
+    Reopen {
+        /// Whether letters that were given up may be opened.
+        discarded: bool,
+    },
+    /// Given up.
+    Discard,
+}
+
+/// Who wants it, why, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// A person, or `control`.
+    pub name: String,
+    /// In words.
+    pub reason: Option<String>,
+    /// Unix milliseconds.
+    pub at: i64,
+}
+
+/// The letter's next event.
+///
+/// # Errors
+/// [`Code::LetterState`] when no letter in this state can be moved so; [`Code::LetterInDoubt`] for a replay of a letter
+/// in doubt, which a person resolves first.
+pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault> {
+    let from = letter.state();
+    let to = match (from, wish) {
+        (State::Open, Wish::Publish(_)) => State::Replaying,
+        (State::Replaying, Wish::Resolve) => State::Resolved,
+        (State::Open | State::Replaying | State::Parked, Wish::Supersede) => State::Superseded,
+        (State::Replaying, Wish::Reappear) => State::Open,
+        (State::Open, Wish::Park) => State::Parked,
+        (State::Parked, Wish::Reopen { .. }) | (State::Discarded, Wish::Reopen { discarded: true }) => State::Open,
+        (State::Open | State::Parked, Wish::Discard) => State::Discarded,
+        (State::Discarded, Wish::Reopen { discarded: false }) => {
+            return Err(refused(letter, "was given up; opening it again takes another permission"));
+        }
+        _ => return Err(refused(letter, &format!("is {from} and cannot be {}", wish.word()))),
+    };
+    let earlier = letter.event.clone();
+    let mut event = LetterEvent::new(to, letter.attempts, by.name.clone(), by.at);
+    event.reason.clone_from(&by.reason);
+    event.replay = match wish {
+        Wish::Publish(job) => Some(job.clone()),
+        _ => earlier.as_ref().and_then(|event| event.replay.clone()),
+    };
+    if let Some(earlier) = earlier {
+        event.edit = earlier.edit;
+        event.flow_version = earlier.flow_version;
+        event.claimed_by = earlier.claimed_by;
+    }
+    Ok(event)
+}
+
+fn refused(letter: &Letter, why: &str) -> Fault {
+    Fault::new(Code::LetterState, format!("the letter {why}")).of_record(letter.id.0.clone())
+}
+
+impl Wish {
+    fn word(&self) -> &'static str {
+        match self {
+            Wish::Publish(_) => "replayed",
+            Wish::Resolve => "resolved",
+            Wish::Supersede => "superseded",
+            Wish::Reappear => "opened by a failure",
+            Wish::Park => "parked",
+            Wish::Reopen { .. } => "reopened",
+            Wish::Discard => "discarded",
+        }
+    }
+}
