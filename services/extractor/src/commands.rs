@@ -77,6 +77,8 @@ pub fn letter(received: &Received, fault: &Fault, now_millis: i64) -> DeadLetter
         retry_at: None,
         replay: None,
         trace: None,
+        headers: DeadLetter::headers_of(&received.record.headers),
+        claim_check: false,
         body: received.record.value.clone().unwrap_or_default(),
     }
 }

@@ -13,7 +13,9 @@ pub mod map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use document::{Code, Extracted, Fault, FlowName, FlowVersion, Received, Stage, Tenant, TraceParent, topic};
+use document::{
+    Code, Extracted, ExtractedAt, Fault, FlowName, FlowVersion, Received, Stage, Tenant, TraceParent, topic,
+};
 use queue::{Next, Outgoing, TopicPartition};
 
 pub use breaker::{Breaker, BreakerSettings};
@@ -186,7 +188,7 @@ impl Core {
             Err(fault) => {
                 let (letter, tenant, flow, version) = letter::of_unread(&received, &fault, now);
                 let handled = Handled {
-                    output: vec![letter::outgoing(letter, &received)],
+                    output: vec![letter::outgoing(letter)],
                     received,
                     tenant,
                     flow,
@@ -203,8 +205,9 @@ impl Core {
         let Some(definition) = flows.get(&flow, &version) else {
             return Err((Reason::VersionLate { flow, version }, received));
         };
+        let at = ExtractedAt { partition: received.partition, offset: received.offset };
         let (trace, span) = traces.begin(&flow, &extracted.trace);
-        let output = map::map(&extracted, definition.as_ref(), trace);
+        let output = map::map(&extracted, at, definition.as_ref(), trace);
         drop(span);
         let tenant = extracted.tenant.clone();
         let handled = match output {
@@ -214,7 +217,7 @@ impl Core {
             }
             Err(fault) => {
                 let letter = letter::of_extracted(&received, &extracted, trace, &fault, now);
-                let output = vec![letter::outgoing(letter, &received)];
+                let output = vec![letter::outgoing(letter)];
                 Handled { received, tenant, flow, outcome: Outcome::DeadLetter, fault: Some(fault), output }
             }
         };
@@ -300,7 +303,7 @@ pub fn refuse(handled: &Handled, fault: &Fault, now: i64) -> Outgoing {
         Ok(extracted) => letter::of_extracted(&handled.received, &extracted, extracted.trace, fault, now),
         Err(_) => letter::of_unread(&handled.received, fault, now).0,
     };
-    letter::outgoing(letter, &handled.received)
+    letter::outgoing(letter)
 }
 
 /// The stage's name in letters and metrics.

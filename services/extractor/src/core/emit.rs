@@ -2,7 +2,8 @@
 
 use chrono_tz::Tz;
 use document::{
-    Code, DeadLetter, Digest, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Stage, Tenant, TraceParent, Version,
+    Code, DeadLetter, Digest, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Headers, Stage, Tenant,
+    TraceParent, Version,
 };
 use flow::{Shaped, SourceRecord};
 use serde_json::{Map, Value};
@@ -232,6 +233,8 @@ impl Rules {
             retry_at: None,
             replay: None,
             trace,
+            headers: Headers::new(),
+            claim_check: false,
             body,
         }
     }

@@ -1,6 +1,6 @@
 //! How records end: applied, superseded, skipped, parked with a letter; and what the ledger says of it.
 
-use document::{Code, DeadLetter, Digest, Fault, Stage, topic};
+use document::{Code, DeadLetter, Fault, Stage, topic};
 
 use super::Core;
 use super::event::{Ended, Observation, Refusal};
@@ -162,7 +162,7 @@ impl Core {
         let item = self.item(at).expect("only called for records in hand");
         let mapped = &item.mapped;
         let retry_after = i64::try_from(self.numbers.retry_after.as_millis()).unwrap_or(i64::MAX);
-        DeadLetter {
+        let letter = DeadLetter {
             tenant: mapped.tenant.clone(),
             flow: mapped.flow.clone(),
             flow_version: mapped.flow_version.clone(),
@@ -181,25 +181,11 @@ impl Core {
             retry_at: refusal.timed.then(|| self.now.wall.saturating_add(retry_after)),
             replay: mapped.replay.clone(),
             trace: Some(mapped.trace).filter(|trace| trace.trace_id != [0; 16]),
-            body: self.body(at, &item.value),
-        }
-    }
-
-    /// The record's value, or where it lies when it is too large to be written once more.
-    fn body(&self, at: &ItemRef, value: &[u8]) -> Vec<u8> {
-        if value.len() <= self.numbers.letter_bytes {
-            return value.to_vec();
-        }
-        let claim = serde_json::json!({
-            "claim": {
-                "topic": topic::mapped(&at.partition.flow),
-                "partition": at.partition.partition,
-                "offset": at.offset,
-                "bytes": value.len(),
-                "digest": Digest::of_value(&serde_json::Value::from(String::from_utf8_lossy(value))).to_string(),
-            }
-        });
-        claim.to_string().into_bytes()
+            headers: item.headers.clone(),
+            claim_check: false,
+            body: item.value.to_vec(),
+        };
+        if letter.body.len() > self.numbers.letter_bytes { letter.without_body() } else { letter }
     }
 
     /// Ends a record with something to write; it is gone once that is committed.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::{Code, Digest, Fault, FlowName, Mapped, Received, Tenant, TraceParent, Version, topic};
+use document::{
+    Code, DeadLetter, Digest, Fault, FlowName, Mapped, Received, Tenant, TraceParent, Version, header, topic,
+};
 use serde_json::value::RawValue;
 
 use super::event::{Assigned, Ended, Observation, PartitionId, Refusal};
@@ -11,9 +13,6 @@ use super::ledger::{self, End, Entry, InTarget, Intent, Reached, Since};
 use super::partition::{Item, ItemRef, LeftOpen, Partition, Purpose, State};
 use super::rules::OnChange;
 use super::{Core, Facts, FactsFailed, Fate};
-
-/// Header of a record by which a person says what became of a document in doubt: `absent`, or `applied as ID`.
-pub const VERDICT_HEADER: &str = "sb-verdict";
 
 /// A person's word on a document in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +154,8 @@ impl Core {
             timestamp: received.timestamp,
             mapped: Mapped { value: Vec::new(), ..mapped },
             value,
-            verdict: received.record.headers.get(VERDICT_HEADER).map(str::to_owned),
+            headers: DeadLetter::headers_of(&received.record.headers),
+            verdict: received.record.headers.get(header::VERDICT).map(str::to_owned),
             rules: None,
             state: State::Queued,
             entry: None,
@@ -466,6 +466,7 @@ fn stand_in(flow: &FlowName, received: &Received) -> Mapped {
         version: Version(0),
         digest: Digest([0; 16]),
         created: None,
+        source: None,
         trace: TraceParent { trace_id: [0; 16], span_id: [0; 8], flags: 0 },
         replay: None,
         value: received.record.value.clone().unwrap_or_default(),

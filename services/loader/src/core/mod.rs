@@ -38,7 +38,6 @@ use std::time::Duration;
 use document::{FlowName, FlowVersion};
 
 pub use event::{Action, Event, Moment, PartitionId};
-pub use intake::VERDICT_HEADER;
 pub use rules::{Numbers, Rules};
 
 use bisect::Bisect;

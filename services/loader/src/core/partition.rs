@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::{DocumentKey, Mapped, TargetKey, Version};
+use document::{DocumentKey, Headers, Mapped, TargetKey, Version};
 
 use super::event::{Lane, PartitionId, Refusal};
 use super::ledger::{Entry, Intent, Reached};
@@ -67,6 +67,8 @@ pub(super) struct Item {
     pub(super) timestamp: Option<i64>,
     pub(super) mapped: Mapped,
     pub(super) value: Arc<[u8]>,
+    /// The record's headers as a letter keeps them.
+    pub(super) headers: Headers,
     pub(super) verdict: Option<String>,
     pub(super) rules: Option<Arc<Rules>>,
     pub(super) state: State,

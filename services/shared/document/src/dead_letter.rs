@@ -1,14 +1,20 @@
 //! A record set aside, bytes untouched, and why.
 //!
-//! Body: the record as it entered the failed step, byte for byte. Headers: the `dl-` contract below, set and never
-//! appended, so that a letter that fails again keeps its identity.
+//! Body: the record as it entered the failed step, byte for byte. Headers: those of that record, so that it can be
+//! published once more ([`DeadLetter::original`]), and beside them the `dl-` contract below, set and never appended, so
+//! that a letter that fails again keeps its identity. The record's `traceparent` gives way to the letter's own.
+//!
+//! | header | meaning |
+//! |---|---|
+//! | `dl-claim-check` | `topic/partition@offset` of a body too large to be written once more; the letter's own body is then a JSON object that says the same, with its size and digest |
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Category, Code};
-use crate::header::{Headers, RecordError};
+use crate::digest::Digest;
+use crate::header::{Headers, REPLAY, RecordError, TRACE, VERDICT};
 use crate::name::{DocumentKey, FlowName, FlowVersion, Tenant, Version};
 use crate::record::Record;
 use crate::trace::TraceParent;
@@ -121,9 +127,19 @@ pub struct DeadLetter {
     pub replay: Option<String>,
     /// The trace that follows the document.
     pub trace: Option<TraceParent>,
+    /// The headers of the record as it entered the failed step, without `traceparent` and without those of a letter;
+    /// empty for what failed in the source.
+    pub headers: Headers,
+    /// The body says where the record lies instead of holding it.
+    pub claim_check: bool,
     /// The record as it entered the failed step.
     pub body: Vec<u8>,
 }
+
+/// Marks the headers that are the letter's own.
+const OWN: &str = "dl-";
+/// Header of a letter whose body says where the record lies.
+const CLAIM_CHECK: &str = "dl-claim-check";
 
 impl DeadLetter {
     /// The identity of this failure.
@@ -131,10 +147,51 @@ impl DeadLetter {
         DeadLetterId::of(&self.flow, &self.document_key, self.version, self.stage)
     }
 
+    /// What a letter keeps of the headers of a record.
+    pub fn headers_of(record: &Headers) -> Headers {
+        record.iter().filter(|(name, _)| !name.starts_with(OWN) && *name != TRACE).collect()
+    }
+
+    /// The letter with its body left where it lies, which is what a record needs that is too large to be written once
+    /// more. A letter without an origin stays as it is.
+    pub fn without_body(mut self) -> Self {
+        let Some((topic, partition, offset)) = self.origin.as_ref().filter(|_| !self.claim_check) else { return self };
+        let check = serde_json::json!({
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "bytes": self.body.len(),
+            "digest": Digest::of_bytes(&self.body),
+        });
+        self.body = check.to_string().into_bytes();
+        self.claim_check = true;
+        self
+    }
+
+    /// The record that failed, to be published again: key, headers and value as they were before any replay. `None`
+    /// when the letter has no such record: it failed in the source, its headers do not name it, or its body was left
+    /// where it lies.
+    pub fn original(&self) -> Option<Record> {
+        let key = match self.stage {
+            Stage::Extract => return None,
+            Stage::Transform => "sb-document-key",
+            Stage::Load | Stage::Submit | Stage::Audit => "sb-target-key",
+        };
+        if self.claim_check {
+            return None;
+        }
+        let key = self.headers.get(key)?.as_bytes().to_vec();
+        // What a replay or a person said applied to that one attempt.
+        let lasting = |(name, _): &(&str, &str)| *name != REPLAY && *name != VERDICT;
+        let mut headers: Headers = self.headers.iter().filter(lasting).collect();
+        headers.set_optional(TRACE, self.trace);
+        Some(Record { key, headers, value: Some(self.body.clone()) })
+    }
+
     /// The record to write.
     pub fn into_record(self) -> Record {
         let id = self.id();
-        let mut headers = Headers::new();
+        let mut headers = Self::headers_of(&self.headers);
         headers
             .set("dl-id", &id)
             .set("dl-schema", 1)
@@ -155,8 +212,9 @@ impl DeadLetter {
             .set_optional("dl-retry-at", self.retry_at)
             .set("dl-replay-count", u8::from(self.replay.is_some()))
             .set_optional("dl-replay-job", self.replay)
-            .set_optional("traceparent", self.trace);
+            .set_optional(TRACE, self.trace);
         if let Some((topic, partition, offset)) = self.origin {
+            headers.set_optional(CLAIM_CHECK, self.claim_check.then(|| format!("{topic}/{partition}@{offset}")));
             headers.set("dl-origin-topic", topic).set("dl-origin-partition", partition).set("dl-origin-offset", offset);
         }
         Record { key: id.0.into_bytes(), headers, value: Some(self.body) }
@@ -196,7 +254,9 @@ impl DeadLetter {
             last_failed_at: headers.read("dl-last-failed-at")?,
             retry_at: headers.read_optional("dl-retry-at")?,
             replay: headers.get("dl-replay-job").map(str::to_owned),
-            trace: headers.read_optional("traceparent")?,
+            trace: headers.read_optional(TRACE)?,
+            headers: Self::headers_of(headers),
+            claim_check: headers.get(CLAIM_CHECK).is_some(),
             body: record.value.clone().ok_or(RecordError::ValueMissing)?,
         };
         match headers.required("dl-id")? {
@@ -207,52 +267,4 @@ impl DeadLetter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter() -> DeadLetter {
-        DeadLetter {
-            tenant: Tenant::default(),
-            flow: FlowName::new("misc-inbound").expect("valid"),
-            flow_version: "v".into(),
-            document_key: "A".into(),
-            version: Version(3),
-            stage: Stage::Load,
-            category: Category::ReferenceMissing,
-            code: Code::ReferenceMissing,
-            message: "编码值[\"M1\"]不存在".to_owned(),
-            field: Some("FMATERIALID".to_owned()),
-            origin: Some(("starbridge.misc-inbound.mapped".to_owned(), 2, 17)),
-            origin_timestamp: Some(5),
-            attempts: 1,
-            first_failed_at: 10,
-            last_failed_at: 11,
-            retry_at: Some(70),
-            replay: None,
-            trace: None,
-            body: b"\xff not even text".to_vec(),
-        }
-    }
-
-    #[test]
-    fn letters_survive_the_topic_with_their_bytes() {
-        assert_eq!(DeadLetter::from_record(&letter().into_record()), Ok(letter()));
-    }
-
-    #[test]
-    fn the_same_failure_keeps_its_id_and_another_stage_has_its_own() {
-        let mut again = letter();
-        again.attempts = 2;
-        again.last_failed_at = 99;
-        assert_eq!(again.id(), letter().id());
-        again.stage = Stage::Audit;
-        assert_ne!(again.id(), letter().id());
-    }
-
-    #[test]
-    fn a_letter_whose_id_is_not_its_own_is_refused() {
-        let mut record = letter().into_record();
-        record.headers.set("dl-record-key", "B");
-        assert!(matches!(DeadLetter::from_record(&record), Err(RecordError::HeaderUnreadable { name: "dl-id", .. })));
-    }
-}
+mod tests;

@@ -36,6 +36,13 @@ impl Digest {
         Digest(digest)
     }
 
+    /// The digest of bytes as they are.
+    pub fn of_bytes(bytes: &[u8]) -> Digest {
+        let mut digest = [0_u8; 16];
+        blake3::Hasher::new().update(bytes).finalize_xof().fill(&mut digest);
+        Digest(digest)
+    }
+
     /// The digest of one JSON value, by the same canonical form.
     pub fn of_value(value: &Value) -> Digest {
         Self::of_rows(std::slice::from_ref(value), None)

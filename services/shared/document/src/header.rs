@@ -9,7 +9,9 @@
 //! | `sb-version`, `sb-digest` | which content of the document this is |
 //! | `sb-created` | when the document was created in its source, unix seconds; absent when unknown |
 //! | `sb-run-time`, `sb-run-since` | `CURRENT_TIME` and `LAST_SYNC_TIME` of the run that read it, unix seconds |
+//! | `sb-source` | `partition@offset` of the extracted record that a mapped record was made of; absent when unknown |
 //! | `sb-replay` | set by a replay: one more attempt at the same version |
+//! | `sb-verdict` | set by a replay: what a person found out about a document in doubt |
 
 use std::str::FromStr;
 
@@ -19,6 +21,13 @@ use crate::name::{FlowName, Tenant};
 pub const TYPE_EXTRACTED: &str = "starbridge.document.extracted.v1";
 /// CloudEvents type of a record in a mapped topic.
 pub const TYPE_MAPPED: &str = "starbridge.document.mapped.v1";
+
+/// Header of the W3C trace context.
+pub const TRACE: &str = "traceparent";
+/// Header that names the replay which a record is published by.
+pub const REPLAY: &str = "sb-replay";
+/// Header by which a person says what became of a document in doubt: `absent`, or `applied as ID`.
+pub const VERDICT: &str = "sb-verdict";
 
 /// Name and text of each header, in order. At most one of a name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

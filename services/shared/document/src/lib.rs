@@ -23,5 +23,5 @@ pub use digest::Digest;
 pub use fault::{Fault, Place};
 pub use header::{Headers, RecordError};
 pub use name::{DocumentKey, FlowName, FlowVersion, InvalidName, TargetKey, Tenant, Version};
-pub use record::{Extracted, Mapped, Received, Record};
+pub use record::{Extracted, ExtractedAt, Mapped, Received, Record};
 pub use trace::TraceParent;

@@ -1,9 +1,12 @@
 //! The two data records: a bill as the source gave it, and the same bill as the target wants it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde_json::Value;
 
 use crate::digest::Digest;
-use crate::header::{Headers, RecordError, TYPE_EXTRACTED, TYPE_MAPPED};
+use crate::header::{Headers, REPLAY, RecordError, TRACE, TYPE_EXTRACTED, TYPE_MAPPED};
 use crate::name::{DocumentKey, FlowName, FlowVersion, TargetKey, Tenant, Version};
 use crate::trace::TraceParent;
 
@@ -65,6 +68,29 @@ pub struct Extracted {
     pub value: Vec<u8>,
 }
 
+/// A place in the extracted topic of a flow. Text form: `partition@offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtractedAt {
+    /// Where in the topic.
+    pub partition: i32,
+    /// Where in the partition.
+    pub offset: i64,
+}
+
+impl fmt::Display for ExtractedAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.partition, self.offset)
+    }
+}
+
+impl FromStr for ExtractedAt {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (partition, offset) = text.split_once('@').ok_or(())?;
+        Ok(Self { partition: partition.parse().map_err(|_| ())?, offset: offset.parse().map_err(|_| ())? })
+    }
+}
+
 /// A bill as the target wants it, in a mapped topic.
 ///
 /// Kafka key: the target key. Value: exactly one element of batchSave's `Model`.
@@ -86,6 +112,8 @@ pub struct Mapped {
     pub digest: Digest,
     /// When it was created in the source, unix seconds; `None` when the source does not say.
     pub created: Option<i64>,
+    /// Where its extracted record lies; `None` when it was made of none.
+    pub source: Option<ExtractedAt>,
     /// The trace that follows the document.
     pub trace: TraceParent,
     /// Set by a replay.
@@ -129,7 +157,7 @@ impl Extracted {
             .set("ce_subject", &self.document_key)
             .set("ce_time", timestamp_text(self.version))
             .set("content-type", "application/json")
-            .set("traceparent", self.trace)
+            .set(TRACE, self.trace)
             .set("sb-tenant", &self.tenant)
             .set("sb-flow", &self.flow)
             .set("sb-flow-version", &self.flow_version)
@@ -139,7 +167,7 @@ impl Extracted {
             .set("sb-run-time", self.run_time)
             .set("sb-run-since", self.run_since)
             .set_optional("sb-created", self.created)
-            .set_optional("sb-replay", self.replay);
+            .set_optional(REPLAY, self.replay);
         Record { key: self.document_key.0.into_bytes(), headers, value: Some(self.value) }
     }
 
@@ -160,8 +188,8 @@ impl Extracted {
             created: headers.read_optional("sb-created")?,
             run_time: headers.read("sb-run-time")?,
             run_since: headers.read("sb-run-since")?,
-            trace: headers.read("traceparent")?,
-            replay: headers.get("sb-replay").map(str::to_owned),
+            trace: headers.read(TRACE)?,
+            replay: headers.get(REPLAY).map(str::to_owned),
             value: record.value.clone().ok_or(RecordError::ValueMissing)?,
         })
     }
@@ -193,7 +221,7 @@ impl Mapped {
             .set("ce_subject", &self.target_key)
             .set("ce_time", timestamp_text(self.version))
             .set("content-type", "application/json")
-            .set("traceparent", self.trace)
+            .set(TRACE, self.trace)
             .set("sb-tenant", &self.tenant)
             .set("sb-flow", &self.flow)
             .set("sb-flow-version", &self.flow_version)
@@ -202,7 +230,8 @@ impl Mapped {
             .set("sb-version", self.version)
             .set("sb-digest", self.digest)
             .set_optional("sb-created", self.created)
-            .set_optional("sb-replay", self.replay);
+            .set_optional("sb-source", self.source)
+            .set_optional(REPLAY, self.replay);
         Record { key: self.target_key.0.into_bytes(), headers, value: Some(self.value) }
     }
 
@@ -222,8 +251,9 @@ impl Mapped {
             version: Version(headers.read("sb-version")?),
             digest: headers.read("sb-digest")?,
             created: headers.read_optional("sb-created")?,
-            trace: headers.read("traceparent")?,
-            replay: headers.get("sb-replay").map(str::to_owned),
+            source: headers.read_optional("sb-source")?,
+            trace: headers.read(TRACE)?,
+            replay: headers.get(REPLAY).map(str::to_owned),
             value: record.value.clone().ok_or(RecordError::ValueMissing)?,
         })
     }
@@ -269,6 +299,7 @@ mod tests {
             version: e.version,
             digest: e.digest,
             created: None,
+            source: Some(ExtractedAt { partition: 3, offset: 17 }),
             trace: e.trace,
             replay: Some("r1".to_owned()),
             value: b"{}".to_vec(),

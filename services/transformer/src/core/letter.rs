@@ -1,8 +1,8 @@
 //! The dead letters of this stage: the record as it came, byte for byte, and why it went no further.
 
 use document::{
-    Code, DeadLetter, Digest, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Received, Tenant, TraceParent,
-    Version, topic,
+    Code, DeadLetter, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Received, Tenant, TraceParent, Version,
+    topic,
 };
 use queue::Outgoing;
 
@@ -10,9 +10,6 @@ use super::STAGE;
 
 /// The longest message of a letter, in characters.
 const MESSAGE: usize = 2_000;
-
-/// Header of a letter whose body says where the record lies instead of holding it.
-pub const CLAIM_CHECK: &str = "dl-claim-check";
 
 /// Where a record was read: `topic/partition@offset`.
 pub fn place(received: &Received) -> String {
@@ -59,6 +56,8 @@ pub fn of_extracted(
         retry_at: None,
         replay: extracted.replay.clone(),
         trace: Some(trace),
+        headers: DeadLetter::headers_of(&received.record.headers),
+        claim_check: false,
         body: extracted.value.clone(),
     }
 }
@@ -90,29 +89,18 @@ pub fn of_unread(received: &Received, fault: &Fault, now: i64) -> (DeadLetter, T
         retry_at: None,
         replay: headers.get("sb-replay").map(str::to_owned),
         trace: headers.read_optional("traceparent").ok().flatten(),
+        headers: DeadLetter::headers_of(headers),
+        claim_check: false,
         body: received.record.value.clone().unwrap_or_default(),
     };
     (letter, tenant, flow, version)
 }
 
 /// The letter as it is written. One that is over the record limit goes without its body, and says where that lies.
-pub fn outgoing(letter: DeadLetter, received: &Received) -> Outgoing {
-    let whole = Outgoing::to(topic::DEAD_LETTERS, letter.into_record());
-    if whole.check_size().is_ok() {
-        return whole;
+pub fn outgoing(letter: DeadLetter) -> Outgoing {
+    let whole = Outgoing::to(topic::DEAD_LETTERS, letter.clone().into_record());
+    match whole.check_size() {
+        Ok(()) => whole,
+        Err(_) => Outgoing::to(topic::DEAD_LETTERS, letter.without_body().into_record()),
     }
-    let mut record = whole.record;
-    let body = record.value.take().unwrap_or_default();
-    let mut digest = [0_u8; 16];
-    blake3::Hasher::new().update(&body).finalize_xof().fill(&mut digest);
-    let check = serde_json::json!({
-        "topic": received.topic,
-        "partition": received.partition,
-        "offset": received.offset,
-        "bytes": body.len(),
-        "digest": Digest(digest),
-    });
-    record.headers.set(CLAIM_CHECK, place(received));
-    record.value = Some(check.to_string().into_bytes());
-    Outgoing::to(topic::DEAD_LETTERS, record)
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use document::{Code, Extracted, Fault, Mapped, TargetKey, TraceParent, topic};
+use document::{Code, Extracted, ExtractedAt, Fault, Mapped, TargetKey, TraceParent, topic};
 use queue::Outgoing;
 use serde_json::{Map, Value};
 
@@ -16,13 +16,19 @@ pub trait Definition: Send + Sync {
     fn render(&self, rows: &[Value], now: i64, since: i64) -> Vec<Result<Map<String, Value>, Fault>>;
 }
 
-/// Maps the rows of a record into what is to be written; none where the flow makes no bill of them.
+/// Maps the rows of a record into what is to be written; none where the flow makes no bill of them. `at` is where the
+/// record was read.
 ///
 /// # Errors
 /// The fault of the first bill that failed; then none of the record's bills may go out. A panic of the mapping is a
 /// fault of the record ([`Code::MappingPanic`]).
-pub fn map(extracted: &Extracted, definition: &dyn Definition, trace: TraceParent) -> Result<Vec<Outgoing>, Fault> {
-    let work = || bills(extracted, definition, trace);
+pub fn map(
+    extracted: &Extracted,
+    at: ExtractedAt,
+    definition: &dyn Definition,
+    trace: TraceParent,
+) -> Result<Vec<Outgoing>, Fault> {
+    let work = || bills(extracted, at, definition, trace);
     // What a panic says may hold values of the record; its place in the code is in the log.
     let broken = || Err(Fault::new(Code::MappingPanic, "the mapping of this record broke down"));
     let bills = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| broken());
@@ -43,7 +49,12 @@ fn of(extracted: &Extracted, fault: Fault) -> Fault {
     if fault.place.record.is_some() { fault } else { fault.of_record(extracted.document_key.as_str()) }
 }
 
-fn bills(extracted: &Extracted, definition: &dyn Definition, trace: TraceParent) -> Result<Vec<Mapped>, Fault> {
+fn bills(
+    extracted: &Extracted,
+    at: ExtractedAt,
+    definition: &dyn Definition,
+    trace: TraceParent,
+) -> Result<Vec<Mapped>, Fault> {
     let rows = extracted.rows().map_err(|error| Fault::new(Code::RecordUnreadable, error.to_string()))?;
     let rendered = definition.render(&rows, extracted.run_time, extracted.run_since);
     let failures = rendered.iter().filter(|bill| bill.is_err()).count();
@@ -71,6 +82,7 @@ fn bills(extracted: &Extracted, definition: &dyn Definition, trace: TraceParent)
             version: extracted.version,
             digest: extracted.digest,
             created: extracted.created,
+            source: Some(at),
             trace,
             replay: extracted.replay.clone(),
             value,

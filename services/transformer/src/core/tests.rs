@@ -1,6 +1,6 @@
 use super::*;
 
-use document::{Category, DeadLetter, Digest, Headers, Mapped, Record, Version};
+use document::{Category, DeadLetter, Digest, ExtractedAt, Headers, Mapped, Record, Version};
 use serde_json::{Value, json};
 
 use crate::fixtures::{NOW, Published, Steady, V1, V2, at, extracted, good, of};
@@ -47,6 +47,7 @@ fn a_record_becomes_its_bill_with_everything_it_carried() {
             version: Version(1_710_403_200_000_007),
             digest: Digest([3; 16]),
             created: Some(1_710_000_000),
+            source: Some(ExtractedAt { partition: 1, offset: 41 }),
             trace: TraceParent { trace_id: [1; 16], span_id: [9; 8], flags: 1 },
             replay: Some("r-1".to_owned()),
             value: r#"{"FBillNo":"入库-1 'x'","FQty":1.5,"run":[1710403200,1710399600]}"#.as_bytes().to_vec(),
@@ -114,12 +115,13 @@ fn two_bills_of_one_key_are_a_letter() {
 fn a_fault_of_one_bill_makes_a_letter_of_the_whole_record() {
     let rows = json!([{"bill": {"FBillNo": "A"}}, {"as": "fault"}, {"as": "other fault"}]);
     let source = extracted("D1", V1, &rows);
-    let handled = single(source.clone().into_record());
+    let record = source.clone().into_record();
+    let handled = single(record.clone());
     assert_eq!(
         letter_of(&handled),
         DeadLetter {
-            tenant: source.tenant,
-            flow: source.flow,
+            tenant: source.tenant.clone(),
+            flow: source.flow.clone(),
             flow_version: V1.into(),
             document_key: "D1".into(),
             version: source.version,
@@ -136,9 +138,15 @@ fn a_fault_of_one_bill_makes_a_letter_of_the_whole_record() {
             retry_at: None,
             replay: Some("r-1".to_owned()),
             trace: Some(TraceParent { trace_id: [1; 16], span_id: [9; 8], flags: 1 }),
+            headers: DeadLetter::headers_of(&record.headers),
+            claim_check: false,
             body: rows.to_string().into_bytes(),
         }
     );
+    let again = letter_of(&handled).original().expect("nothing of it is missing");
+    let expected = Extracted { replay: None, trace: TraceParent { span_id: [9; 8], ..source.trace }, ..source };
+    assert_eq!(again.key, b"D1");
+    assert_eq!(Extracted::from_record(&again), Ok(expected));
 }
 
 #[test]
@@ -195,9 +203,9 @@ fn a_letter_over_the_limit_says_where_the_record_lies() {
     let handled = single(record);
     let out = &handled.output[0];
     assert!(out.check_size().is_ok());
-    assert_eq!(out.record.headers.get(letter::CLAIM_CHECK), Some("starbridge.misc.extracted/1@41"));
+    assert_eq!(out.record.headers.get("dl-claim-check"), Some("starbridge.misc.extracted/1@41"));
     let letter = letter_of(&handled);
-    assert_eq!(letter.code, Code::RecordUnreadable);
+    assert_eq!((letter.code, letter.claim_check, letter.original()), (Code::RecordUnreadable, true, None));
     let check: Value = serde_json::from_slice(&letter.body).expect("JSON");
     assert_eq!(check["topic"], "starbridge.misc.extracted");
     assert_eq!((&check["partition"], &check["offset"]), (&json!(1), &json!(41)));
@@ -213,7 +221,7 @@ fn a_bill_over_the_limit_is_a_letter_with_the_record_as_it_came() {
     assert_eq!((fault.code, fault.place.record.as_deref()), (Code::MappedTooLarge, Some("D1")));
     let letter = letter_of(&handled);
     assert_eq!(letter.code, Code::MappedTooLarge);
-    assert_eq!(handled.output[0].record.headers.get(letter::CLAIM_CHECK), Some("starbridge.misc.extracted/1@41"));
+    assert!(letter.claim_check);
 }
 
 #[test]

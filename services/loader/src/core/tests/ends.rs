@@ -1,6 +1,6 @@
 //! Copies, stale versions, collisions, changes of loaded documents, unreadable records, look-ups before the first save.
 
-use document::{Code, Record, Stage};
+use document::{Code, Mapped, Record, Stage, header};
 
 use super::super::Carried;
 use super::super::event::*;
@@ -128,8 +128,27 @@ fn a_letter_that_would_be_too_large_names_the_place_of_its_record() {
     world.start();
     publish_and_run(&mut world, "A", 1, "v1", None);
     let body: serde_json::Value = serde_json::from_slice(&world.letters[0].body).expect("JSON");
-    assert_eq!(body["claim"]["topic"], "starbridge.misc.mapped");
-    assert_eq!((&body["claim"]["offset"], &body["claim"]["bytes"]), (&0.into(), &21.into()));
+    assert_eq!(body["topic"], "starbridge.misc.mapped");
+    assert_eq!((&body["offset"], &body["bytes"]), (&0.into(), &21.into()));
+    assert_eq!((world.letters[0].claim_check, world.letters[0].original()), (true, None));
+}
+
+#[test]
+fn a_refused_record_can_be_published_again_from_its_letter_alone() {
+    let mut world = world();
+    world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
+    let mapped = world.mapped("A", 1, "v1");
+    publish_and_run(&mut world, "A", 1, "v1", Some("r1"));
+    let original = world.letters[0].original().expect("nothing of it is missing");
+    assert_eq!(Mapped::from_record(&original), Ok(mapped));
+
+    world.refuses.clear();
+    let mut again = original;
+    again.headers.set(header::REPLAY, "r2");
+    world.publish_raw(0, again);
+    world.run(minutes(1));
+    world.assert_done();
+    assert_eq!(world.end_of("A"), Some(End::Applied));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use document::{
-    Code, DeadLetter, Digest, FlowName, FlowVersion, Mapped, Received, TargetKey, Tenant, TraceParent, Version, topic,
+    Code, DeadLetter, Digest, ExtractedAt, FlowName, FlowVersion, Mapped, Received, TargetKey, Tenant, TraceParent,
+    Version, header, topic,
 };
 
 use super::super::event::*;
@@ -210,6 +211,7 @@ impl World {
             version: Version(version),
             digest: Digest(digest),
             created: Some(EPOCH / 1_000),
+            source: Some(ExtractedAt { partition: 0, offset: 5 }),
             trace: TraceParent { trace_id: [1; 16], span_id: [2; 8], flags: 1 },
             replay: None,
             value,
@@ -223,7 +225,7 @@ impl World {
 
     pub(super) fn publish_with(&mut self, partition: i32, mapped: Mapped, verdict: Option<&str>) -> i64 {
         let mut record = mapped.into_record();
-        record.headers.set_optional(VERDICT_HEADER, verdict);
+        record.headers.set_optional(header::VERDICT, verdict);
         self.publish_raw(partition, record)
     }
 
