@@ -537,6 +537,37 @@ codes! {
     ControlSettings = "E_CONTROL_SETTINGS", Configuration,
         en: ("A setting of the control plane contradicts another, or a file it names cannot be used.", "Correct the setting named in the message."),
         zh: ("控制面的某项设置互相矛盾，或其指定的文件不可用。", "修正提示中的设置。");
+    // --- control: who may do what ---
+    TokenMissing = "E_TOKEN_MISSING", Permission,
+        en: ("A call came without a token and without a client certificate.", "Sign in: ask a security administrator for a token and name its file to starctl."),
+        zh: ("调用未携带令牌，也没有客户端证书。", "请先登录：向安全管理员申请令牌，并在 starctl 中指定其文件。");
+    TokenInvalid = "E_TOKEN_INVALID", Permission,
+        en: ("A token is not one that this installation gave out and still trusts.", "Ask for a new token; the message says what is wrong with this one."),
+        zh: ("令牌不是本系统签发，或签名密钥已不受信任。", "重新申请令牌；提示说明了具体原因。");
+    TokenExpired = "E_TOKEN_EXPIRED", Permission,
+        en: ("A token has expired.", "Ask for a new one; a token holds at most 12 hours."),
+        zh: ("令牌已过期。", "重新申请令牌，令牌最长有效 12 小时。");
+    TokenRevoked = "E_TOKEN_REVOKED", Permission,
+        en: ("A token was taken back before its end.", "Ask a security administrator why; the audit topic names who did it."),
+        zh: ("令牌已被提前撤销。", "向安全管理员了解原因，审计主题记录了操作人。");
+    RevocationsStale = "E_REVOCATIONS_STALE", Transport,
+        en: ("A replica has not heard of revoked tokens for too long and therefore refuses every token.", "Check its connection to Kafka; it accepts tokens again by itself."),
+        zh: ("该副本过久未获知令牌撤销信息，因此拒绝所有令牌。", "检查其与 Kafka 的连接，恢复后会自动接受令牌。");
+    TokenRequest = "E_TOKEN_REQUEST", Validation,
+        en: ("A token was asked for a name or a lifetime that a token cannot have.", "Name a principal without blanks and a lifetime of at most 12 hours."),
+        zh: ("申请令牌的名称或有效期不符合要求。", "名称不含空白，有效期不超过 12 小时。");
+    SigningKey = "E_SIGNING_KEY", Configuration,
+        en: ("The file of a key that signs tokens does not hold such a key.", "Mount an Ed25519 private key as PKCS#8 PEM."),
+        zh: ("令牌签名密钥文件内容不是有效密钥。", "挂载 PKCS#8 PEM 格式的 Ed25519 私钥。");
+    AccessDenied = "E_ACCESS_DENIED", Permission,
+        en: ("The caller has no role that allows this here.", "Ask a security administrator for a role that the message names, in the scope it names."),
+        zh: ("调用者没有允许此操作的角色。", "向安全管理员申请提示所列角色及范围。");
+    AccessWord = "E_ACCESS_WORD", Validation,
+        en: ("A role, verb, object or scope is named that does not exist.", "Use one of those the message lists."),
+        zh: ("指定的角色、动作、对象或范围不存在。", "改用提示中列出的取值。");
+    Binding = "E_BINDING", Validation,
+        en: ("A role cannot be given to this principal.", "Give it to somebody else: nobody gives roles to themselves, and administrators and auditors are kept apart."),
+        zh: ("不能将该角色授予此主体。", "改授他人：不得给自己授权，系统管理员、安全管理员与审计员须分离。");
 
     // --- order files, demo, checkers (tests, simulator) ---
     OrdersFile = "E_ORDERS_FILE", Validation,

@@ -1,0 +1,23 @@
+//! Who may do what.
+//!
+//! A caller is known by a signed token ([`token`]) or a client certificate, and may do what a role of theirs grants where
+//! the role holds ([`permission`]). What nobody granted is denied.
+//!
+//! Nothing here does I/O: time, randomness and keys are arguments.
+
+pub mod keys;
+pub mod permission;
+pub mod principal;
+pub mod revocation;
+pub mod role;
+pub mod scope;
+pub mod token;
+mod words;
+
+pub use keys::{KeyRing, PublicKey, SigningKey};
+pub use permission::{Binding, Decision, decide};
+pub use principal::{Credential, Principal};
+pub use revocation::Revocations;
+pub use role::{Object, Role, Verb};
+pub use scope::{Pattern, Scope};
+pub use token::Denial;
