@@ -1,12 +1,14 @@
 //! Who may do what.
 //!
 //! A caller is known by a signed token ([`token`]) or a client certificate, and may do what a role of theirs grants where
-//! the role holds ([`permission`]). What nobody granted is denied.
+//! the role holds ([`permission`]). What nobody granted is denied. [`policy`] says for every call of the interface which
+//! permission it needs and what is audited.
 //!
 //! Nothing here does I/O: time, randomness and keys are arguments.
 
 pub mod keys;
 pub mod permission;
+pub mod policy;
 pub mod principal;
 pub mod revocation;
 pub mod role;
