@@ -3,6 +3,13 @@
 //! Lists answer from an index of the dead letters that a restart rebuilds from Kafka; every change is authorised,
 //! audited before its effect, and made by the one replica that owns the audit topic.
 
-pub mod core;
-pub mod letter;
 pub mod access;
+pub mod audit;
+pub mod core;
+pub mod follow;
+pub mod index;
+pub mod letter;
+pub mod mirror;
+pub mod selector;
+pub mod vault;
+pub mod writer;

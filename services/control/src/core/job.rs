@@ -71,6 +71,9 @@ pub struct Options {
     pub attempt_cap: u32,
     /// Share of failures that ends the job; 0 never does.
     pub stop_on_failure_ratio: f64,
+    /// A person's word on the one document of the job: `absent` or `applied as ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
 }
 
 /// Letters by what became of them.

@@ -66,7 +66,9 @@ pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault
         _ => return Err(refused(letter, &format!("is {from} and cannot be {}", wish.word()))),
     };
     let earlier = letter.event.clone();
-    let mut event = LetterEvent::new(to, letter.attempts, by.name.clone(), by.at);
+    // A stage without memory counts every failure as its first.
+    let failed = earlier.as_ref().map_or(0, |event| event.attempts) + u32::from(*wish == Wish::Reappear);
+    let mut event = LetterEvent::new(to, letter.attempts.max(failed), by.name.clone(), by.at);
     event.reason.clone_from(&by.reason);
     event.replay = match wish {
         Wish::Publish(job) => Some(job.clone()),

@@ -12,7 +12,7 @@ pub mod replay;
 #[cfg(test)]
 mod tests;
 
-use document::{Category, Code, DeadLetterId, Digest, DocumentKey, FlowName, Record, Stage, TargetKey, Version};
+use document::{Category, Code, DeadLetterId, DocumentKey, FlowName, Record, Stage, TargetKey, Version};
 
 use crate::letter::{LetterEvent, State};
 
@@ -54,6 +54,11 @@ impl Letter {
     pub fn state(&self) -> State {
         self.event.as_ref().map_or(State::Open, |event| event.state)
     }
+
+    /// Failures of its step so far, those included that the step itself forgot.
+    pub fn failures(&self) -> u32 {
+        self.attempts.max(self.event.as_ref().map_or(0, |event| event.attempts))
+    }
 }
 
 /// What the ledger says of a document.
@@ -70,7 +75,7 @@ pub struct End {
     /// The replay that was dropped last, and the version it carried.
     pub dropped: Option<(Version, String)>,
     /// The version that is in the target by our doing.
-    pub in_target: Option<(Version, Digest)>,
+    pub in_target: Option<Version>,
 }
 
 /// What is to become readable together.

@@ -1,0 +1,173 @@
+//! One thread reads what the stages and the writer have written, into the index and the mirror.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use document::{Fault, FlowName, Received, topic};
+use queue::{Cluster, Error, FlowRegistry, Follower, TopicPartition};
+use runtime::watchdog::Heartbeat;
+use runtime::{Backoff, Clock};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::index::Index;
+use crate::mirror::Mirror;
+
+/// Records taken into the index in one of its transactions.
+const BATCH: usize = 5_000;
+/// Bytes of them.
+const BATCH_BYTES: usize = 16 << 20;
+/// Rounds between two looks for topics of new flows; a round is at most as long as [`WAIT`].
+const LOOK_EVERY: u32 = 20;
+/// Rounds between two looks for records that have expired.
+const PRUNE_EVERY: u32 = 6_000;
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How far the reading is, for whoever asks.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    caught_up: Arc<AtomicBool>,
+    rounds: watch::Sender<u64>,
+}
+
+impl Progress {
+    /// Whether every topic was read to the end it had when it was taken up.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
+    }
+
+    /// Hears whenever something was read.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+}
+
+/// What the thread is made of.
+pub struct Feed {
+    /// The brokers.
+    pub cluster: Cluster,
+    /// The name of this replica.
+    pub member: String,
+    /// What it fills.
+    pub index: Arc<Index>,
+    /// What it fills.
+    pub mirror: Mirror,
+    /// The flows whose ledgers are read.
+    pub flows: FlowRegistry,
+    /// Time.
+    pub clock: Clock,
+    /// Watched while it goes round.
+    pub heartbeat: Heartbeat,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+/// Why a stretch of reading ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Queue(#[from] Error),
+    #[error("{0}")]
+    Index(Fault),
+}
+
+impl Feed {
+    /// Starts the thread. It ends with the process: what it holds may be lost at any instant.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start(self) -> std::io::Result<Progress> {
+        let progress = Progress { caught_up: Arc::default(), rounds: watch::Sender::new(0) };
+        let told = progress.clone();
+        std::thread::Builder::new().name("index".to_owned()).spawn(move || self.run(&told))?;
+        Ok(progress)
+    }
+
+    fn run(&self, progress: &Progress) {
+        let mut failures = 0;
+        loop {
+            let Err(error) = self.read(progress, &mut failures);
+            failures += 1;
+            let wait = Backoff::HOUSE.wait(failures, None, rand::random());
+            warn!(%error, wait_ms = wait.as_millis(), "the index is not being fed; reading begins again");
+            let until = self.clock.monotonic() + wait;
+            while self.clock.monotonic() < until {
+                self.heartbeat.beat();
+                std::thread::park_timeout(WAIT);
+            }
+        }
+    }
+
+    fn read(&self, progress: &Progress, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
+        let mut follower = Follower::new(&self.cluster, &format!("{}-index", self.member))?;
+        let mut round = 0_u32;
+        loop {
+            self.heartbeat.beat();
+            if round.is_multiple_of(LOOK_EVERY) {
+                self.take_up(&mut follower)?;
+            }
+            if round % PRUNE_EVERY == PRUNE_EVERY - 1 {
+                self.prune(&follower)?;
+            }
+            round = round.wrapping_add(1);
+            let asked_at = self.now();
+            let records = follower.poll(BATCH, BATCH_BYTES, WAIT)?;
+            let (control, indexed): (Vec<Received>, Vec<Received>) =
+                records.into_iter().partition(|record| record.topic == topic::CONTROL);
+            self.index.apply(&indexed).map_err(Ended::Index)?;
+            self.mirror.apply(&control);
+            if indexed.is_empty() && control.is_empty() && follower.is_caught_up() {
+                // Nothing came within the wait: what was written before the question has been read.
+                self.mirror.heard_all_to(asked_at);
+                if !progress.caught_up.swap(true, Ordering::AcqRel) {
+                    info!(partitions = follower.partitions().len(), "the index has read everything");
+                }
+                *failures = 0;
+            }
+            if !indexed.is_empty() {
+                progress.rounds.send_modify(|rounds| *rounds += 1);
+            }
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.clock.millis()).unwrap_or_default()
+    }
+
+    fn take_up(&self, follower: &mut Follower) -> Result<(), Ended> {
+        let mut topics =
+            vec![topic::DEAD_LETTERS.to_owned(), topic::DEAD_LETTER_EVENTS.to_owned(), topic::CONTROL.to_owned()];
+        topics.extend(self.flows.names().iter().map(|flow: &FlowName| topic::ledger(flow)));
+        let positions = self.index.positions().map_err(Ended::Index)?;
+        // The mirror is in memory: its topic has no position and is read from its start.
+        let from: BTreeMap<TopicPartition, i64> = positions
+            .into_iter()
+            .map(|((topic, partition), next)| (TopicPartition::new(topic, partition), next))
+            .collect();
+        for found in follower.follow(&topics, &from)? {
+            if found.recreated || found.begin > from.get(&found.partition).copied().unwrap_or(found.begin) {
+                info!(partition = %found.partition, "the topic is another one or has moved on; what it held is dropped");
+                self.forget(&found.partition, if found.recreated { i64::MAX } else { found.start })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, partition: &TopicPartition, below: i64) -> Result<(), Ended> {
+        self.index.prune(&partition.topic, partition.partition, below).map(drop).map_err(Ended::Index)
+    }
+
+    fn prune(&self, follower: &Follower) -> Result<(), Ended> {
+        for next in follower.starts(topic::DEAD_LETTERS)? {
+            self.forget(&next.topic_partition(), next.offset)?;
+        }
+        Ok(())
+    }
+}
