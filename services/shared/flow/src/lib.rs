@@ -23,7 +23,7 @@ pub mod lint;
 mod metadata;
 pub mod schedule;
 pub mod source;
-mod suggest;
+pub mod suggest;
 pub mod target;
 
 pub use bundle::FlowBundle;
