@@ -13,3 +13,4 @@ pub mod mirror;
 pub mod selector;
 pub mod vault;
 pub mod writer;
+pub mod letter;

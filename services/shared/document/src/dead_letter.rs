@@ -35,6 +35,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in the order of the road.
+    pub const ALL: [Stage; 5] = [Stage::Extract, Stage::Transform, Stage::Load, Stage::Submit, Stage::Audit];
+
     /// The word used in headers, metrics and selectors.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,10 +53,7 @@ impl Stage {
 impl std::str::FromStr for Stage {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Stage::Extract, Stage::Transform, Stage::Load, Stage::Submit, Stage::Audit]
-            .into_iter()
-            .find(|stage| stage.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|stage| stage.as_str() == text).ok_or(())
     }
 }
 
