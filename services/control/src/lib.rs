@@ -13,4 +13,6 @@ pub mod mirror;
 pub mod selector;
 pub mod vault;
 pub mod writer;
+pub mod index;
 pub mod letter;
+pub mod selector;

@@ -568,6 +568,25 @@ codes! {
     Binding = "E_BINDING", Validation,
         en: ("A role cannot be given to this principal.", "Give it to somebody else: nobody gives roles to themselves, and administrators and auditors are kept apart."),
         zh: ("不能将该角色授予此主体。", "改授他人：不得给自己授权，系统管理员、安全管理员与审计员须分离。");
+    // --- control plane (control: selector, index) ---
+    SelectorSyntax = "E_SELECTOR", Validation,
+        en: ("A selector of dead letters cannot be read.", "Correct it at the column named; write conditions such as flow = orders and age > 10m."),
+        zh: ("死信选择条件无法解析。", "按提示的列修正，条件写法如 flow = orders and age > 10m。");
+    SelectorField = "E_SELECTOR_FIELD", Validation,
+        en: ("A selector names a field that dead letters do not have.", "Use one of the fields the message lists, or payload.PATH for the document itself."),
+        zh: ("选择条件引用了死信没有的字段。", "改用提示中的字段，单据内容请用 payload.路径。");
+    SelectorValue = "E_SELECTOR_VALUE", Validation,
+        en: ("A selector compares a field with a value, or by an operator, that it cannot have.", "Give a value of the kind the message describes."),
+        zh: ("选择条件中的值或运算符不适用于该字段。", "按提示改用该字段可用的值或运算符。");
+    SelectorLimit = "E_SELECTOR_LIMIT", Validation,
+        en: ("A selector is longer, deeper or richer in conditions, list values or pattern states than it may be.", "Simplify it, or split the work into several selectors."),
+        zh: ("选择条件的长度、层数、条件数、列表或正则超出上限。", "简化条件，或拆分为多个选择条件。");
+    PageToken = "E_PAGE_TOKEN", Validation,
+        en: ("A page token does not read, or belongs to another selector or order.", "Begin again without a token, and keep selector and order while paging."),
+        zh: ("分页标记无法解析，或属于另一选择条件或排序。", "去掉标记重新查询，翻页期间保持条件和排序不变。");
+    Index = "E_INDEX", Transport,
+        en: ("The index of dead letters cannot be read or written.", "See that its folder is writable and its disk not full; a deleted index is rebuilt from Kafka."),
+        zh: ("死信索引无法读写。", "确认其目录可写且磁盘未满；删除后索引会从 Kafka 重建。");
 
     // --- order files, demo, checkers (tests, simulator) ---
     OrdersFile = "E_ORDERS_FILE", Validation,

@@ -1,0 +1,115 @@
+//! The loader's ledger as far as the control plane reads it.
+
+use document::{Code, DocumentKey, FlowName, FlowVersion, RecordError, TargetKey, Version};
+use serde::Deserialize;
+
+/// The schema this build reads.
+const SCHEMA: u8 = 1;
+/// Before the target key in the ledger's keys; keys without it are the loader's own business.
+const ENTRY_PREFIX: &str = "doc/";
+
+/// How far a document is in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// Saved.
+    Saved,
+    /// Handed in for audit.
+    Submitted,
+    /// Audited.
+    Audited,
+}
+
+/// How the last version seen of a key ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// In the target, as far as the flow wants it.
+    Applied,
+    /// In the dead-letter topic; what is in the target is known.
+    Parked,
+    /// In the dead-letter topic; what is in the target is not known.
+    InDoubt,
+}
+
+/// What is in the target under the key, by our own doing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct InTarget {
+    /// Its id.
+    pub id: String,
+    /// The version it holds.
+    pub version: Version,
+    /// How far it is.
+    pub reached: Reached,
+}
+
+/// A replay that was dropped because its version was handled or overtaken.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Dropped {
+    /// The version it carried.
+    pub version: Version,
+    /// The replay.
+    pub replay: String,
+}
+
+/// What became of a target key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The flow it belongs to.
+    pub flow: FlowName,
+    /// The document's key in the target.
+    pub target_key: TargetKey,
+    /// What the loader noted.
+    pub entry: Entry,
+}
+
+/// What the loader noted of a target key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Entry {
+    /// The source document that has the key.
+    pub document: DocumentKey,
+    /// The last version handled, or in progress.
+    pub version: Version,
+    /// The definition it was handled by.
+    pub flow_version: FlowVersion,
+    /// How it ended; `None` while steps are missing.
+    pub end: Option<Ended>,
+    /// The replays of this version that ended, oldest first.
+    #[serde(default)]
+    pub replays: Vec<String>,
+    /// The id of the letter it ended in.
+    pub letter: Option<String>,
+    /// Why.
+    pub code: Option<Code>,
+    /// What is in the target.
+    pub target: Option<InTarget>,
+    /// The last replay that was dropped.
+    pub dropped: Option<Dropped>,
+    /// A newer version that the flow does not load.
+    pub changed: Option<Version>,
+    /// When this was noted, unix milliseconds.
+    pub at: i64,
+}
+
+/// The target key of a ledger key, for the entries of documents.
+pub(super) fn target_key(key: &[u8]) -> Option<TargetKey> {
+    let key = std::str::from_utf8(key).ok()?;
+    key.strip_prefix(ENTRY_PREFIX).map(TargetKey::from)
+}
+
+/// Reads the value of an entry.
+///
+/// # Errors
+/// [`RecordError::ValueUnreadable`] when the bytes are not JSON of this schema.
+pub(super) fn read(value: &[u8]) -> Result<Entry, RecordError> {
+    #[derive(Deserialize)]
+    struct Schema {
+        v: u8,
+    }
+    let unreadable = |detail: String| RecordError::ValueUnreadable { expected: "an entry of a ledger", detail };
+    let schema: Schema = serde_json::from_slice(value).map_err(|error| unreadable(error.to_string()))?;
+    if schema.v != SCHEMA {
+        return Err(unreadable(format!("schema {} is not {SCHEMA}", schema.v)));
+    }
+    serde_json::from_slice(value).map_err(|error| unreadable(error.to_string()))
+}

@@ -1,0 +1,267 @@
+//! What the index says after a history of records, however it was cut, repeated or read anew.
+
+use std::collections::HashMap;
+
+use document::{Code, Received, Stage, topic};
+use proptest::prelude::*;
+
+use super::records::{Sample, end, event, index, keyed, letter, sample, selector, state};
+use crate::index::{Applied, Ended, Index, Unreadable};
+use crate::letter::{Edit, LetterEvent, State};
+
+fn count(index: &Index, text: &str) -> u64 {
+    index.count(&selector(text), 1_000).expect("counted").letters
+}
+
+#[test]
+fn a_letter_comes_back_as_it_was_with_body_and_headers() {
+    let (_folder, index) = index();
+    let mut sample = sample("A", 10);
+    sample.body = b"\xff not even text".to_vec();
+    sample.target_key = Some("T-1".to_owned());
+    sample.version = u64::MAX;
+    index.apply(&[letter(0, &sample)]).expect("applied");
+    let found = index.get(&sample.id()).expect("read").expect("there");
+    assert_eq!(found.letter.body, sample.body);
+    assert_eq!(found.letter.version.0, u64::MAX);
+    assert_eq!(found.row.version.0, u64::MAX);
+    assert_eq!(found.row.target_key.as_ref().map(|key| key.as_str()), Some("T-1"));
+    assert_eq!((found.row.state, found.event, found.offset), (Some(State::Open), None, 0));
+    sample.document = "B".to_owned();
+    assert_eq!(index.get(&sample.id()), Ok(None));
+}
+
+#[test]
+fn the_latest_record_of_a_letter_wins_and_keeps_what_was_decided() {
+    let (_folder, index) = index();
+    let first = sample("A", 10);
+    let again = Sample { attempts: 2, last_failed: 99, body: b"[2]".to_vec(), ..first.clone() };
+    index.apply(&[letter(0, &first), state(0, &first.id(), State::Parked), letter(1, &again)]).expect("applied");
+    let found = index.get(&first.id()).expect("read").expect("there");
+    assert_eq!((found.row.attempts, found.row.first_failed, found.row.last_failed), (2, 10, 99));
+    assert_eq!((found.row.state, found.letter.body.as_slice(), found.offset), (Some(State::Parked), &b"[2]"[..], 1));
+    assert_eq!(count(&index, ""), 1);
+}
+
+#[test]
+fn an_event_may_come_before_its_letter_and_go_again() {
+    let (_folder, index) = index();
+    let sample = Sample { replay: Some("old".to_owned()), ..sample("A", 10) };
+    let mut told = LetterEvent::new(State::Replaying, 1, "ops", 5);
+    told.replay = Some("job-1".to_owned());
+    told.claimed_by = Some("li".to_owned());
+    told.edit = Some(Edit { rev: 1, body: b"{}".to_vec(), by: "li".into(), at: 5, reason: "typo".into() });
+    index.apply(&[event(0, &sample.id(), &told), letter(0, &sample)]).expect("applied");
+    let found = index.get(&sample.id()).expect("read").expect("there");
+    assert_eq!(found.event, Some(told));
+    assert_eq!(count(&index, "state=replaying and replay=\"job-1\" and claimed_by=li and edited=true"), 1);
+    index.apply(&[keyed(topic::DEAD_LETTER_EVENTS, 1, &sample.id().0, None)]).expect("applied");
+    assert_eq!(count(&index, "state=open and replay=old and edited=false and not exists(claimed_by)"), 1);
+}
+
+#[test]
+fn records_below_the_position_are_passed_over() {
+    let (_folder, index) = index();
+    let sample = sample("A", 10);
+    let batch = [letter(3, &sample), state(8, &sample.id(), State::Parked)];
+    assert_eq!(index.apply(&batch), Ok(Applied { taken: 2, ..Applied::default() }));
+    assert_eq!(index.apply(&batch), Ok(Applied { repeated: 2, ..Applied::default() }));
+    let positions = index.positions().expect("read");
+    assert_eq!(positions[&(topic::DEAD_LETTERS.to_owned(), 0)], 4);
+    assert_eq!(positions[&(topic::DEAD_LETTER_EVENTS.to_owned(), 0)], 9);
+}
+
+#[test]
+fn a_record_that_does_not_read_is_listed_and_counted() {
+    let (_folder, index) = index();
+    let mut record = sample("A", 10).record();
+    record.headers.set("dl-attempts", "many");
+    let wrong = super::records::received(topic::DEAD_LETTERS, 2, 5, record);
+    let applied = index.apply(&[wrong, letter(0, &sample("B", 11))]).expect("applied");
+    assert_eq!((applied.taken, applied.unreadable), (2, 1));
+    let listed = index.unreadable(None, 10).expect("listed");
+    let [Unreadable { at, fault }] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(fault.code, Code::RecordUnreadable);
+    assert_eq!(fault.place.record.as_deref(), Some("starbridge.dead-letters/2@5"));
+    assert!(fault.detail.contains("dl-attempts"), "{fault}");
+    assert_eq!(index.unreadable(Some(at), 10), Ok(Vec::new()));
+    assert_eq!((index.count_unreadable(), count(&index, "")), (Ok(1), 1));
+}
+
+#[test]
+fn an_unreadable_event_leaves_the_state_unknown_until_a_readable_one_comes() {
+    let (_folder, index) = index();
+    let sample = sample("A", 10);
+    let id = sample.id();
+    let unknown = keyed(topic::DEAD_LETTER_EVENTS, 1, &id.0, Some(br#"{"v":2,"state":"open"}"#));
+    index.apply(&[letter(0, &sample), state(0, &id, State::Parked), unknown]).expect("applied");
+    assert_eq!(index.get(&id).expect("read").expect("there").row.state, None);
+    assert_eq!((count(&index, "exists(state)"), index.count_unreadable()), (0, Ok(1)));
+    index.apply(&[state(2, &id, State::Open)]).expect("applied");
+    assert_eq!((count(&index, "state=open"), index.count_unreadable()), (1, Ok(0)));
+}
+
+#[test]
+fn the_owner_record_is_of_no_letter() {
+    let (_folder, index) = index();
+    let owner = keyed(topic::DEAD_LETTER_EVENTS, 0, "owner", Some(b"control-0"));
+    let loader = keyed("starbridge.misc-inbound.ledger", 0, "owner", Some(b"loader-0"));
+    let intent = keyed("starbridge.misc-inbound.ledger", 1, "intent/b1", Some(b"anything"));
+    assert_eq!(index.apply(&[owner, loader, intent]), Ok(Applied { taken: 3, ..Applied::default() }));
+    assert_eq!(index.count_unreadable(), Ok(0));
+}
+
+#[test]
+fn ends_are_found_by_either_key() {
+    let (_folder, index) = index();
+    index.apply(&[end(0, "T-1", "A", 3), end(1, "T-2", "B", 4), end(2, "T-1", "A", 5)]).expect("applied");
+    let by_document = index.ends_of_document(&"A".into(), None).expect("read");
+    let [found] = by_document.as_slice() else { panic!("{by_document:?}") };
+    assert_eq!((found.entry.version.0, found.entry.end), (5, Some(Ended::Applied)));
+    assert_eq!(found.entry.replays, ["r1"]);
+    assert_eq!(found.entry.target.as_ref().map(|target| target.id.as_str()), Some("100"));
+    assert_eq!(index.ends_of_target(&"T-1".into(), Some(&found.flow)), Ok(by_document.clone()));
+    index.apply(&[keyed("starbridge.misc-inbound.ledger", 3, "doc/T-1", None)]).expect("applied");
+    assert_eq!(index.ends_of_target(&"T-1".into(), None), Ok(Vec::new()));
+}
+
+#[test]
+fn letters_whose_last_record_expired_go() {
+    let (_folder, index) = index();
+    let (old, kept) = (sample("A", 10), sample("B", 20));
+    let again = Sample { attempts: 2, ..kept.clone() };
+    index.apply(&[letter(0, &kept), letter(1, &old), letter(2, &again)]).expect("applied");
+    assert_eq!(index.prune(topic::DEAD_LETTERS, 0, 2), Ok(1));
+    assert_eq!(index.get(&old.id()), Ok(None));
+    assert!(index.get(&kept.id()).expect("read").is_some());
+}
+
+#[test]
+fn a_topic_that_is_not_indexed_is_refused_and_nothing_is_kept_of_the_batch() {
+    let (_folder, index) = index();
+    let batch = [letter(0, &sample("A", 10)), keyed("starbridge.flows", 0, "a", None)];
+    assert_eq!(index.apply(&batch).map_err(|fault| fault.code), Err(Code::Index));
+    assert_eq!(index.positions().map(|positions| positions.len()), Ok(0));
+    assert_eq!(count(&index, ""), 0);
+}
+
+#[test]
+fn an_index_is_kept_over_a_restart_and_made_anew_when_damaged_or_of_another_build() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("letters.db");
+    let index = Index::open(&path).expect("an index");
+    index.apply(&[letter(0, &sample("A", 10))]).expect("applied");
+    let digest = index.digest();
+    drop(index);
+    let index = Index::open(&path).expect("an index");
+    assert_eq!(index.digest(), digest);
+    drop(index);
+    let other = rusqlite::Connection::open(&path).expect("a store");
+    other.pragma_update(None, "user_version", 99).expect("written");
+    drop(other);
+    assert_eq!(Index::open(&path).and_then(|index| index.positions()).map(|positions| positions.len()), Ok(0));
+    std::fs::write(&path, vec![7; 8_192]).expect("written");
+    assert_eq!(Index::open(&path).and_then(|index| index.positions()).map(|positions| positions.len()), Ok(0));
+    let nowhere = folder.path().join("none").join("letters.db");
+    assert_eq!(Index::open(&nowhere).map_err(|fault| fault.code).err(), Some(Code::Index));
+}
+
+/// What happens in a history; offsets are given as it is written.
+#[derive(Debug, Clone)]
+enum Happening {
+    Letter { document: u8, attempts: u32 },
+    WrongLetter { document: u8 },
+    Event { document: u8, state: State },
+    WrongEvent { document: u8 },
+    NoEvent { document: u8 },
+    End { key: u8, document: u8, version: u64 },
+    WrongEnd { key: u8 },
+    NoEnd { key: u8 },
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    let few = 0_u8..5;
+    prop_oneof![
+        4 => (few.clone(), 1_u32..9).prop_map(|(document, attempts)| Happening::Letter { document, attempts }),
+        1 => few.clone().prop_map(|document| Happening::WrongLetter { document }),
+        4 => (few.clone(), prop::sample::select(State::ALL.to_vec()))
+            .prop_map(|(document, state)| Happening::Event { document, state }),
+        1 => few.clone().prop_map(|document| Happening::WrongEvent { document }),
+        1 => few.clone().prop_map(|document| Happening::NoEvent { document }),
+        2 => (few.clone(), few.clone(), 1_u64..9)
+            .prop_map(|(key, document, version)| Happening::End { key, document, version }),
+        1 => few.clone().prop_map(|key| Happening::WrongEnd { key }),
+        1 => few.prop_map(|key| Happening::NoEnd { key }),
+    ]
+}
+
+fn written(happening: &Happening, offset: i64) -> Received {
+    let of = |document: u8| Sample { stage: Stage::Transform, ..sample(&format!("D{document}"), 10) };
+    let ledger = "starbridge.misc-inbound.ledger";
+    match happening {
+        Happening::Letter { document, attempts } => letter(offset, &Sample { attempts: *attempts, ..of(*document) }),
+        Happening::WrongLetter { document } => {
+            let mut wrong = letter(offset, &of(*document));
+            wrong.record.headers.set("dl-stage", "nowhere");
+            wrong
+        }
+        Happening::Event { document, state: to } => state(offset, &of(*document).id(), *to),
+        Happening::WrongEvent { document } => {
+            keyed(topic::DEAD_LETTER_EVENTS, offset, &of(*document).id().0, Some(b"{\"v\":9}"))
+        }
+        Happening::NoEvent { document } => keyed(topic::DEAD_LETTER_EVENTS, offset, &of(*document).id().0, None),
+        Happening::End { key, document, version } => end(offset, &format!("T{key}"), &format!("D{document}"), *version),
+        Happening::WrongEnd { key } => keyed(ledger, offset, &format!("doc/T{key}"), Some(b"[]")),
+        Happening::NoEnd { key } => keyed(ledger, offset, &format!("doc/T{key}"), None),
+    }
+}
+
+/// What Kafka still has: of compacted topics the last record of each key, of the letters those not expired.
+fn remaining(records: &[Received], expired_below: i64) -> Vec<Received> {
+    let mut last: HashMap<(&str, &[u8]), i64> = HashMap::new();
+    for received in records {
+        last.insert((&received.topic, &received.record.key), received.offset);
+    }
+    let stays = |received: &&Received| match received.topic.as_str() {
+        topic::DEAD_LETTERS => received.offset >= expired_below,
+        topic => last[&(topic, received.record.key.as_slice())] == received.offset,
+    };
+    records.iter().filter(stays).cloned().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn an_index_filled_anew_is_the_live_one(
+        history in prop::collection::vec(happenings(), 1..40),
+        cuts in prop::collection::vec(1_usize..7, 1..8),
+        expired_below in 0_i64..40,
+    ) {
+        let records: Vec<Received> =
+            history.iter().zip(0..).map(|(happening, offset)| written(happening, offset)).collect();
+        let (_live_folder, live) = index();
+        let mut rest = records.as_slice();
+        for cut in cuts.iter().cycle() {
+            let (batch, after) = rest.split_at((*cut).min(rest.len()));
+            live.apply(batch).expect("applied");
+            // A batch may come twice, after a crash between the commit and its report.
+            prop_assert_eq!(live.apply(batch).expect("applied").taken, 0);
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        live.prune(topic::DEAD_LETTERS, 0, expired_below).expect("pruned");
+        // A barrier at the end of each topic, so that both have read as far.
+        let after = records.len() as i64;
+        let ledger = keyed("starbridge.misc-inbound.ledger", after, "owner", Some(b"-"));
+        let barriers = [letter(after, &sample("last", 1)), keyed(topic::DEAD_LETTER_EVENTS, after, "owner", None), ledger];
+        live.apply(&barriers).expect("applied");
+
+        let (_anew_folder, anew) = index();
+        anew.apply(&remaining(&records, expired_below)).expect("applied");
+        anew.apply(&barriers).expect("applied");
+        prop_assert_eq!(anew.digest().expect("a digest"), live.digest().expect("a digest"));
+    }
+}
