@@ -16,3 +16,4 @@ pub mod writer;
 pub mod index;
 pub mod letter;
 pub mod selector;
+pub mod vault;

@@ -14,7 +14,7 @@ pub mod revocation;
 pub mod role;
 pub mod scope;
 pub mod token;
-mod words;
+pub(crate) mod words;
 
 pub use keys::{KeyRing, PublicKey, SigningKey};
 pub use permission::{Binding, Decision, decide};

@@ -587,6 +587,12 @@ codes! {
     Index = "E_INDEX", Transport,
         en: ("The index of dead letters cannot be read or written.", "See that its folder is writable and its disk not full; a deleted index is rebuilt from Kafka."),
         zh: ("死信索引无法读写。", "确认其目录可写且磁盘未满；删除后索引会从 Kafka 重建。");
+    KeyFile = "E_KEY_FILE", Configuration,
+        en: ("The file of a symmetric key does not hold one.", "Mount a file of 64 hexadecimal digits, as `openssl rand -hex 32` writes it."),
+        zh: ("对称密钥文件内容不是有效密钥。", "挂载含 64 位十六进制字符的文件，可用 openssl rand -hex 32 生成。");
+    AuditTampered = "E_AUDIT_TAMPERED", Validation,
+        en: ("The audit topic is not as it was written.", "Keep the topic and the signed heads as they are and find out who could write to it; entries before the place named are proven."),
+        zh: ("审计主题与写入时不一致。", "保留主题与签名头部原样，查明何人可写；提示位置之前的条目可信。");
 
     // --- order files, demo, checkers (tests, simulator) ---
     OrdersFile = "E_ORDERS_FILE", Validation,
