@@ -28,6 +28,11 @@ use crate::metrics::Instruments;
 use crate::source::{Source, SourceError};
 use crate::unit::Unit;
 
+/// How often a page is read again, and after which waits, where the flow file does not say.
+const CONNECT_RETRIES: u32 = 3;
+const RETRIES: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// Entries of the seen table read at once.
 const SEEN_PAGE: usize = 500;
 
@@ -248,7 +253,9 @@ impl Job {
         let (instruments, random) = (means.instruments.clone(), means.random);
         Fetch(tokio::spawn(async move {
             let retry = &unit.flow.settings.retry;
-            let backoff = Backoff::new(retry.first_wait, retry.longest_wait).unwrap_or(Backoff::HOUSE);
+            let first = retry.first_wait.unwrap_or(FIRST_WAIT);
+            let longest = retry.longest_wait.unwrap_or(LONGEST_WAIT).max(first);
+            let backoff = Backoff::new(first, longest).unwrap_or(Backoff::HOUSE);
             let mut attempt = 0;
             loop {
                 let error = match source.page(&unit, &ask).await {
@@ -258,7 +265,10 @@ impl Job {
                 let SourceError::Retry { class, after, fault } = &error else { return Err(error) };
                 // A source that names its own time is waited for; it counts no attempt.
                 attempt += u32::from(*class != "throttled");
-                let most = if *class == "connect" { retry.connect } else { retry.server_error };
+                let most = match *class {
+                    "connect" => retry.connect.unwrap_or(CONNECT_RETRIES),
+                    _ => retry.server_error.unwrap_or(RETRIES),
+                };
                 if attempt > most || *class == "credentials" {
                     return Err(error);
                 }

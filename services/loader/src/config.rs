@@ -11,7 +11,7 @@ use runtime::settings::{Refusals, Settings, duration};
 use runtime::telemetry::TelemetrySettings;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::core::Numbers;
+use crate::core::{self, Numbers};
 
 /// Every setting with its comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -241,6 +241,12 @@ fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>
 }
 
 impl Config {
+    /// How often calls are made again for a flow that does not say so itself.
+    pub fn retries(&self) -> core::Retry {
+        let Retry { connect, attempts, ref waits, .. } = self.retry;
+        core::Retry { connect, attempts, waits: waits.clone() }
+    }
+
     /// The numbers of the protocol.
     pub fn numbers(&self) -> Numbers {
         Numbers {
@@ -248,10 +254,7 @@ impl Config {
             net: self.save.net,
             exec_max: self.save.exec_max,
             connect_allowance: self.save.connect_allowance,
-            backoff: self.retry.waits.clone(),
             jitter: self.retry.jitter,
-            connect_retries: self.retry.connect,
-            attempts: self.retry.attempts,
             breaker_failures: self.breaker.failures,
             breaker_window: self.breaker.window,
             breaker_wait: self.breaker.wait,
@@ -339,7 +342,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_protocol() {
-        assert_eq!(loaded(&[]).expect("good defaults").numbers(), Numbers::default());
+        let config = loaded(&[]).expect("good defaults");
+        assert_eq!((config.numbers(), config.retries()), (Numbers::default(), core::Retry::default()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use runtime::health::Readiness;
 use runtime::{Clock, Shutdown};
 use tracing::{error, warn};
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Limits};
 use crate::error::connection_missing;
 
 /// Reads the published flows, waiting for brokers and topic as long as it takes; `None` when asked to stop meanwhile.
@@ -44,7 +44,7 @@ type Key = (FlowName, String);
 pub struct Definitions {
     registry: FlowRegistry,
     connections: BTreeSet<String>,
-    max_bytes: usize,
+    limits: Limits,
     clock: Clock,
     read: Mutex<BTreeMap<Key, Arc<Definition>>>,
     told: Mutex<BTreeSet<Key>>,
@@ -52,8 +52,8 @@ pub struct Definitions {
 
 impl Definitions {
     /// Definitions out of `registry`, for flows whose target is among `connections`.
-    pub fn new(registry: FlowRegistry, connections: BTreeSet<String>, max_bytes: usize, clock: Clock) -> Self {
-        Self { registry, connections, max_bytes, clock, read: Mutex::default(), told: Mutex::default() }
+    pub fn new(registry: FlowRegistry, connections: BTreeSet<String>, limits: Limits, clock: Clock) -> Self {
+        Self { registry, connections, limits, clock, read: Mutex::default(), told: Mutex::default() }
     }
 
     /// The flows that are published, whether they can be used or not.
@@ -71,7 +71,7 @@ impl Definitions {
         let name = format!("{flow}@{version}");
         let connection = &compiled.settings.target.connection;
         let definition = if self.connections.contains(connection) {
-            Definition::of(&compiled, self.clock.seconds(), self.max_bytes)
+            Definition::of(&compiled, self.clock.seconds(), &self.limits)
         } else {
             Err(connection_missing(&name, connection))
         };

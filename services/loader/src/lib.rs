@@ -31,6 +31,7 @@ pub use error::Error;
 
 use crate::connections::Targets;
 use crate::core::Carried;
+use crate::definition::Limits;
 use crate::definitions::Definitions;
 use crate::life::{Life, Outcome};
 use crate::metrics::LoaderMetrics;
@@ -71,7 +72,8 @@ impl Loader {
     pub fn new(config: Config, flows: FlowRegistry, around: Surroundings) -> Result<Self, Error> {
         let targets = connections::connect(&config, &around.clock, &around.metrics)?;
         let names = targets.keys().cloned().collect();
-        let definitions = Definitions::new(flows.clone(), names, config.save.max_bytes, around.clock.clone());
+        let limits = Limits { max_bytes: config.save.max_bytes, retry: config.retries() };
+        let definitions = Definitions::new(flows.clone(), names, limits, around.clock.clone());
         let topics = Topics::new(Admin::connect(&config.kafka)?, config.flows.subscribe_every);
         Ok(Self { config, flows, definitions, targets, topics, around })
     }

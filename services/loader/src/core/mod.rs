@@ -38,7 +38,7 @@ use std::time::Duration;
 use document::{FlowName, FlowVersion};
 
 pub use event::{Action, Event, Moment, PartitionId};
-pub use rules::{Numbers, Rules};
+pub use rules::{Numbers, Retry, Rules};
 
 use bisect::Bisect;
 use breaker::{Breaker, FlowBreaker};
@@ -109,6 +109,7 @@ pub struct Carried {
 struct Call {
     target: String,
     flow: FlowName,
+    rules: Arc<Rules>,
     kind: Kind,
     items: Vec<ItemRef>,
     sent: Duration,
@@ -171,7 +172,9 @@ struct Group {
     /// From the intent to the last outcome of the set.
     on_its_way: bool,
     failures: u32,
+    /// Rounds without a passing save, and how many there may be before the breaker opens.
     rounds: u32,
+    attempts: u32,
     /// Another save of the flow passed since the search began.
     control: bool,
     began: Duration,
@@ -358,10 +361,10 @@ impl Core {
         mixed ^ (mixed >> 31)
     }
 
-    /// The wait before try `count`, spread.
-    fn wait(&mut self, count: u32) -> Duration {
+    /// The wait of `retry` before try `count`, spread.
+    fn wait(&mut self, retry: &Retry, count: u32) -> Duration {
         let unit = self.unit();
-        self.numbers.wait(count, unit)
+        self.numbers.wait(retry, count, unit)
     }
 
     /// A random number from 0 to 1.

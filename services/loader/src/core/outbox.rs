@@ -232,7 +232,7 @@ impl Core {
             target: plan.target.clone(),
             flow: plan.flow.clone(),
             version: plan.version,
-            rules: plan.rules,
+            rules: Arc::clone(&plan.rules),
             lane: plan.lane,
         };
         self.calls.insert(
@@ -240,6 +240,7 @@ impl Core {
             Call {
                 target: plan.target,
                 flow: plan.flow,
+                rules: plan.rules,
                 kind: Kind::Save,
                 items,
                 sent: self.now.mono,

@@ -41,9 +41,9 @@ impl Core {
                     Trouble::Unreachable(_) | Trouble::Login(_) | Trouble::Late => None,
                 };
                 for at in &call.items {
-                    self.probe_failed(at, refused.as_deref());
+                    self.probe_failed(at, refused.as_deref(), call.rules.retry.attempts);
                 }
-                self.trouble(&call.target, trouble, self.numbers.attempts);
+                self.trouble(&call, trouble, call.rules.retry.attempts);
             }
             ProbeReply::Found(findings) => {
                 self.answered(&call.target);
@@ -58,9 +58,8 @@ impl Core {
         }
     }
 
-    fn probe_failed(&mut self, at: &ItemRef, refused: Option<&str>) {
+    fn probe_failed(&mut self, at: &ItemRef, refused: Option<&str>, attempts: u32) {
         self.restore(at);
-        let attempts = self.numbers.attempts;
         let Some(item) = self.item_mut(at) else { return };
         item.probes += 1;
         let (Some(reason), State::Probe { purpose, settle, .. }) = (refused, item.state.clone()) else { return };
@@ -123,11 +122,12 @@ impl Core {
     /// Asks once more: by the schedule of waits first, then when everything has settled.
     fn ask_again(&mut self, at: &ItemRef, purpose: Purpose, asked: Asked) {
         let settle = asked.settle;
-        let tries = u32::try_from(self.numbers.backoff.len()).unwrap_or(u32::MAX);
         let Some(item) = self.item_mut(at) else { return };
+        let Some(rules) = item.rules.clone() else { return };
+        let tries = u32::try_from(rules.retry.waits.len()).unwrap_or(u32::MAX);
         item.probes += 1;
         let probes = item.probes;
-        let next = self.now.mono + self.numbers.wait(probes, asked.dice);
+        let next = self.now.mono + self.numbers.wait(&rules.retry, probes, asked.dice);
         let due = if probes < tries { next.min(settle.max(self.now.mono)) } else { settle.max(self.now.mono) };
         self.set_state(at, State::Probe { purpose, due, settle });
     }
@@ -243,7 +243,7 @@ impl Core {
             return self.park_plainly(at, Code::Conflict, detail);
         }
         let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
-        let spent = item.advances >= self.numbers.attempts;
+        let spent = item.rules.as_ref().is_some_and(|rules| item.advances >= rules.retry.attempts);
         let connection = item.rules.as_ref().map(|rules| rules.connection.clone()).unwrap_or_default();
         let moved = present.reached != target.reached;
         // The document keeps its version in the entry: what is in the target is still what was saved.

@@ -31,7 +31,7 @@ impl Core {
                 items.iter().for_each(|at| self.close_intent(at));
                 self.give_back(&items);
                 self.set_idle(&call.target, &call.flow, call.group);
-                self.trouble(&call.target, trouble, self.numbers.connect_retries + 1);
+                self.trouble(&call, trouble, call.rules.retry.connect + 1);
             }
             SaveReply::Throttled(after) => {
                 self.note_fate(&call, Fate::NeverSent);
@@ -104,7 +104,8 @@ impl Core {
     }
 
     /// A call could not be made or answered. `limit` failures in a row open the breaker.
-    pub(super) fn trouble(&mut self, name: &str, trouble: Trouble, limit: u32) {
+    pub(super) fn trouble(&mut self, call: &Call, trouble: Trouble, limit: u32) {
+        let name = call.target.as_str();
         let now = self.now.mono;
         match trouble {
             Trouble::Late => {}
@@ -116,7 +117,7 @@ impl Core {
             }
             Trouble::Unreachable(reason) | Trouble::Refused(reason) => {
                 let fails = self.targets.get(name).map_or(0, |target| target.fails);
-                let wait = self.wait(fails);
+                let wait = self.wait(&call.rules.retry, fails);
                 let Some(target) = self.targets.get_mut(name) else { return };
                 target.not_before = Some(now + wait);
                 self.failed(name, limit, &reason);
@@ -211,7 +212,7 @@ impl Core {
             Unknown::Other(reason) => (reason, true),
         };
         if counts {
-            self.failed(&call.target, self.numbers.attempts, &reason);
+            self.failed(&call.target, call.rules.retry.attempts, &reason);
         }
         self.set_aside(call, items, call.group, settle, reason, counts);
     }
@@ -229,8 +230,8 @@ impl Core {
             }
             AdvanceReply::Failed(trouble) => {
                 self.retry(&call.flow, layer, "failed");
-                call.items.iter().for_each(|at| self.read_status_again(at));
-                self.trouble(&call.target, trouble, self.numbers.attempts);
+                call.items.iter().for_each(|at| self.read_status_again(&call, at));
+                self.trouble(&call, trouble, call.rules.retry.attempts);
             }
             AdvanceReply::Done(outcomes) => {
                 self.answered(&call.target);
@@ -248,7 +249,7 @@ impl Core {
                             let (purpose, now) = (Purpose::Status(refusals), self.now.mono);
                             self.set_state(at, State::Probe { purpose, due: now, settle: now });
                         }
-                        Advance::Unknown => self.read_status_again(at),
+                        Advance::Unknown => self.read_status_again(&call, at),
                     }
                 }
             }
@@ -261,11 +262,11 @@ impl Core {
         self.set_state(at, *before);
     }
 
-    fn read_status_again(&mut self, at: &ItemRef) {
+    fn read_status_again(&mut self, call: &Call, at: &ItemRef) {
         let Some(item) = self.item_mut(at).filter(|item| matches!(item.state, State::Calling(_))) else { return };
         item.advances += 1;
         let tries = item.advances - 1;
-        let (due, settle) = (self.now.mono + self.wait(tries), self.now.mono);
+        let (due, settle) = (self.now.mono + self.wait(&call.rules.retry, tries), self.now.mono);
         self.set_state(at, State::Probe { purpose: Purpose::Status(Vec::new()), due, settle });
     }
 

@@ -30,6 +30,25 @@ pub struct Rules {
     pub wanted: Reached,
     /// The save submits and audits as well.
     pub together: bool,
+    /// How often its calls are made again.
+    pub retry: Retry,
+}
+
+/// How often a call is made again, and after which waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Retries of a connection that cannot be made, before the breaker opens.
+    pub connect: u32,
+    /// Attempts that end without proof of anything, before the breaker opens.
+    pub attempts: u32,
+    /// Waits before the first, second … probe or retry; the last one from there on.
+    pub waits: Vec<Duration>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { connect: 3, attempts: 5, waits: [1, 2, 4, 8, 8].map(Duration::from_secs).to_vec() }
+    }
 }
 
 impl Rules {
@@ -50,14 +69,8 @@ pub struct Numbers {
     pub exec_max: Duration,
     /// Connecting may delay the first byte by this.
     pub connect_allowance: Duration,
-    /// Waits before the first, second … probe or retry.
-    pub backoff: Vec<Duration>,
     /// The share by which a wait may be longer or shorter.
     pub jitter: f64,
-    /// Retries of a connection that cannot be made, before the breaker opens.
-    pub connect_retries: u32,
-    /// Attempts that end without proof of anything, before the breaker opens.
-    pub attempts: u32,
     /// Failures within `breaker_window` that open the breaker.
     pub breaker_failures: usize,
     /// See `breaker_failures`.
@@ -114,10 +127,7 @@ impl Default for Numbers {
             net: s(5),
             exec_max: s(110),
             connect_allowance: s(10),
-            backoff: [1, 2, 4, 8, 8].map(s).to_vec(),
             jitter: 0.2,
-            connect_retries: 3,
-            attempts: 5,
             breaker_failures: 5,
             breaker_window: s(30),
             breaker_wait: s(5),
@@ -151,11 +161,11 @@ impl Numbers {
         self.net + self.exec_max
     }
 
-    /// The wait before try `count` (from 0), `dice` in 0..1 spreading it.
-    pub fn wait(&self, count: u32, dice: f64) -> Duration {
-        let last = self.backoff.len().saturating_sub(1);
+    /// The wait of `retry` before try `count` (from 0), `dice` in 0..1 spreading it.
+    pub fn wait(&self, retry: &Retry, count: u32, dice: f64) -> Duration {
+        let last = retry.waits.len().saturating_sub(1);
         let at = usize::try_from(count).unwrap_or(last).min(last);
-        let base = self.backoff.get(at).copied().unwrap_or(Duration::from_secs(1));
+        let base = retry.waits.get(at).copied().unwrap_or(Duration::from_secs(1));
         base.mul_f64((1.0 + self.jitter * (2.0 * dice - 1.0)).max(0.0))
     }
 }

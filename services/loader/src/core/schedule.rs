@@ -241,9 +241,10 @@ impl Core {
         let (key, version) = (item.key().clone(), item.mapped.flow_version.clone());
         let call = self.id();
         let (target, flow) = (name.to_owned(), flow.clone());
-        let errand = Errand { call, target: target.clone(), flow: flow.clone(), version, rules, lane };
+        let errand =
+            Errand { call, target: target.clone(), flow: flow.clone(), version, rules: Arc::clone(&rules), lane };
         let (sent, items) = (self.now.mono, Vec::new());
-        self.calls.insert(call, Call { target, flow, kind: Kind::Trial, items, sent, batch: None, group: None });
+        self.calls.insert(call, Call { target, flow, rules, kind: Kind::Trial, items, sent, batch: None, group: None });
         self.actions.push(Action::Probe { errand, documents: vec![ProbeDocument { key, value: None }] });
     }
 
@@ -292,9 +293,10 @@ impl Core {
         }
         let call = self.id();
         let (target, flow) = (name.to_owned(), flow.clone());
-        let errand = Errand { call, target: target.clone(), flow: flow.clone(), version, rules, lane };
+        let errand =
+            Errand { call, target: target.clone(), flow: flow.clone(), version, rules: Arc::clone(&rules), lane };
         let sent = self.now.mono;
-        self.calls.insert(call, Call { target, flow, kind, items, sent, batch: None, group: None });
+        self.calls.insert(call, Call { target, flow, rules, kind, items, sent, batch: None, group: None });
         Some(errand)
     }
 

@@ -44,6 +44,7 @@ impl Core {
                 on_its_way: true,
                 failures: 0,
                 rounds: 0,
+                attempts: call.rules.retry.attempts,
                 control: false,
                 began: now,
                 reason: String::new(),
@@ -57,7 +58,7 @@ impl Core {
         let pace = self
             .group_mut(&call.target, &call.flow, id)
             .map_or(0, |group| if group.control || !counts { 0 } else { group.failures });
-        let due = now + self.wait(pace);
+        let due = now + self.wait(&call.rules.retry, pace);
         for at in &items {
             if let Some(item) = self.item_mut(at) {
                 item.unknowns += 1;
@@ -188,7 +189,7 @@ impl Core {
 
     /// Takes the next set of a search.
     pub(super) fn search_on(&mut self, name: &str, flow: &FlowName, id: u64) {
-        let (now, patience, attempts) = (self.now.mono, self.numbers.poison_patience, self.numbers.attempts);
+        let (now, patience) = (self.now.mono, self.numbers.poison_patience);
         let Some(group) = self.group_mut(name, flow, id) else { return };
         let Some(search) = &mut group.search else { return };
         match search.next_set() {
@@ -200,7 +201,7 @@ impl Core {
                     // Nothing else came by to compare with for long, and the target answered every time.
                     return all.iter().for_each(|at| self.convict(name, flow, id, at));
                 }
-                let spent = all.len() > 1 || group.rounds >= attempts;
+                let spent = all.len() > 1 || group.rounds >= group.attempts;
                 search.again();
                 if let Next::Send(set) = search.next_set() {
                     group.set = set;

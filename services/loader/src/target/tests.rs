@@ -46,6 +46,7 @@ fn definition() -> Definition {
         on_change: OnChange::Update,
         wanted: Reached::Saved,
         together: false,
+        retry: crate::core::Retry::default(),
     };
     Definition {
         tenant: "default".to_owned(),

@@ -34,6 +34,21 @@ fn an_hour_without_a_connection_makes_no_letter_and_drains_afterwards() {
 }
 
 #[test]
+fn a_flow_says_itself_how_often_a_connection_is_tried() {
+    let tries = |flow_version: &str| {
+        let mut world = World::new(1);
+        world.publish_many("A", 1, flow_version);
+        world.script.extend(vec![Fault::NotSent; 9]);
+        world.probes_fail = usize::MAX;
+        world.start();
+        world.run(minutes(1));
+        assert_eq!(breaker_states(&world)[..1], [2], "{flow_version}");
+        world.saves.len()
+    };
+    assert_eq!((tries("v1"), tries("hasty")), (4, 1));
+}
+
+#[test]
 fn saves_that_fail_while_queries_work_convict_nobody_as_long_as_none_passes() {
     let mut world = World::new(1);
     world.publish_many("A", 12, "v1");

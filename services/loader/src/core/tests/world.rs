@@ -140,6 +140,7 @@ pub(super) fn rules() -> Rules {
         on_change: OnChange::Skip,
         wanted: Reached::Saved,
         together: false,
+        retry: Retry::default(),
     }
 }
 
@@ -151,6 +152,8 @@ impl World {
         ledger.rules.insert("auto".to_owned(), Arc::new(together));
         ledger.rules.insert("steps".to_owned(), Arc::new(Rules { wanted: Reached::Audited, ..rules() }));
         ledger.rules.insert("update".to_owned(), Arc::new(Rules { on_change: OnChange::Update, ..rules() }));
+        let hasty = Retry { connect: 0, attempts: 1, ..Retry::default() };
+        ledger.rules.insert("hasty".to_owned(), Arc::new(Rules { retry: hasty, ..rules() }));
         ledger.rules.insert("park".to_owned(), Arc::new(Rules { on_change: OnChange::Park, ..rules() }));
         Self {
             now: Duration::from_secs(1_000),

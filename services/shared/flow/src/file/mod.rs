@@ -180,27 +180,27 @@ pub struct Batch {
     pub max_bytes: u64,
 }
 
-/// `[retry]` of a flow file.
+/// `[retry]` of a flow file. What is absent is as the service that makes the call has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// Tries to connect before a call is given up for this round, 1 to 20.
     #[schemars(range(min = 1, max = 20))]
-    pub connect: u32,
+    pub connect: Option<u32>,
     /// Tries after an answer of the 5xx kind, 1 to 20.
     #[schemars(range(min = 1, max = 20))]
-    pub server_error: u32,
+    pub server_error: Option<u32>,
     /// Tries of one document over all rounds before it is parked, 1 to 100.
     #[schemars(range(min = 1, max = 100))]
     pub attempt_cap: u32,
-    /// Wait before the second try; doubles from try to try.
-    #[serde(with = "span::text")]
-    #[schemars(with = "String")]
-    pub first_wait: Duration,
-    /// Where doubling stops.
-    #[serde(with = "span::text")]
-    #[schemars(with = "String")]
-    pub longest_wait: Duration,
+    /// Wait before the second try, 10ms to 10m; doubles from try to try.
+    #[serde(with = "span::optional_text")]
+    #[schemars(with = "Option<String>")]
+    pub first_wait: Option<Duration>,
+    /// Where doubling stops, up to 10m.
+    #[serde(with = "span::optional_text")]
+    #[schemars(with = "Option<String>")]
+    pub longest_wait: Option<Duration>,
 }
 
 impl Default for FlowFile {
@@ -271,13 +271,7 @@ impl Default for Batch {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            connect: 3,
-            server_error: 5,
-            attempt_cap: 10,
-            first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(8),
-        }
+        Self { connect: None, server_error: None, attempt_cap: 10, first_wait: None, longest_wait: None }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Reading a flow file so that one pass names every fault with line and column.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use document::{Code, Fault, FlowName, Tenant};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::{FlowFile, MAX_DOCUMENTS, MAX_PARTITIONS, text_form};
+use super::{FlowFile, MAX_DOCUMENTS, MAX_PARTITIONS, span, text_form};
 use crate::{schedule, suggest};
 
 /// What reading a flow file gave.
@@ -179,8 +180,8 @@ fn check(reading: &mut Reading) {
     for (path, value, low, high) in [
         ("$.partitions", u64::from(file.partitions), 1, u64::from(MAX_PARTITIONS)),
         ("$.batch.max_bytes", file.batch.max_bytes, 1024, 100_000_000),
-        ("$.retry.connect", u64::from(file.retry.connect), 1, 20),
-        ("$.retry.server_error", u64::from(file.retry.server_error), 1, 20),
+        ("$.retry.connect", file.retry.connect.map_or(1, u64::from), 1, 20),
+        ("$.retry.server_error", file.retry.server_error.map_or(1, u64::from), 1, 20),
         ("$.retry.attempt_cap", u64::from(file.retry.attempt_cap), 1, 100),
         (
             "$.source.lookback.days",
@@ -192,6 +193,15 @@ fn check(reading: &mut Reading) {
         if !(low..=high).contains(&value) {
             let key = path.trim_start_matches("$.");
             found.push(reading.fault(Code::Range, path, format!("{key} is {value}, but must be {low} to {high}")));
+        }
+    }
+    let (shortest, longest) = (Duration::from_millis(10), Duration::from_secs(600));
+    for (path, wait) in
+        [("$.retry.first_wait", file.retry.first_wait), ("$.retry.longest_wait", file.retry.longest_wait)]
+    {
+        if let Some(wait) = wait.filter(|wait| !(shortest..=longest).contains(wait)) {
+            let (key, wait) = (path.trim_start_matches("$."), span::format(wait));
+            found.push(reading.fault(Code::Range, path, format!("{key} is {wait}, but must be 10ms to 10m")));
         }
     }
     reading.faults.append(&mut found);

@@ -75,6 +75,35 @@ pub mod text {
     }
 }
 
+/// As [`text`], for a duration that may be absent.
+pub mod optional_text {
+    use std::time::Duration;
+
+    use document::Code;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the text, or null.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::text::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads the text, if there is one.
+    ///
+    /// # Errors
+    /// [`Code::Duration`] with what is wrong with it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let duration = text.map(|text| super::parse(&text)).transpose();
+        duration.map_err(|why| crate::file::text_form::coded(Code::Duration, &why))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

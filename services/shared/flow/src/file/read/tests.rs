@@ -36,13 +36,14 @@ fn a_short_file_has_the_documented_defaults() {
     assert_eq!((file.tenant.as_str(), file.partitions, file.zone), ("default", 6, chrono_tz::Asia::Shanghai));
     assert_eq!((file.source.key.as_str(), file.target.key.as_str()), ("FID", "FBillNo"));
     assert_eq!((file.source.overlap.as_secs(), file.source.settle.as_secs()), (600, 30));
-    assert_eq!((file.retry.connect, file.retry.server_error, file.batch.documents), (3, 5, None));
+    assert_eq!((file.retry.connect, file.retry.first_wait, file.batch.documents), (None, None, None));
     assert_eq!(file.start_from.map(|start| start.timestamp()), Some(1_388_505_600));
 }
 
 #[test]
 fn a_file_comes_back_from_its_json() {
-    let reading = read("flow.toml", &with("[source.lookback]\ncron = \"2 */2 * * *\"\ndays = 7\n"));
+    let reading =
+        read("flow.toml", &with("[source.lookback]\ncron = \"2 */2 * * *\"\ndays = 7\n[retry]\nfirst_wait = \"2s\"\n"));
     let json = serde_json::to_value(&reading.file).expect("a flow file is JSON");
     assert_eq!(serde_json::from_value::<FlowFile>(json).ok(), Some(reading.file));
 }
@@ -122,15 +123,16 @@ fn numbers_outside_their_range_are_refused() {
         let text = with(&format!("[batch]\ndocuments = {documents}\n"));
         assert_eq!(faults(&text), [fault(Code::BatchRange, "$.batch.documents", 9, "13")]);
     }
-    let text = with("[retry]\nconnect = 0\nattempt_cap = 101\n[batch]\nmax_bytes = 10\n");
+    let text = with("[retry]\nconnect = 0\nattempt_cap = 101\nlongest_wait = \"11m\"\n[batch]\nmax_bytes = 10\n");
     let found = faults(&text.replace("[source]", "partitions = 1001\n[source]"));
     assert_eq!(
         found,
         [
             fault(Code::Range, "$.partitions", 4, "14"),
-            fault(Code::Range, "$.batch.max_bytes", 13, "13"),
+            fault(Code::Range, "$.batch.max_bytes", 14, "13"),
             fault(Code::Range, "$.retry.connect", 10, "11"),
             fault(Code::Range, "$.retry.attempt_cap", 11, "15"),
+            fault(Code::Range, "$.retry.longest_wait", 12, "16"),
         ]
     );
 }
