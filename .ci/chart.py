@@ -62,6 +62,12 @@ for path in sorted(CHART.glob("ci/*.yaml")):
             check(context["readOnlyRootFilesystem"] is True, f"{name}: writable root")
             check(context["capabilities"]["drop"] == ["ALL"], f"{name}: capabilities")
             check(pod["automountServiceAccountToken"] is False, f"{name}: token mounted")
+            # Secrets belong to root: the pod reads them as their group, and nobody else may, or the services refuse them.
+            check(pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"], f"{name}: fsGroup")
+            for volume in pod["volumes"]:
+                if "secret" in volume:
+                    mode = volume["secret"].get("defaultMode", 0o644)
+                    check(mode & 0o047 == 0o040, f"{name}: secret {volume['name']} has mode {mode:o}")
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 check(probe in container, f"{name}: no {probe}")
         if document["kind"] == "ConfigMap" and document["metadata"]["name"].endswith("-settings"):

@@ -18,6 +18,7 @@ fn secure(kafka: &Kafka, password_file: &Path) -> Cluster {
             username: secure.username.clone(),
             password_file: password_file.to_owned(),
             ca_file: Some(secure.certificate.clone()),
+            allow_world_readable_secrets: false,
         },
     }
 }
@@ -33,8 +34,7 @@ async fn tls_with_scram_works_and_acknowledged_records_survive_a_kill() {
     let right = secure(&kafka, &kafka.secure().expect("a TLS listener").password_file);
 
     // A wrong password is told from a broker that is away.
-    let wrong_file = folder.path().join("wrong-password");
-    std::fs::write(&wrong_file, "wrong").expect("written");
+    let wrong_file = e2e::fleet::secret(folder.path(), "wrong-password", "wrong").expect("written");
     let mut settings = settings("tls", "tls-0", &["tls.in"], folder.path());
     settings.cluster = secure(&kafka, &wrong_file);
     settings.timing.transaction = Duration::from_secs(2);

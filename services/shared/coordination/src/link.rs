@@ -1,11 +1,15 @@
 //! The connection to Redis: made when needed, dropped when in doubt, never waited for longer than the limit.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
-use document::{Code, Fault};
+use document::{Code, Fault, SecretFile};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
@@ -44,7 +48,9 @@ impl Link {
             redis = redis.set_username(username);
         }
         if let Some(path) = &settings.password_file {
-            redis = redis.set_password(read_secret(path)?.expose_secret());
+            let secret = secret_file("$.redis.password_file", path, settings);
+            let password = secret.text(open(path)).map_err(|fault| Error::Secret(fault.into()))?;
+            redis = redis.set_password(password.expose_secret());
         }
         // Whoever came first has installed a provider; that there is one is all that counts.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -87,16 +93,15 @@ impl Link {
     }
 }
 
-/// Reads a secret's file: without the line break that editors leave at the end.
-pub(crate) fn read_secret(path: &std::path::Path) -> Result<SecretString, Error> {
-    let place = path.display().to_string();
-    let wrong = |detail: String| Error::Secret(Fault::new(Code::RedisSecret, detail).in_file(place.clone()).into());
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(wrong("the file is empty".to_owned()));
-    }
-    Ok(text.to_owned().into())
+/// The file of a secret that the settings name as `setting`.
+pub(crate) fn secret_file<'a>(setting: &'a str, path: &'a Path, settings: &RedisSettings) -> SecretFile<'a> {
+    SecretFile { path, setting, allow_world_readable: settings.allow_world_readable_secrets }
+}
+
+/// Opens a secret's file: its permission bits, and what reads from it.
+pub(crate) fn open(path: &Path) -> io::Result<(u32, File)> {
+    let file = File::open(path)?;
+    Ok((file.metadata()?.permissions().mode(), file))
 }
 
 #[cfg(test)]
@@ -128,8 +133,24 @@ mod tests {
     #[test]
     fn a_password_file_that_cannot_be_read_is_named() {
         let error = refused(|s| s.password_file = Some("/nowhere/password".into()));
-        assert_eq!(error.code(), Code::RedisSecret);
+        assert_eq!(error.code(), Code::SettingsSecretFile);
         assert_eq!(error.fault().place.file.as_deref(), Some("/nowhere/password"));
+        assert_eq!(error.fault().place.path.as_deref(), Some("$.redis.password_file"));
+    }
+
+    #[test]
+    fn a_password_that_everybody_may_read_is_refused_unless_the_settings_permit_it() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("password");
+        std::fs::write(&path, "open sesame").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).expect("mode set");
+        let error = refused(|s| s.password_file = Some(path.clone()));
+        assert_eq!(error.code(), Code::SettingsSecretFile);
+        assert_eq!(error.fault().place.file, Some(path.display().to_string()));
+        let mut settings = RedisSettings::at("redis://127.0.0.1:6379/0");
+        settings.password_file = Some(path);
+        settings.allow_world_readable_secrets = true;
+        assert!(Link::new(&settings).is_ok());
     }
 
     #[test]

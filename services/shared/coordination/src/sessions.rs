@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::error::Error;
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::settings::RedisSettings;
 
 /// How long a session is kept without being replaced.
@@ -107,7 +108,10 @@ impl SessionStore {
     pub fn connect(settings: Option<&RedisSettings>) -> Result<Self, Error> {
         let link = settings.map(Link::new).transpose()?;
         let prefix = settings.map(|settings| settings.key_prefix.clone()).unwrap_or_default();
-        let cipher = settings.and_then(|settings| settings.session_key_file.as_deref()).map(cipher).transpose()?;
+        let cipher = match settings {
+            Some(settings) => settings.session_key_file.as_deref().map(|path| cipher(path, settings)).transpose()?,
+            None => None,
+        };
         Ok(Self { inner: Arc::new(Inner { link, prefix, cipher, memory: Mutex::default() }) })
     }
 
@@ -246,21 +250,24 @@ fn open(cipher: &Aes256Gcm, identity: &str, text: &str) -> Option<Held> {
 }
 
 /// Reads a key: 32 bytes, or 64 hexadecimal digits.
-fn cipher(path: &std::path::Path) -> Result<Aes256Gcm, Error> {
-    let wrong = |detail: String| {
-        Error::Secret(Fault::new(Code::RedisSecret, detail).in_file(path.display().to_string()).into())
+fn cipher(path: &Path, settings: &RedisSettings) -> Result<Aes256Gcm, Error> {
+    let file = link::secret_file("$.redis.session_key_file", path, settings);
+    let bytes = file.bytes(link::open(path)).map_err(|fault| Error::Secret(fault.into()))?;
+    let bytes = bytes.expose_secret();
+    let wrong = |detail: &str| {
+        let fault = Fault::new(Code::RedisSecret, detail).in_file(path.display().to_string()).at_path(file.setting);
+        Error::Secret(fault.into())
     };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let key: [u8; 32] = match <[u8; 32]>::try_from(bytes.as_slice()) {
+    let key: [u8; 32] = match <[u8; 32]>::try_from(bytes) {
         Ok(key) => key,
         Err(_) => {
             let mut key = [0; 32];
             hex::decode_to_slice(bytes.trim_ascii(), &mut key)
-                .map_err(|_| wrong("a session key is 32 bytes, or 64 hexadecimal digits".to_owned()))?;
+                .map_err(|_| wrong("a session key is 32 bytes, or 64 hexadecimal digits"))?;
             key
         }
     };
-    Aes256Gcm::new_from_slice(&key).map_err(|_| wrong("the key has the wrong length".to_owned()))
+    Aes256Gcm::new_from_slice(&key).map_err(|_| wrong("the key has the wrong length"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub struct RedisSettings {
     /// stay in the memory of each process.
     #[serde(default)]
     pub session_key_file: Option<PathBuf>,
+    /// Permits secret files that every user of the machine may read.
+    #[serde(default)]
+    pub allow_world_readable_secrets: bool,
     /// What every key begins with; one prefix for all that share quotas.
     #[serde(default = "default_prefix")]
     pub key_prefix: String,
@@ -58,6 +61,7 @@ impl RedisSettings {
             username: None,
             password_file: None,
             session_key_file: None,
+            allow_world_readable_secrets: false,
             key_prefix: default_prefix(),
             timeout: default_timeout(),
         }

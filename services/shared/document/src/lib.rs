@@ -14,6 +14,7 @@ pub mod fault;
 pub mod header;
 pub mod name;
 pub mod record;
+pub mod secret;
 pub mod topic;
 pub mod trace;
 
@@ -24,4 +25,6 @@ pub use fault::{Fault, Place};
 pub use header::{Headers, RecordError};
 pub use name::{DocumentKey, FlowName, FlowVersion, InvalidName, TargetKey, Tenant, Version};
 pub use record::{Extracted, ExtractedAt, Mapped, Received, Record};
+pub use record::{Extracted, Mapped, Received, Record};
+pub use secret::SecretFile;
 pub use trace::TraceParent;

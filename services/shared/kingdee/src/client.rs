@@ -56,6 +56,9 @@ impl Client {
         if !faults.is_empty() {
             return Err(Error::Settings(faults));
         }
+        if settings.allow_world_readable_secrets {
+            warn!(account = settings.account(), "allow_world_readable_secrets: every user here may read the secret");
+        }
         let settings = Arc::new(settings);
         let transport = Transport::new(&settings)?;
         let keeper = Keeper::new(settings.clone(), sessions, permits.clone())?;

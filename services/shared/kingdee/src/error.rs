@@ -1,7 +1,5 @@
 //! What can go wrong with a call.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use document::{Code, Fault};
@@ -31,14 +29,9 @@ pub enum Error {
     /// Settings that cannot work.
     #[error("the connection's settings cannot be used: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Settings(Vec<Fault>),
-    /// A secret's file could not be read, or holds nothing.
-    #[error("the secret in {path} cannot be read")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// A secret's file is not what it must be.
+    #[error("a secret of the connection cannot be used: {}", .0.detail)]
+    Secret(Box<Fault>),
     /// The HTTP client could not be built.
     #[error("the HTTP client could not be built")]
     Build(#[source] reqwest::Error),
@@ -188,7 +181,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Settings(faults) => faults.first().map_or(Code::ErpSettings, |fault| fault.code),
-            Error::Secret { .. } => Code::ErpSecret,
+            Error::Secret(fault) => fault.code,
             Error::Build(_) => Code::ErpSettings,
             Error::Unreachable { .. } => Code::ErpUnreachable,
             Error::TimedOut { .. } => Code::ErpTimeout,
@@ -235,7 +228,7 @@ impl Error {
                 }
             }
             Error::Settings(_)
-            | Error::Secret { .. }
+            | Error::Secret(_)
             | Error::Build(_)
             | Error::TooLarge { .. }
             | Error::TooDeep { .. }
@@ -250,7 +243,7 @@ impl Error {
         let fault = Fault::new(self.code(), self.to_string());
         match self {
             Error::Settings(faults) => faults.first().cloned().unwrap_or(fault),
-            Error::Secret { path, .. } => fault.in_file(path.display().to_string()),
+            Error::Secret(secret) => (**secret).clone(),
             Error::Build(_) => fault,
             Error::Unreachable { method, .. }
             | Error::TimedOut { method, .. }

@@ -4,11 +4,14 @@
 //! that very session fail; after a clear refusal nothing is tried until the secret's file changes, because three wrong
 //! logins lock the account.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
+use document::SecretFile;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
@@ -73,9 +76,7 @@ impl Keeper {
         cache: Arc<dyn SessionCache>,
         permits: Arc<dyn Permits>,
     ) -> Result<Self, Error> {
-        let path = secret_path(&settings);
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Secret { path: path.clone(), source })?;
-        let secret = secret(&path, text)?;
+        let secret = secret(&settings)?;
         let fingerprint = fingerprint(&settings, &secret);
         let state =
             State { secret, fingerprint, generation: 0, session: None, proven: false, doubts: 0, refusal: None };
@@ -110,7 +111,7 @@ impl Keeper {
         }
         let alone = self.flight.clone().lock_owned().await;
         if !self.state().proven {
-            self.check_refusal().await?;
+            self.check_refusal()?;
             return Ok(Token { session: self.state().session.clone(), _alone: Some(alone) });
         }
         Ok(Token { session: self.state().session.clone(), _alone: None })
@@ -184,7 +185,7 @@ impl Keeper {
     }
 
     /// Fails while an earlier refusal stands; looks whether the secret's file has changed since.
-    async fn check_refusal(&self) -> Result<(), Error> {
+    fn check_refusal(&self) -> Result<(), Error> {
         let standing = {
             let state = self.state();
             match &state.refusal {
@@ -193,12 +194,8 @@ impl Keeper {
             }
         };
         let Some(refusal) = standing else { return Ok(()) };
-        let path = secret_path(&self.settings);
-        let changed = match tokio::fs::read_to_string(&path).await {
-            Ok(text) => secret(&path, text).ok(),
-            Err(_) => None,
-        };
-        if let Some(secret) = changed {
+        // A small local file, read only while a refusal stands.
+        if let Ok(secret) = secret(&self.settings) {
             let fingerprint = fingerprint(&self.settings, &secret);
             let mut state = self.state();
             if fingerprint != state.fingerprint {
@@ -215,7 +212,7 @@ impl Keeper {
 
     /// Takes over the session of another replica or logs in. The caller holds the flight.
     async fn open(&self, transport: &Transport, failed: Option<&WireSession>) -> Result<WireSession, Error> {
-        self.check_refusal().await?;
+        self.check_refusal()?;
         let fingerprint = self.state().fingerprint.clone();
         if self.cache.refused(&self.name, &fingerprint).await {
             return Err(self.give_up("refused before, in this process or another", None));
@@ -301,22 +298,16 @@ fn plain_headers() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn secret_path(settings: &Settings) -> PathBuf {
-    let file = match settings.login {
-        LoginMode::Password => &settings.password_file,
-        LoginMode::Signed | LoginMode::AppSecret | LoginMode::Sign => &settings.app_secret_file,
+/// Reads the secret that the mode of login needs.
+fn secret(settings: &Settings) -> Result<SecretString, Error> {
+    let (setting, path) = match settings.login {
+        LoginMode::Password => ("password_file", &settings.password_file),
+        LoginMode::Signed | LoginMode::AppSecret | LoginMode::Sign => ("app_secret_file", &settings.app_secret_file),
     };
-    file.clone().unwrap_or_default()
-}
-
-/// The secret in a file's text: without the line break that editors leave at the end.
-fn secret(path: &std::path::Path, text: String) -> Result<SecretString, Error> {
-    let trimmed = text.trim_end_matches(['\r', '\n']);
-    if trimmed.is_empty() {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is empty");
-        return Err(Error::Secret { path: path.to_owned(), source });
-    }
-    Ok(trimmed.to_owned().into())
+    let path = path.as_deref().unwrap_or(Path::new(""));
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.permissions().mode(), file)));
+    let file = SecretFile { path, setting, allow_world_readable: settings.allow_world_readable_secrets };
+    file.text(opened).map_err(|fault| Error::Secret(fault.into()))
 }
 
 /// Tells one secret of an identity from another without showing it.

@@ -73,6 +73,9 @@ pub struct Settings {
     /// Permits `http://` to a host that is not loopback.
     #[serde(default)]
     pub allow_http: bool,
+    /// Permits secret files that every user of the machine may read.
+    #[serde(default)]
+    pub allow_world_readable_secrets: bool,
 }
 
 fn default_lcid() -> i64 {
@@ -119,6 +122,7 @@ impl Settings {
             save_timeout: default_save_timeout(),
             calls_per_minute: default_calls_per_minute(),
             allow_http: false,
+            allow_world_readable_secrets: false,
         }
     }
 

@@ -1,14 +1,18 @@
 //! Which brokers, how to log in, and the client settings that every one of our clients shares.
 
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use document::SecretFile;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::ProducerContext;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tracing::{debug, info, warn};
 
@@ -58,6 +62,9 @@ pub enum Security {
         certificate_file: Option<PathBuf>,
         /// PEM file of our private key.
         key_file: Option<PathBuf>,
+        /// Permits a private key that every user of the machine may read.
+        #[serde(default)]
+        allow_world_readable_secrets: bool,
     },
     /// TLS and a user with a password.
     SaslSsl {
@@ -69,6 +76,9 @@ pub enum Security {
         password_file: PathBuf,
         /// PEM file of the authorities to trust; the system's where absent.
         ca_file: Option<PathBuf>,
+        /// Permits a password file that every user of the machine may read.
+        #[serde(default)]
+        allow_world_readable_secrets: bool,
     },
 }
 
@@ -124,18 +134,23 @@ impl Cluster {
             Security::Plaintext => {
                 config.set("security.protocol", "plaintext");
             }
-            Security::Ssl { ca_file, certificate_file, key_file } => {
+            Security::Ssl { ca_file, certificate_file, key_file, allow_world_readable_secrets } => {
                 config.set("security.protocol", "ssl");
                 set_file(&mut config, "ssl.ca.location", ca_file.as_deref())?;
                 set_file(&mut config, "ssl.certificate.location", certificate_file.as_deref())?;
-                set_file(&mut config, "ssl.key.location", key_file.as_deref())?;
+                if let Some(key_file) = key_file {
+                    // The client reads the key by itself; whether it is one that only we may read is for us to see.
+                    secret("$.kafka.security.key_file", key_file, *allow_world_readable_secrets)?;
+                    config.set("ssl.key.location", key_file.display().to_string());
+                }
             }
-            Security::SaslSsl { mechanism, username, password_file, ca_file } => {
+            Security::SaslSsl { mechanism, username, password_file, ca_file, allow_world_readable_secrets } => {
+                let password = secret("$.kafka.security.password_file", password_file, *allow_world_readable_secrets)?;
                 config
                     .set("security.protocol", "sasl_ssl")
                     .set("sasl.mechanism", mechanism.as_str())
                     .set("sasl.username", username)
-                    .set("sasl.password", secret(password_file)?);
+                    .set("sasl.password", password.expose_secret());
                 set_file(&mut config, "ssl.ca.location", ca_file.as_deref())?;
             }
         }
@@ -206,21 +221,9 @@ fn set_file(config: &mut ClientConfig, name: &str, file: Option<&Path>) -> Resul
     Ok(())
 }
 
-fn secret(file: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Settings {
-        detail: format!("password file {} cannot be read", file.display()),
-        file: Some(file.to_owned()),
-        source: Some(source),
-    })?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(Error::Settings {
-            detail: format!("password file {} is empty", file.display()),
-            file: Some(file.to_owned()),
-            source: None,
-        });
-    }
-    Ok(password.to_owned())
+fn secret(setting: &str, path: &Path, allow_world_readable: bool) -> Result<SecretString, Error> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.permissions().mode(), file)));
+    SecretFile { path, setting, allow_world_readable }.text(opened).map_err(|fault| Error::Secret(fault.into()))
 }
 
 /// How often a lost connection is told, and how long a refused login explains why nothing answers.
@@ -356,19 +359,52 @@ mod tests {
         assert!(toml::from_str::<Cluster>("brokers = 'a'\n[security]\nprotocol = 'ssl'\nca = 'x'").is_err());
     }
 
+    fn file(folder: &tempfile::TempDir, mode: u32) -> PathBuf {
+        let path = folder.path().join(format!("secret-{mode:o}"));
+        std::fs::write(&path, "p w\r\n").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode set");
+        path
+    }
+
+    fn with_password(file: &Path, more: &str) -> Cluster {
+        read(&format!(
+            "brokers = 'a'\n[security]\nprotocol = 'sasl_ssl'\nmechanism = 'SCRAM-SHA-512'\nusername = 'u'\n\
+             password_file = '{}'\n{more}",
+            file.display()
+        ))
+    }
+
     #[test]
     fn the_password_comes_from_its_file_without_the_line_end() {
         let folder = tempfile::tempdir().expect("folder");
-        let file = folder.path().join("password");
-        std::fs::write(&file, "p w\r\n").expect("written");
-        let text = format!(
-            "brokers = 'a'\n[security]\nprotocol = 'sasl_ssl'\nmechanism = 'SCRAM-SHA-512'\nusername = 'u'\npassword_file = '{}'",
-            file.display()
-        );
-        let config = read(&text).common("c").expect("usable");
+        let config = with_password(&file(&folder, 0o440), "").common("c").expect("usable");
         assert_eq!(config.get("sasl.password"), Some("p w"));
         assert_eq!(config.get("sasl.mechanism"), Some("SCRAM-SHA-512"));
         assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
+    }
+
+    #[test]
+    fn a_secret_that_everybody_may_read_is_refused_unless_the_settings_permit_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let open = file(&folder, 0o444);
+        let error = with_password(&open, "").common("c").expect_err("open to everybody");
+        assert_eq!(error.code(), Code::SettingsSecretFile);
+        assert_eq!(error.place().file, Some(open.display().to_string()));
+        assert_eq!(error.place().path.as_deref(), Some("$.kafka.security.password_file"));
+        assert!(error.fault().hint.is_some_and(|hint| hint.contains("chmod o-rwx")));
+        assert!(with_password(&open, "allow_world_readable_secrets = true").common("c").is_ok());
+
+        let key = |path: PathBuf| Cluster {
+            brokers: "a".to_owned(),
+            security: Security::Ssl {
+                ca_file: None,
+                certificate_file: None,
+                key_file: Some(path),
+                allow_world_readable_secrets: false,
+            },
+        };
+        assert_eq!(key(open).common("c").expect_err("open to everybody").code(), Code::SettingsSecretFile);
+        assert!(key(file(&folder, 0o400)).common("c").is_ok());
     }
 
     #[test]
@@ -379,13 +415,20 @@ mod tests {
             username: "u".to_owned(),
             password_file: missing.clone(),
             ca_file: None,
+            allow_world_readable_secrets: false,
+        };
+        let error = Cluster { brokers: "a".to_owned(), security }.common("c").expect_err("no file");
+        assert_eq!(error.code(), Code::SettingsSecretFile);
+        assert_eq!(error.place().file.as_deref(), Some("no/such/password"));
+
+        let security = Security::Ssl {
+            ca_file: Some(missing),
+            certificate_file: None,
+            key_file: None,
+            allow_world_readable_secrets: false,
         };
         let error = Cluster { brokers: "a".to_owned(), security }.common("c").expect_err("no file");
         assert_eq!(error.code(), Code::KafkaSettings);
-        assert_eq!(error.place().file.as_deref(), Some("no/such/password"));
-
-        let security = Security::Ssl { ca_file: Some(missing), certificate_file: None, key_file: None };
-        let error = Cluster { brokers: "a".to_owned(), security }.common("c").expect_err("no file");
         assert_eq!(error.place().file.as_deref(), Some("no/such/password"));
     }
 

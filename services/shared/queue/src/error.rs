@@ -23,6 +23,9 @@ pub enum Error {
         #[source]
         source: Option<io::Error>,
     },
+    /// The file of a secret is not what it must be.
+    #[error("the Kafka settings name a secret that cannot be used: {}", .0.detail)]
+    Secret(Box<Fault>),
     /// No broker answered in time.
     #[error("no broker of {brokers} answered: {operation}")]
     Unreachable {
@@ -176,6 +179,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Settings { .. } => Code::KafkaSettings,
+            Error::Secret(fault) => fault.code,
             Error::Unreachable { .. } => Code::KafkaUnreachable,
             Error::Auth { .. } => Code::KafkaAuth,
             Error::Forbidden { .. } => Code::KafkaForbidden,
@@ -202,6 +206,7 @@ impl Error {
             Error::Settings { file, .. } => {
                 Place { file: file.as_ref().map(|file| file.display().to_string()), ..Place::default() }
             }
+            Error::Secret(fault) => fault.place.clone(),
             Error::Store { path, .. } => Place { file: Some(path.display().to_string()), ..Place::default() },
             Error::Unreachable { brokers, .. } | Error::Auth { brokers, .. } => record(brokers.clone()),
             Error::Forbidden { object, .. } | Error::Kafka { object, .. } => record(object.clone()),
@@ -226,6 +231,9 @@ impl Error {
         }
         let mut fault = Fault::new(self.code(), detail);
         fault.place = self.place();
+        if let Error::Secret(secret) = self {
+            fault.hint.clone_from(&secret.hint);
+        }
         fault
     }
 
@@ -242,6 +250,7 @@ impl Error {
             | Error::TopicRecreated { .. }
             | Error::FlowRecord { .. } => false,
             Error::Settings { .. }
+            | Error::Secret(_)
             | Error::Unreachable { .. }
             | Error::Auth { .. }
             | Error::Forbidden { .. }

@@ -1,9 +1,14 @@
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
 fn secret(text: &str) -> SecretString {
     text.to_owned().into()
+}
+
+fn cipher_of(file: &tempfile::NamedTempFile) -> Result<Aes256Gcm, Error> {
+    cipher(file.path(), &RedisSettings::at("redis://127.0.0.1:6379/0"))
 }
 
 fn key_file(content: &[u8]) -> tempfile::NamedTempFile {
@@ -14,7 +19,7 @@ fn key_file(content: &[u8]) -> tempfile::NamedTempFile {
 
 #[test]
 fn sealed_sessions_open_for_their_identity_and_generation_only() {
-    let cipher = cipher(key_file(&[7; 32]).path()).expect("a key");
+    let cipher = cipher_of(&key_file(&[7; 32])).expect("a key");
     let held = Held { generation: 3, session: secret("session-id") };
     let text = seal(&cipher, "a/user", &held).expect("sealed");
     let again = seal(&cipher, "a/user", &held).expect("sealed");
@@ -32,14 +37,23 @@ fn sealed_sessions_open_for_their_identity_and_generation_only() {
 
 #[test]
 fn a_key_is_32_bytes_or_64_hexadecimal_digits() {
-    assert!(cipher(key_file(&[0xff; 32]).path()).is_ok());
-    assert!(cipher(key_file(format!("{}\n", "0a".repeat(32)).as_bytes()).path()).is_ok());
+    assert!(cipher_of(&key_file(&[0xff; 32])).is_ok());
+    assert!(cipher_of(&key_file(format!("{}\n", "0a".repeat(32)).as_bytes())).is_ok());
     for bad in [&b"short"[..], &[0; 33], b"zz"] {
         let file = key_file(bad);
-        let error = cipher(file.path()).expect_err("refused");
+        let error = cipher_of(&file).expect_err("refused");
         assert_eq!(error.code(), Code::RedisSecret);
         assert_eq!(error.fault().place.file, Some(file.path().display().to_string()));
     }
+}
+
+#[test]
+fn a_key_that_everybody_may_read_is_refused() {
+    let file = key_file(&[7; 32]);
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("mode set");
+    let error = cipher_of(&file).expect_err("refused");
+    assert_eq!(error.code(), Code::SettingsSecretFile);
+    assert_eq!(error.fault().place.path.as_deref(), Some("$.redis.session_key_file"));
 }
 
 #[tokio::test(start_paused = true)]

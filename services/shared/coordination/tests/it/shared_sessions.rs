@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use coordination::sessions::Turn;
@@ -6,9 +8,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::redis_server::RedisServer;
 
+fn key_file(server: &RedisServer, name: &str, key: [u8; 32]) -> PathBuf {
+    let file = server.folder().join(name);
+    std::fs::write(&file, key).expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("mode set");
+    file
+}
+
 fn settings(server: &RedisServer) -> RedisSettings {
-    let file = server.folder().join("session.key");
-    std::fs::write(&file, [42; 32]).expect("written");
+    let file = key_file(server, "session.key", [42; 32]);
     RedisSettings { session_key_file: Some(file), ..RedisSettings::at(server.url()) }
 }
 
@@ -96,9 +104,7 @@ async fn foreign_values_and_other_keys_are_nothing() {
     assert_eq!(store.get("a/u").await.expect("replaced").session.expose_secret(), "mine");
 
     let mut other = settings(&server);
-    let file = server.folder().join("other.key");
-    std::fs::write(&file, [1; 32]).expect("written");
-    other.session_key_file = Some(file);
+    other.session_key_file = Some(key_file(&server, "other.key", [1; 32]));
     let stranger = SessionStore::connect(Some(&other)).expect("good settings");
     assert!(stranger.get("a/u").await.is_none(), "another key reads nothing");
 }

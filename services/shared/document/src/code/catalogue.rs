@@ -291,9 +291,6 @@ codes! {
     ErpClearText = "E_ERP_CLEAR_TEXT", Configuration,
         en: ("A connection's url is http:// to another machine.", "Use https://, or set allow_http where the network is trusted."),
         zh: ("连接地址以 http:// 指向其他机器。", "改用 https://，或在可信网络中设置 allow_http。");
-    ErpSecret = "E_ERP_SECRET", Configuration,
-        en: ("The file of a connection's secret cannot be read or is empty.", "Mount the secret at the path named."),
-        zh: ("连接密钥文件无法读取或为空。", "在所示路径挂载密钥文件。");
     ReplyHtml = "E_REPLY_HTML", Transport,
         en: ("A web page came instead of a reply.", "See whether a proxy or a maintenance page answers at the url."),
         zh: ("返回的是网页而不是接口答复。", "检查该地址上是否有代理或维护页面。");

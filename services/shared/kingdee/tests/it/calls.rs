@@ -1,6 +1,7 @@
 //! What one call makes of one reply, and of none.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -239,7 +240,25 @@ async fn settings_and_secrets_that_cannot_work_are_named() {
         assert_eq!(error.fault().place.path.as_deref(), Some(path), "{error}");
     }
     let secret = refused(|settings| settings.app_secret_file = Some("/nowhere/secret".into()));
-    assert!(matches!(secret, Error::Secret { .. }));
-    assert_eq!(secret.code(), Code::ErpSecret);
+    assert!(matches!(secret, Error::Secret(_)));
+    assert_eq!(secret.code(), Code::SettingsSecretFile);
     assert_eq!(secret.fault().place.file.as_deref(), Some("/nowhere/secret"));
+    assert_eq!(secret.fault().place.path.as_deref(), Some("app_secret_file"));
+}
+
+#[tokio::test]
+async fn a_secret_that_everybody_may_read_makes_no_client_unless_the_settings_permit_it() {
+    let rig = rig("http://127.0.0.1:1/", LoginMode::AppSecret);
+    std::fs::set_permissions(rig.secret.path(), std::fs::Permissions::from_mode(0o444)).expect("mode set");
+    let make = |settings| {
+        let sessions = std::sync::Arc::<kingdee::MemorySessions>::default();
+        Client::new(settings, sessions, std::sync::Arc::new(NoLimit))
+    };
+    let error = make(rig.settings.clone()).expect_err("refused");
+    assert_eq!((error.code(), error.class()), (Code::SettingsSecretFile, Class::Final));
+    assert_eq!(error.fault().place.file, Some(rig.secret.path().display().to_string()));
+    assert!(error.fault().hint.is_some_and(|hint| hint.contains("defaultMode: 0440")));
+    let mut permitted = rig.settings.clone();
+    permitted.allow_world_readable_secrets = true;
+    assert!(make(permitted).is_ok());
 }

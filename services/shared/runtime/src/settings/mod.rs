@@ -22,7 +22,7 @@ use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use layer::{Layer, Layers, dotted};
-pub use secret::{SecretFile, read_secret};
+pub use secret::SecretFile;
 
 use crate::health::HealthSettings;
 use crate::probe::probe;

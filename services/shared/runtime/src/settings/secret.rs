@@ -1,9 +1,10 @@
 //! Secrets come from files, and settings only name the file.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use document::{Code, Fault};
+use document::Fault;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -13,73 +14,48 @@ use serde::{Deserialize, Serialize};
 pub struct SecretFile(pub PathBuf);
 
 impl SecretFile {
-    /// The secret, without line ends after it. See [`read_secret`].
+    /// The secret, without line ends after it.
     ///
     /// # Errors
-    /// A [`Fault`] with [`Code::SettingsSecretFile`] at the file and the setting `key` (`$.redis.password_file`).
+    /// A [`Fault`] with [`Code::SettingsSecretFile`](document::Code::SettingsSecretFile) at the file and the setting
+    /// `key` (`$.redis.password_file`): see [`document::SecretFile::text`]. What every user may read is refused.
     pub fn read(&self, key: &str) -> Result<SecretString, Fault> {
-        read_secret(&self.0).map_err(|fault| fault.at_path(key))
-    }
-}
-
-/// Reads the secret in `path`, without line ends after it.
-///
-/// # Errors
-/// A [`Fault`] with [`Code::SettingsSecretFile`] at the file, when it is missing, empty, not UTF-8, or readable by
-/// users other than its owner and group.
-pub fn read_secret(path: &Path) -> Result<SecretString, Fault> {
-    let refused = |detail: String| {
-        Fault::new(Code::SettingsSecretFile, detail)
-            .in_file(path.display().to_string())
-            .hint("write the secret into the file and take read permission from others: chmod o-rwx")
-    };
-    let metadata = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {}", error.kind())))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(refused(format!("is open to every user of the machine (mode {mode:03o})")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| refused(format!("cannot be read: {}", error.kind())))?;
-    let text = String::from_utf8(bytes).map_err(|_| refused("is not UTF-8 text".to_owned()))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(refused("is empty".to_owned())),
-        secret => Ok(SecretString::from(secret.to_owned())),
+        let path = self.0.as_path();
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.permissions().mode(), file)));
+        document::SecretFile { path, setting: key, allow_world_readable: false }.text(opened)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use document::Code;
     use secrecy::ExposeSecret;
 
-    fn file(folder: &tempfile::TempDir, name: &str, content: &[u8], mode: u32) -> PathBuf {
+    fn file(folder: &tempfile::TempDir, name: &str, mode: u32) -> SecretFile {
         let path = folder.path().join(name);
-        std::fs::write(&path, content).expect("written");
+        std::fs::write(&path, "钥匙 1\r\n").expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode set");
-        path
+        SecretFile(path)
     }
 
     #[test]
-    fn a_secret_is_read_without_its_line_end() {
+    fn a_secret_is_read_through_the_links_of_a_mounted_one() {
         let folder = tempfile::tempdir().expect("folder");
-        let path = file(&folder, "secret", "钥匙 1\r\n".as_bytes(), 0o440);
-        assert_eq!(read_secret(&path).expect("read").expose_secret(), "钥匙 1");
+        file(&folder, "..2026_01_01", 0o440);
+        let link = folder.path().join("password");
+        std::os::unix::fs::symlink("..2026_01_01", &link).expect("a link");
+        assert_eq!(SecretFile(link).read("$.a").expect("read").expose_secret(), "钥匙 1");
     }
 
     #[test]
-    fn missing_empty_open_and_binary_files_are_refused() {
+    fn missing_and_open_files_are_refused_where_they_are_named() {
         let folder = tempfile::tempdir().expect("folder");
-        let cases = [
-            (folder.path().join("none"), "cannot be read: entity not found"),
-            (file(&folder, "empty", b"\n", 0o600), "is empty"),
-            (file(&folder, "open", b"hunter2", 0o644), "is open to every user of the machine (mode 644)"),
-            (file(&folder, "binary", b"\xff\xfe", 0o600), "is not UTF-8 text"),
-        ];
-        for (path, detail) in cases {
-            let fault = SecretFile(path.clone()).read("$.redis.password_file").expect_err("refused");
+        for file in [SecretFile(folder.path().join("none")), file(&folder, "open", 0o644)] {
+            let fault = file.read("$.redis.password_file").expect_err("refused");
             assert_eq!(fault.code, Code::SettingsSecretFile);
-            assert_eq!(fault.place.file, Some(path.display().to_string()));
+            assert_eq!(fault.place.file, Some(file.0.display().to_string()));
             assert_eq!(fault.place.path.as_deref(), Some("$.redis.password_file"));
-            assert_eq!(fault.detail, detail);
         }
     }
 }
