@@ -13,7 +13,3 @@ pub mod mirror;
 pub mod selector;
 pub mod vault;
 pub mod writer;
-pub mod index;
-pub mod letter;
-pub mod selector;
-pub mod vault;

@@ -25,6 +25,5 @@ pub use fault::{Fault, Place};
 pub use header::{Headers, RecordError};
 pub use name::{DocumentKey, FlowName, FlowVersion, InvalidName, TargetKey, Tenant, Version};
 pub use record::{Extracted, ExtractedAt, Mapped, Received, Record};
-pub use record::{Extracted, Mapped, Received, Record};
 pub use secret::SecretFile;
 pub use trace::TraceParent;
