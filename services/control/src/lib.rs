@@ -11,5 +11,6 @@ pub mod index;
 pub mod letter;
 pub mod mirror;
 pub mod selector;
+pub mod mask;
 pub mod vault;
 pub mod writer;

@@ -590,6 +590,9 @@ codes! {
     AuditTampered = "E_AUDIT_TAMPERED", Validation,
         en: ("The audit topic is not as it was written.", "Keep the topic and the signed heads as they are and find out who could write to it; entries before the place named are proven."),
         zh: ("审计主题与写入时不一致。", "保留主题与签名头部原样，查明何人可写；提示位置之前的条目可信。");
+    MaskRule = "E_MASK_RULE", Configuration,
+        en: ("A rule for masking fields names no field.", "Write a name such as FMobile or a path such as FContact.FName."),
+        zh: ("字段脱敏规则未指明字段。", "写字段名如 FMobile，或路径如 FContact.FName。");
 
     // --- order files, demo, checkers (tests, simulator) ---
     OrdersFile = "E_ORDERS_FILE", Validation,
