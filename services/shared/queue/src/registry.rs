@@ -1,7 +1,7 @@
 //! The flows as they are published: every version that can still be read, and which of them is current.
 //!
-//! Keys of the topic: `{flow}@{version}` holds a [`FlowBundle`] as JSON, `{flow}/current` the current version as text.
-//! A tombstone takes either back.
+//! Keys of the topic: `{flow}@{version}` holds a [`FlowBundle`] as JSON, `{flow}/current` the current version as text,
+//! `{flow}/paused` a [`Paused`] while the flow rests. A tombstone takes any of them back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use flow::{Flow, FlowBundle};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -24,18 +25,47 @@ use crate::producer::{Outgoing, Producer, settings};
 
 const ASK: Duration = Duration::from_secs(20);
 
+/// Who lets a flow rest, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who.
+    pub by: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when, unix milliseconds.
+    pub at: i64,
+}
+
+/// A version of a flow that can still be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The version.
+    pub version: FlowVersion,
+    /// When it was written, unix milliseconds.
+    pub at: Option<i64>,
+}
+
 /// What is known of one version. Compiled when it is first asked for: old versions mostly never are.
 #[derive(Debug)]
 enum Known {
-    Unread(Box<FlowBundle>),
+    Unread,
     Read(Arc<Flow>),
     Refused(Vec<Fault>),
 }
 
+/// One version as it was written, and what it compiled to.
+#[derive(Debug)]
+struct Versioned {
+    bundle: Arc<FlowBundle>,
+    at: Option<i64>,
+    known: Known,
+}
+
 #[derive(Debug, Default)]
 struct Flows {
-    versions: BTreeMap<(FlowName, String), Known>,
+    versions: BTreeMap<(FlowName, String), Versioned>,
     current: BTreeMap<FlowName, FlowVersion>,
+    paused: BTreeMap<FlowName, Paused>,
 }
 
 #[derive(Debug)]
@@ -119,10 +149,37 @@ impl FlowRegistry {
     /// Why a version that is readable cannot be used; empty when it can, or is not there.
     pub fn faults(&self, flow: &FlowName, version: &FlowVersion) -> Vec<Fault> {
         drop(self.get(flow, version));
-        match self.inner.lock().versions.get(&(flow.clone(), version.0.clone())) {
+        match self.inner.lock().versions.get(&(flow.clone(), version.0.clone())).map(|version| &version.known) {
             Some(Known::Refused(faults)) => faults.clone(),
             _ => Vec::new(),
         }
+    }
+
+    /// The texts of a version; `None` when it is not readable (yet, or any more).
+    pub fn bundle(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<FlowBundle>> {
+        let flows = self.inner.lock();
+        flows.versions.get(&(flow.clone(), version.0.clone())).map(|version| Arc::clone(&version.bundle))
+    }
+
+    /// The versions of a flow that can still be read, the newest first.
+    pub fn versions(&self, flow: &FlowName) -> Vec<Published> {
+        let flows = self.inner.lock();
+        let of_flow = flows.versions.range((flow.clone(), String::new())..).take_while(|((name, _), _)| name == flow);
+        let mut versions: Vec<Published> = of_flow
+            .map(|((_, version), known)| Published { version: FlowVersion(version.clone()), at: known.at })
+            .collect();
+        versions.sort_by_key(|version| std::cmp::Reverse(version.at));
+        versions
+    }
+
+    /// The version that `flow/current` names, whether it can be used or not.
+    pub fn pointer(&self, flow: &FlowName) -> Option<FlowVersion> {
+        self.inner.lock().current.get(flow).cloned()
+    }
+
+    /// Who lets the flow rest; `None` while it may run.
+    pub fn paused(&self, flow: &FlowName) -> Option<Paused> {
+        self.inner.lock().paused.get(flow).cloned()
     }
 
     /// The current version of every flow, by name; flows whose current version does not compile are left out.
@@ -195,6 +252,34 @@ fn current_key(flow: &FlowName) -> String {
     format!("{flow}/current")
 }
 
+fn paused_key(flow: &FlowName) -> String {
+    format!("{flow}/paused")
+}
+
+/// The records that publish `bundle` and make it current, in their order. For who writes them beside other records.
+pub fn publishing(flow: &FlowName, bundle: &FlowBundle) -> [Record; 2] {
+    let version = bundle.version();
+    let value = serde_json::to_vec(bundle).expect("a bundle is a plain structure of text");
+    let record = |key: String, value: Vec<u8>| Record {
+        key: key.into_bytes(),
+        headers: Headers::new(),
+        value: Some(value),
+    };
+    [record(version_key(flow, &version), value), pointing(flow, &version)]
+}
+
+/// The record that makes a published version current.
+pub fn pointing(flow: &FlowName, version: &FlowVersion) -> Record {
+    let value = Some(version.0.clone().into_bytes());
+    Record { key: current_key(flow).into_bytes(), headers: Headers::new(), value }
+}
+
+/// The record that lets a flow rest, or run again.
+pub fn pausing(flow: &FlowName, paused: Option<&Paused>) -> Record {
+    let value = paused.map(|paused| serde_json::to_vec(paused).expect("two texts and a number"));
+    Record { key: paused_key(flow).into_bytes(), headers: Headers::new(), value }
+}
+
 fn texts(faults: &[Fault]) -> String {
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     texts.join("; ")
@@ -205,6 +290,7 @@ fn texts(faults: &[Fault]) -> String {
 enum Entry {
     Version(FlowName, FlowVersion, Option<Box<FlowBundle>>),
     Current(FlowName, Option<FlowVersion>),
+    Paused(FlowName, Option<Paused>),
 }
 
 /// Reads a record of the topic.
@@ -217,8 +303,12 @@ fn entry(record: &Record) -> Result<Entry, Error> {
         let version = version.map_err(|error| wrong(error.to_string()))?;
         return Ok(Entry::Current(name(flow)?, version.map(FlowVersion)));
     }
+    if let Some(flow) = key.strip_suffix("/paused") {
+        let paused = record.value.as_ref().map(|value| serde_json::from_slice(value)).transpose();
+        return Ok(Entry::Paused(name(flow)?, paused.map_err(|error| wrong(error.to_string()))?));
+    }
     let Some((flow, version)) = key.split_once('@') else {
-        return Err(wrong("the key is neither flow@version nor flow/current".to_owned()));
+        return Err(wrong("the key is none of flow@version, flow/current and flow/paused".to_owned()));
     };
     let (flow, version) = (name(flow)?, FlowVersion(version.to_owned()));
     let Some(value) = &record.value else { return Ok(Entry::Version(flow, version, None)) };
@@ -305,8 +395,9 @@ impl Inner {
     fn take(&self, received: &Received) {
         match entry(&received.record) {
             Ok(Entry::Version(flow, version, Some(bundle))) => {
-                let mut flows = self.lock();
-                flows.versions.entry((flow, version.0)).or_insert(Known::Unread(bundle));
+                let fresh =
+                    || Versioned { bundle: Arc::from(bundle), at: received.timestamp, known: Known::Unread };
+                self.lock().versions.entry((flow, version.0)).or_insert_with(fresh);
             }
             Ok(Entry::Version(flow, version, None)) => {
                 self.lock().versions.remove(&(flow, version.0));
@@ -317,6 +408,12 @@ impl Inner {
             Ok(Entry::Current(flow, None)) => {
                 self.lock().current.remove(&flow);
             }
+            Ok(Entry::Paused(flow, Some(paused))) => {
+                self.lock().paused.insert(flow, paused);
+            }
+            Ok(Entry::Paused(flow, None)) => {
+                self.lock().paused.remove(&flow);
+            }
             Err(error) => {
                 warn!(fault = %error.fault(), offset = received.offset, "entry of the flows topic passed over")
             }
@@ -326,9 +423,9 @@ impl Inner {
     fn get(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Flow>> {
         let key = (flow.clone(), version.0.clone());
         let bundle = match self.lock().versions.get(&key)? {
-            Known::Read(flow) => return Some(Arc::clone(flow)),
-            Known::Refused(_) => return None,
-            Known::Unread(bundle) => bundle.clone(),
+            Versioned { known: Known::Read(flow), .. } => return Some(Arc::clone(flow)),
+            Versioned { known: Known::Refused(_), .. } => return None,
+            Versioned { known: Known::Unread, bundle, .. } => Arc::clone(bundle),
         };
         // Compiled without the lock: it takes a while, and twice does no harm.
         let known = match flow::compile(&bundle) {
@@ -346,9 +443,11 @@ impl Inner {
         }
         let result = match &known {
             Known::Read(flow) => Some(Arc::clone(flow)),
-            Known::Unread(_) | Known::Refused(_) => None,
+            Known::Unread | Known::Refused(_) => None,
         };
-        self.lock().versions.insert(key, known);
+        if let Some(version) = self.lock().versions.get_mut(&key) {
+            version.known = known;
+        }
         result
     }
 }
@@ -387,6 +486,9 @@ mod tests {
             Entry::Current(name(), Some(version))
         );
         assert_eq!(entry(&record("misc-inbound/current", None)).expect("reads"), Entry::Current(name(), None));
+        let paused = Paused { by: "li".to_owned(), reason: "盘点".to_owned(), at: 7 };
+        assert_eq!(entry(&pausing(&name(), Some(&paused))).expect("reads"), Entry::Paused(name(), Some(paused)));
+        assert_eq!(entry(&pausing(&name(), None)).expect("reads"), Entry::Paused(name(), None));
     }
 
     #[test]

@@ -1,0 +1,228 @@
+//! The settings of the control plane; `defaults.toml` beside the manifest explains each.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use document::{Code, Fault};
+use runtime::health::HealthSettings;
+use runtime::settings::{Refusals, SecretFile, Settings, duration};
+use runtime::telemetry::TelemetrySettings;
+use serde::Deserialize;
+
+use crate::access::{KeyRing, SigningKey};
+use crate::grpc::Bounds;
+use crate::grpc::server::Files;
+use crate::mask::{DEFAULT_RULES, Masker};
+
+/// Every setting with its comment.
+pub const DEFAULTS: &str = include_str!("../defaults.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the process answers for itself.
+    pub health: HealthSettings,
+    /// Logs and traces.
+    pub telemetry: TelemetrySettings,
+    /// The brokers.
+    pub kafka: queue::Cluster,
+    /// The port.
+    pub grpc: Grpc,
+    /// Who this replica is.
+    pub worker: Worker,
+    /// Who is let in.
+    pub access: Access,
+    /// What payloads hide.
+    pub mask: Mask,
+    /// How replays are bounded.
+    pub replay: ReplaySettings,
+    /// How topics are made.
+    pub topics: Topics,
+}
+
+/// Table `[grpc]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grpc {
+    /// Host and port.
+    pub listen: String,
+    /// Where the bound address is written.
+    #[serde(default)]
+    pub address_file: Option<PathBuf>,
+    /// Where others reach it.
+    pub advertise: String,
+    /// Certificate chain.
+    pub certificate_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// The authority of client certificates.
+    pub client_ca_file: PathBuf,
+}
+
+/// Table `[worker]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// The name of this replica in its group; the same after a restart.
+    pub member: String,
+    /// The consumer group.
+    pub group: String,
+    /// Folder of the index and of the session's copy.
+    pub data_dir: PathBuf,
+}
+
+/// Table `[access]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// The key that signs tokens.
+    pub signing_key_file: SecretFile,
+    /// Keys that verify as well.
+    pub trusted_key_files: Vec<SecretFile>,
+    /// The name of this installation in tokens.
+    pub audience: String,
+    /// The credential of the first administrator.
+    pub bootstrap_file: SecretFile,
+    /// How long after the start it can be used.
+    #[serde(with = "duration")]
+    pub bootstrap_within: Duration,
+}
+
+/// Table `[mask]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mask {
+    /// Rules of fields.
+    pub fields: Vec<String>,
+}
+
+/// Table `[replay]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaySettings {
+    /// Letters a second where a replay names none.
+    pub rate: f64,
+    /// The highest rate.
+    pub rate_max: f64,
+    /// Letters of one request.
+    pub letters: usize,
+    /// Time between two rounds.
+    #[serde(with = "duration")]
+    pub round: Duration,
+}
+
+/// Table `[topics]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topics {
+    /// Replicas of a topic.
+    pub replication: i32,
+}
+
+impl Config {
+    /// The files of the port.
+    pub fn files(&self) -> Files {
+        let client_ca = &self.grpc.client_ca_file;
+        Files {
+            certificate: self.grpc.certificate_file.clone(),
+            key: self.grpc.key_file.clone(),
+            client_ca: (!client_ca.as_os_str().is_empty()).then(|| client_ca.clone()),
+        }
+    }
+
+    /// The keys of tokens, read from their files.
+    ///
+    /// # Errors
+    /// The fault of the file that cannot be used.
+    pub fn keys(&self) -> Result<KeyRing, Fault> {
+        let read = |file: &SecretFile, setting: &str| {
+            let in_file = |fault: Fault| fault.in_file(file.0.display().to_string()).at_path(setting.to_owned());
+            SigningKey::from_pem(&file.read(setting)?).map_err(in_file)
+        };
+        let mut ring = KeyRing::new(read(&self.access.signing_key_file, "$.access.signing_key_file")?);
+        for file in &self.access.trusted_key_files {
+            ring.trust(read(file, "$.access.trusted_key_files")?.public());
+        }
+        Ok(ring)
+    }
+
+    /// What masks payloads.
+    ///
+    /// # Errors
+    /// The fault of the rule that does not read.
+    pub fn masker(&self) -> Result<Masker, Fault> {
+        match self.mask.fields.is_empty() {
+            true => Masker::new(DEFAULT_RULES),
+            false => Masker::new(&self.mask.fields),
+        }
+    }
+
+    /// Bounds on requests.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { rate: self.replay.rate, rate_max: self.replay.rate_max, letters: self.replay.letters }
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, refusals: &mut Refusals<'_>) {
+        if self.worker.member.trim().is_empty() {
+            refusals.value("worker.member", "must be a name that no other replica has");
+        }
+        for (key, path) in
+            [("grpc.certificate_file", &self.grpc.certificate_file), ("grpc.key_file", &self.grpc.key_file)]
+        {
+            if path.as_os_str().is_empty() {
+                refusals.value(key, "must name a PEM file: there is no way to serve without TLS");
+            }
+        }
+        if self.access.signing_key_file.0.as_os_str().is_empty() {
+            refusals.value("access.signing_key_file", "must name the key that signs tokens");
+        }
+        if !(self.replay.rate > 0.0 && self.replay.rate <= self.replay.rate_max) {
+            let detail = "must be above 0 and not above replay.rate_max";
+            refusals.fault(Fault::new(Code::ControlSettings, detail).at_path("$.replay.rate"));
+        }
+        if self.replay.letters == 0 {
+            refusals.value("replay.letters", "must be at least 1");
+        }
+        if let Err(fault) = self.masker() {
+            refusals.fault(fault);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::settings::{Invocation, load};
+
+    fn refused(environment: &[(&str, &str)]) -> Vec<(Code, Option<String>)> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let invocation = Invocation { environment, ..Invocation::default() };
+        let faults = load::<Config>("control", DEFAULTS, &invocation).err().map(|faults| faults.0).unwrap_or_default();
+        faults.into_iter().map(|fault| (fault.code, fault.place.path)).collect()
+    }
+
+    const FILES: [(&str, &str); 3] = [
+        ("CONTROL__GRPC__CERTIFICATE_FILE", "c.pem"),
+        ("CONTROL__GRPC__KEY_FILE", "k.pem"),
+        ("CONTROL__ACCESS__SIGNING_KEY_FILE", "s.pem"),
+    ];
+
+    #[test]
+    fn nothing_is_served_without_certificate_and_key() {
+        let paths: Vec<Option<String>> = refused(&[]).into_iter().map(|(_, path)| path).collect();
+        for path in ["$.grpc.certificate_file", "$.grpc.key_file", "$.access.signing_key_file"] {
+            assert!(paths.contains(&Some(path.to_owned())), "{path}: {paths:?}");
+        }
+        assert_eq!(refused(&FILES), []);
+    }
+
+    #[test]
+    fn a_rate_above_the_highest_is_refused() {
+        let mut environment = FILES.to_vec();
+        environment.push(("CONTROL__REPLAY__RATE", "500"));
+        assert_eq!(refused(&environment), [(Code::ControlSettings, Some("$.replay.rate".to_owned()))]);
+    }
+}

@@ -1,0 +1,447 @@
+//! `DeadLetterService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use document::{Code, Fault};
+use serde_json::Value;
+use starbridge_proto::v1;
+use starbridge_proto::v1::dead_letter_service_server::DeadLetterService;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::gate::Caller;
+use super::selection::Selected;
+use super::status::status;
+use super::{Shared, blocking, digest, page_size, show};
+use crate::access::Scope;
+use crate::core::letters::{By, Wish};
+use crate::core::Effects;
+use crate::index::{List, Order};
+use crate::letter::{Edit, LetterEvent, State};
+use crate::selector::Selector;
+use crate::writer::desk::{Desk, source_of};
+use crate::writer::request::Decided;
+
+const SERVICE: &str = "starbridge.control.v1.DeadLetterService";
+/// Letters that an answer names.
+const FIRST: usize = 20;
+/// Refusals that an answer names.
+const REFUSED: usize = 100;
+/// Letters that a tail may be behind before it waits.
+const TAIL: usize = 256;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct DeadLetters(pub Arc<Shared>);
+
+#[tonic::async_trait]
+impl DeadLetterService for DeadLetters {
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/ListDeadLetters"), &request)?;
+        shared.permit(&caller, &[], false, "dead_letter").await?;
+        let request = request.into_inner();
+        let selector = shared.selector(&caller, &request.selector)?;
+        let (order, descending) = order(&request.order_by).map_err(|fault| status(&fault))?;
+        let list = List {
+            selector: &selector,
+            order,
+            descending,
+            page_token: Some(request.page_token.as_str()).filter(|token| !token.is_empty()),
+            limit: page_size(request.page_size)?,
+            now: shared.clock.millis(),
+        };
+        let (page, total) = blocking(|| {
+            let page = shared.index.list(&list)?;
+            let total = request.count.then(|| shared.index.count(&selector, list.now)).transpose()?;
+            Ok((page, total))
+        })
+        .map_err(|fault: Fault| status(&fault))?;
+        Ok(Response::new(v1::ListDeadLettersResponse {
+            dead_letters: page.items.iter().map(show::row).collect(),
+            next_page_token: page.next.unwrap_or_default(),
+            total: total.map(|count| i64::try_from(count.letters).unwrap_or(i64::MAX)),
+            scan: show::scan(page.scan),
+        }))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<v1::GetDeadLetterRequest>,
+    ) -> Result<Response<v1::GetDeadLetterResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/GetDeadLetter"), &request)?;
+        let request = request.into_inner();
+        let letter = shared.letter(&request.id)?;
+        let (scope, object) = (shared.scope_of(&letter.row.flow), format!("dead_letter/{}", letter.row.id));
+        let role = shared.permit(&caller, std::slice::from_ref(&scope), request.unmask, &object).await?;
+        let mut meta = caller.meta(&object, scope, digest(&request), role);
+        meta.reason = if request.unmask { "payload shown unmasked" } else { "payload shown masked" }.to_owned();
+        shared.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(|fault| status(&fault))?;
+        let masker = (!request.unmask).then_some(&shared.masker);
+        let source = match source_of(&letter) {
+            // What cannot be read now is left out; the letter itself is what was asked for.
+            Some(at) => shared.peek.record(at).await.ok().flatten().and_then(|found| found.record.value),
+            None => None,
+        };
+        let advice = letter.row.code.english();
+        let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
+        Ok(Response::new(v1::GetDeadLetterResponse {
+            dead_letter: Some(show::letter(&letter)),
+            payload: Some(show::payload(&letter.letter.body, masker)),
+            edited: edited.map(|edit| show::payload(&edit.body, masker)),
+            source: source.map(|bytes| show::payload(&bytes, masker)),
+            headers: letter.letter.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            cause: advice.cause.to_owned(),
+            way_out: advice.way_out.to_owned(),
+        }))
+    }
+
+    async fn get_dead_letter_stats(
+        &self,
+        request: Request<v1::GetDeadLetterStatsRequest>,
+    ) -> Result<Response<v1::GetDeadLetterStatsResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/GetDeadLetterStats"), &request)?;
+        shared.permit(&caller, &[], false, "dead_letter").await?;
+        let selector = shared.selector(&caller, &request.get_ref().selector)?;
+        let now = shared.clock.millis();
+        let open = Selector::parse("state = open").expect("a selector of our own");
+        let (stats, oldest, unreadable) = blocking(|| {
+            let list = List {
+                selector: &open,
+                order: Order::FirstFailed,
+                descending: false,
+                page_token: None,
+                limit: 1,
+                now,
+            };
+            Ok((shared.index.stats(&selector, now)?, shared.index.list(&list)?, shared.index.count_unreadable()?))
+        })
+        .map_err(|fault: Fault| status(&fault))?;
+        let mut counts = Vec::new();
+        let mut add = |by: &str, values: Vec<(String, u64)>| {
+            let mut values = values;
+            values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            counts.extend(values.into_iter().map(|(value, count)| v1::DeadLetterCount {
+                by: by.to_owned(),
+                value,
+                count: i64::try_from(count).unwrap_or(i64::MAX),
+            }));
+        };
+        add("flow", stats.by_flow.iter().map(|(flow, n)| (flow.to_string(), *n)).collect());
+        let word = |state: &Option<State>| state.map_or("unreadable", State::as_str).to_owned();
+        add("state", stats.by_state.iter().map(|(state, n)| (word(state), *n)).collect());
+        add("stage", stats.by_stage.iter().map(|(stage, n)| ((*stage).to_owned(), *n)).collect());
+        add("category", stats.by_category.iter().map(|(category, n)| (category.to_string(), *n)).collect());
+        add("code", stats.by_code.iter().map(|(code, n)| (code.to_string(), *n)).collect());
+        add("age", stats.by_age.iter().map(|(age, n)| (age.as_str().to_owned(), *n)).collect());
+        Ok(Response::new(v1::GetDeadLetterStatsResponse {
+            total: i64::try_from(stats.letters).unwrap_or(i64::MAX),
+            counts,
+            oldest_open: oldest.items.first().map(|letter| show::time(letter.first_failed)),
+            scan: show::scan(stats.scan),
+            unreadable: i64::try_from(unreadable).unwrap_or(i64::MAX),
+        }))
+    }
+
+    type TailDeadLettersStream = Pin<Box<dyn Stream<Item = Result<v1::TailDeadLettersResponse, Status>> + Send>>;
+
+    async fn tail_dead_letters(
+        &self,
+        request: Request<v1::TailDeadLettersRequest>,
+    ) -> Result<Response<Self::TailDeadLettersStream>, Status> {
+        let shared = Arc::clone(&self.0);
+        let caller = shared.caller(&format!("{SERVICE}/TailDeadLetters"), &request)?;
+        shared.permit(&caller, &[], false, "dead_letter").await?;
+        let selector = shared.selector(&caller, &request.get_ref().selector)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(TAIL);
+        tokio::spawn(async move {
+            let mut since = shared.clock.millis();
+            let mut changes = shared.progress.changes();
+            // Ids told at this very instant: the next look begins with it again.
+            let mut told: Vec<String> = Vec::new();
+            while changes.changed().await.is_ok() && !sender.is_closed() {
+                let now = shared.clock.millis();
+                let text = format!("last_failed >= \"{}\"", rfc3339(since));
+                let text = match selector.text() {
+                    "" => text,
+                    own => format!("{text} and ({own})"),
+                };
+                let Ok(fresh) = Selector::parse(&text) else { return };
+                let list = List {
+                    selector: &fresh,
+                    order: Order::LastFailed,
+                    descending: false,
+                    page_token: None,
+                    limit: 1000,
+                    now,
+                };
+                let Ok(page) = blocking(|| shared.index.list(&list)) else { continue };
+                for letter in &page.items {
+                    if told.contains(&letter.id.0) {
+                        continue;
+                    }
+                    let sent = v1::TailDeadLettersResponse { dead_letter: Some(show::row(letter)) };
+                    if sender.send(Ok(sent)).await.is_err() {
+                        return;
+                    }
+                }
+                if let Some(last) = page.items.last() {
+                    since = last.last_failed;
+                    let same = page.items.iter().filter(|letter| letter.last_failed == since);
+                    told = same.map(|letter| letter.id.0.clone()).collect();
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn explain_selector(
+        &self,
+        request: Request<v1::ExplainSelectorRequest>,
+    ) -> Result<Response<v1::ExplainSelectorResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/ExplainSelector"), &request)?;
+        self.0.permit(&caller, &[], false, "dead_letter").await?;
+        let request = request.into_inner();
+        let explained = Selector::parse(&request.selector).map_err(|fault| status(&fault))?.explain();
+        let words = if request.language == "zh" { explained.chinese } else { explained.english };
+        Ok(Response::new(v1::ExplainSelectorResponse { words, reads_payloads: !explained.over_bodies.is_empty() }))
+    }
+
+    async fn edit_dead_letter(
+        &self,
+        request: Request<v1::EditDeadLetterRequest>,
+    ) -> Result<Response<v1::EditDeadLetterResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/EditDeadLetter"), &request)?;
+        let request = request.into_inner();
+        let letter = shared.letter(&request.id)?;
+        let (scope, object) = (shared.scope_of(&letter.row.flow), format!("dead_letter/{}", letter.row.id));
+        let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
+        let meta = caller.meta(&object, scope, digest(&request), role);
+        let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
+        let (who, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
+        let masker = shared.masker.clone();
+        let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
+            let (known, found) = desk.known_letter(&id)?;
+            let earlier = known.event.as_ref().and_then(|event| event.edit.clone());
+            let revision = earlier.as_ref().map_or(0, |edit| edit.rev);
+            if revision != expected {
+                let detail = format!("the payload is at revision {revision}, not {expected}");
+                return Err(Fault::new(Code::EditRevision, detail).of_record(id.0.clone()));
+            }
+            desk.replayable(&known, true)?;
+            let before = earlier.map_or_else(|| found.letter.body.clone(), |edit| edit.body);
+            let (after, differences) = patched(&before, &patch, known.stage == document::Stage::Transform)
+                .map_err(|fault| fault.of_record(id.0.clone()))?;
+            let mut event = known.event.clone().unwrap_or_else(|| {
+                LetterEvent::new(known.state(), known.attempts, who.clone(), desk.now)
+            });
+            event.by.clone_from(&who);
+            event.at = desk.now;
+            event.reason = Some(why.clone()).filter(|why| !why.is_empty());
+            let body = after.clone();
+            event.edit = Some(Edit { rev: revision + 1, body, by: who, at: desk.now, reason: why });
+            let mut effects = Effects::default();
+            desk.note(id, event.clone(), &mut effects);
+            let mut shown = show::letter(&crate::index::Letter { event: Some(event), ..found });
+            shown.edit_revision = revision + 1;
+            let response = v1::EditDeadLetterResponse {
+                dead_letter: Some(shown),
+                edited: Some(show::payload(&after, Some(&masker))),
+                differences,
+            };
+            Ok((Decided { effects, ..Decided::default() }, response))
+        });
+        response.await.map(Response::new)
+    }
+
+    async fn discard_dead_letters(
+        &self,
+        request: Request<v1::DiscardDeadLettersRequest>,
+    ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/DiscardDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let outcome = many.moved(&self.0, request.change.as_ref(), true, Wish::Discard).await?;
+        Ok(Response::new(v1::DiscardDeadLettersResponse { outcome: Some(outcome) }))
+    }
+
+    async fn park_dead_letters(
+        &self,
+        request: Request<v1::ParkDeadLettersRequest>,
+    ) -> Result<Response<v1::ParkDeadLettersResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/ParkDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Park).await?;
+        Ok(Response::new(v1::ParkDeadLettersResponse { outcome: Some(outcome) }))
+    }
+
+    async fn reopen_dead_letters(
+        &self,
+        request: Request<v1::ReopenDeadLettersRequest>,
+    ) -> Result<Response<v1::ReopenDeadLettersResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/ReopenDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let wish = Wish::Reopen { discarded: true };
+        let outcome = many.moved(&self.0, request.change.as_ref(), false, wish).await?;
+        Ok(Response::new(v1::ReopenDeadLettersResponse { outcome: Some(outcome) }))
+    }
+}
+
+/// A change of many letters by one caller.
+struct Many {
+    selected: Selected,
+    meta: crate::writer::request::Meta,
+    who: String,
+}
+
+impl Many {
+    async fn of(
+        shared: &Shared,
+        caller: &Caller,
+        selection: Option<&v1::Selection>,
+        digest: crate::audit::Hash,
+    ) -> Result<Self, Status> {
+        let selected = shared.select(caller, selection)?;
+        let (scopes, object) = (selected.scopes(shared), selected.object());
+        let role = shared.permit(caller, &scopes, false, &object).await?;
+        let scope = match scopes.as_slice() {
+            [one] => one.clone(),
+            _ => Scope::EVERYWHERE,
+        };
+        let meta = caller.meta(&object, scope, digest, role);
+        Ok(Self { selected, meta, who: caller.principal.name.clone() })
+    }
+
+    async fn moved(
+        self,
+        shared: &Shared,
+        change: Option<&v1::Change>,
+        needs_reason: bool,
+        wish: Wish,
+    ) -> Result<v1::Outcome, Status> {
+        let (ids, who, why) = (self.selected.ids, self.who, reason(change));
+        let decide = move |desk: &mut Desk<'_>, _: &crate::writer::request::Jobs<'_>| {
+            let by = By { name: who, reason: Some(why).filter(|why| !why.is_empty()), at: desk.now };
+            let mut effects = Effects::default();
+            let mut outcome = v1::Outcome::default();
+            for id in ids {
+                let moved = desk
+                    .known_letter(&id)
+                    .and_then(|(letter, _)| desk.move_letter(&letter, &wish, &by, &mut effects));
+                match moved {
+                    Ok(()) => {
+                        outcome.changed += 1;
+                        if outcome.first_ids.len() < FIRST {
+                            outcome.first_ids.push(id.0);
+                        }
+                    }
+                    Err(fault) if outcome.refused.len() < REFUSED => outcome.refused.push(refusal(&id.0, &fault)),
+                    Err(_) => {}
+                }
+            }
+            Ok((Decided { effects, ..Decided::default() }, outcome))
+        };
+        shared.change(self.meta, change, needs_reason, decide).await
+    }
+}
+
+/// A letter left as it is.
+pub(super) fn refusal(id: &str, fault: &Fault) -> v1::Refusal {
+    v1::Refusal { id: id.to_owned(), code: fault.code.to_string(), why: fault.detail.clone() }
+}
+
+/// The caller's words.
+pub(super) fn reason(change: Option<&v1::Change>) -> String {
+    change.map(|change| change.reason.trim().to_owned()).unwrap_or_default()
+}
+
+fn order(text: &str) -> Result<(Order, bool), Fault> {
+    Ok(match text {
+        "" | "-last_failed" => (Order::LastFailed, true),
+        "last_failed" => (Order::LastFailed, false),
+        "first_failed" => (Order::FirstFailed, false),
+        "-first_failed" => (Order::FirstFailed, true),
+        "document" => (Order::Document, false),
+        _ => {
+            return Err(Fault::new(Code::RequestInvalid, format!("{text:?} is no order"))
+                .at_path("$.order_by")
+                .hint("-last_failed, last_failed, first_failed, -first_failed or document"));
+        }
+    })
+}
+
+fn rfc3339(millis: i64) -> String {
+    let at = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// A payload after a JSON Patch, and what differs. `rows`: what a mapping takes is a list of objects, what a target takes
+/// is one object.
+fn patched(before: &[u8], patch: &str, rows: bool) -> Result<(Vec<u8>, Vec<String>), Fault> {
+    let wrong = |detail: String| Fault::new(Code::EditPatch, detail);
+    let mut value: Value =
+        serde_json::from_slice(before).map_err(|error| wrong(format!("the payload is no JSON: {error}")))?;
+    let original = value.clone();
+    let patch: json_patch::Patch =
+        serde_json::from_str(patch).map_err(|error| wrong(format!("the patch does not read: {error}")))?;
+    json_patch::patch(&mut value, &patch).map_err(|error| wrong(error.to_string()))?;
+    let sound = match (&value, rows) {
+        (Value::Array(list), true) => !list.is_empty() && list.iter().all(Value::is_object),
+        (Value::Object(_), false) => true,
+        _ => false,
+    };
+    if !sound {
+        let shape = if rows { "a list of objects" } else { "one object" };
+        return Err(wrong(format!("what is left is not {shape}")));
+    }
+    let differences = json_patch::diff(&original, &value).0.iter().map(ToString::to_string).collect();
+    Ok((serde_json::to_vec(&value).expect("a JSON value can be written"), differences))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_keeps_numbers_as_they_were_written() {
+        let before = br#"{"FBillNo":"A","FQty":273.0700000000,"FNote":"x"}"#;
+        let patch = r#"[{"op":"replace","path":"/FNote","value":"y"}]"#;
+        let (after, differences) = patched(before, patch, false).expect("applies");
+        assert_eq!(String::from_utf8(after).expect("text"), r#"{"FBillNo":"A","FQty":273.0700000000,"FNote":"y"}"#);
+        assert_eq!(differences.len(), 1);
+        assert!(differences[0].contains("/FNote"), "{differences:?}");
+    }
+
+    #[test]
+    fn a_patch_that_does_not_apply_or_leaves_no_document_is_refused() {
+        for (body, patch, rows) in [
+            (r#"{"a":1}"#, r#"[{"op":"remove","path":"/b"}]"#, false),
+            (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":2}]"#, false),
+            (r#"{"a":1}"#, r#"[{"op":"replace","path":"","value":[]}]"#, false),
+            (r#"[{"a":1}]"#, r#"[{"op":"remove","path":"/0"}]"#, true),
+            (r#"[{"a":1}]"#, r#"[{"op":"replace","path":"/0","value":3}]"#, true),
+            (r#"{"a":1}"#, "nonsense", false),
+            ("no json", "[]", false),
+        ] {
+            let fault = patched(body.as_bytes(), patch, rows).expect_err(patch);
+            assert_eq!(fault.code, Code::EditPatch, "{patch}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_order_is_named() {
+        let fault = order("name").expect_err("no such order");
+        assert_eq!((fault.code, fault.place.path.as_deref()), (Code::RequestInvalid, Some("$.order_by")));
+        assert_eq!(order("").expect("default"), (Order::LastFailed, true));
+    }
+}

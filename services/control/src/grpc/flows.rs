@@ -1,0 +1,298 @@
+//! `FlowService`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use document::{Code, Fault, FlowName, FlowVersion, Headers, Record, topic};
+use queue::registry::{pausing, pointing, publishing};
+use queue::{Paused, topics};
+use similar::{ChangeTag, TextDiff};
+use starbridge_proto::v1;
+use starbridge_proto::v1::flow_service_server::FlowService;
+use tonic::{Request, Response, Status};
+
+use super::dead_letters::reason;
+use super::gate::Caller;
+use super::status::status;
+use super::{Shared, digest, show};
+use crate::access::Role;
+use crate::core::Effects;
+use crate::writer::desk::Desk;
+use crate::writer::request::{Decided, Jobs, Meta};
+
+const SERVICE: &str = "starbridge.control.v1.FlowService";
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Flows(pub Arc<Shared>);
+
+#[tonic::async_trait]
+impl FlowService for Flows {
+    async fn list_flows(
+        &self,
+        request: Request<v1::ListFlowsRequest>,
+    ) -> Result<Response<v1::ListFlowsResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/ListFlows"), &request)?;
+        shared.permit(&caller, &[], false, "flow").await?;
+        let visible = shared.visible(&caller);
+        let names = shared.flows.names();
+        let shown = names.iter().filter(|name| visible.as_ref().is_none_or(|visible| visible.contains(name)));
+        Ok(Response::new(v1::ListFlowsResponse { flows: shown.map(|name| self.shown(name)).collect() }))
+    }
+
+    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Result<Response<v1::GetFlowResponse>, Status> {
+        let (_, _, name) = self.admitted("GetFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let version = match request.version.as_str() {
+            "" => self.0.flows.pointer(&name),
+            version => Some(FlowVersion::from(version)),
+        };
+        let bundle = version.and_then(|version| self.0.flows.bundle(&name, &version));
+        let bundle = bundle.ok_or_else(|| status(&unknown(&name)))?;
+        Ok(Response::new(v1::GetFlowResponse {
+            flow: Some(self.shown(&name)),
+            bundle: Some(v1::FlowBundle {
+                flow: bundle.flow.clone(),
+                source: bundle.source.clone(),
+                target: bundle.target.clone(),
+                collections: HashMap::new(),
+            }),
+        }))
+    }
+
+    async fn apply_flow(
+        &self,
+        request: Request<v1::ApplyFlowRequest>,
+    ) -> Result<Response<v1::ApplyFlowResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/ApplyFlow"), &request)?;
+        let request = request.into_inner();
+        let texts = request.bundle.clone().unwrap_or_default();
+        let bundle = flow::FlowBundle { flow: texts.flow, source: texts.source, target: texts.target };
+        let compiled = flow::compile(&bundle).map_err(|faults| {
+            let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let first = faults.first().map_or(Code::RequestInvalid, |fault| fault.code);
+            status(&Fault::new(first, all.join("; ")).at_path("$.bundle"))
+        })?;
+        let name = compiled.flow.name.clone();
+        let scope = crate::access::Scope::of_flow(compiled.flow.tenant.as_str(), name.as_str());
+        let object = format!("flow/{name}");
+        let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
+        let meta = caller.meta(&object, scope, digest(&request), role);
+        let previous = shared.flows.pointer(&name);
+        let before = previous.as_ref().and_then(|version| shared.flows.bundle(&name, version));
+        let differences = before.as_ref().map(|before| differences(before, &bundle)).unwrap_or_default();
+        let partitions = i32::try_from(compiled.flow.settings.partitions).unwrap_or(i32::MAX);
+        let dry_run = request.change.as_ref().is_some_and(|change| change.dry_run);
+        let specs = topics::of_flow(&name, partitions);
+        if dry_run {
+            for spec in &specs {
+                let found = shared.admin.partitions(&spec.name).await.map_err(|error| status(&error.fault()))?;
+                if let Some(found) = found.filter(|found| *found != spec.partitions) {
+                    let error =
+                        queue::Error::PartitionsDiffer { topic: spec.name.clone(), wanted: spec.partitions, found };
+                    return Err(status(&error.fault()));
+                }
+            }
+        } else {
+            // Before the version: no record of it may find its topic missing.
+            shared.admin.ensure(&specs, shared.replication).await.map_err(|error| status(&error.fault()))?;
+        }
+        let mut shown = self.shown(&name);
+        shown.version = bundle.version().to_string();
+        let response = v1::ApplyFlowResponse {
+            flow: Some(shown),
+            previous_version: previous.map(|version| version.to_string()).unwrap_or_default(),
+            differences,
+        };
+        let records = publishing(&name, &bundle).map(|record| (topic::FLOWS.to_owned(), record)).to_vec();
+        let answer = response.clone();
+        self.publish(meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
+    }
+
+    async fn rollback_flow(
+        &self,
+        request: Request<v1::RollbackFlowRequest>,
+    ) -> Result<Response<v1::RollbackFlowResponse>, Status> {
+        let (caller, role, name) = self.admitted("RollbackFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let version = FlowVersion::from(request.version.as_str());
+        if self.0.flows.get(&name, &version).is_none() {
+            return Err(status(&unknown(&name)));
+        }
+        let meta = self.meta(&caller, role, &name, digest(&request));
+        let mut shown = self.shown(&name);
+        shown.version = version.to_string();
+        let records = vec![(topic::FLOWS.to_owned(), pointing(&name, &version))];
+        let answer = v1::RollbackFlowResponse { flow: Some(shown) };
+        self.publish(meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
+    }
+
+    async fn pause_flow(
+        &self,
+        request: Request<v1::PauseFlowRequest>,
+    ) -> Result<Response<v1::PauseFlowResponse>, Status> {
+        let (caller, role, name) = self.admitted("PauseFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let meta = self.meta(&caller, role, &name, digest(&request));
+        let paused = Paused {
+            by: caller.principal.name.clone(),
+            reason: reason(request.change.as_ref()),
+            at: self.0.clock.millis(),
+        };
+        let mut shown = self.shown(&name);
+        shown.paused = true;
+        shown.paused_note = note(&paused);
+        let records = vec![(topic::FLOWS.to_owned(), pausing(&name, Some(&paused)))];
+        let answer = v1::PauseFlowResponse { flow: Some(shown) };
+        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+    }
+
+    async fn resume_flow(
+        &self,
+        request: Request<v1::ResumeFlowRequest>,
+    ) -> Result<Response<v1::ResumeFlowResponse>, Status> {
+        let (caller, role, name) = self.admitted("ResumeFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let meta = self.meta(&caller, role, &name, digest(&request));
+        let mut shown = self.shown(&name);
+        shown.paused = false;
+        shown.paused_note = String::new();
+        let records = vec![(topic::FLOWS.to_owned(), pausing(&name, None))];
+        let answer = v1::ResumeFlowResponse { flow: Some(shown) };
+        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+    }
+
+    async fn run_flow(&self, request: Request<v1::RunFlowRequest>) -> Result<Response<v1::RunFlowResponse>, Status> {
+        let (caller, role, name) = self.admitted("RunFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let meta = self.meta(&caller, role, &name, digest(&request));
+        let word = match request.kind() {
+            v1::RunKind::Unspecified | v1::RunKind::Scan => "run",
+            v1::RunKind::Lookback => "lookback",
+        };
+        let value = serde_json::json!({"flow": name, "command": word}).to_string().into_bytes();
+        let key = name.as_str().as_bytes().to_vec();
+        let record = Record { key, headers: Headers::new(), value: Some(value) };
+        let records = vec![(topic::COMMANDS.to_owned(), record)];
+        let answer = v1::RunFlowResponse { flow: Some(self.shown(&name)) };
+        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+    }
+}
+
+impl Flows {
+    /// A caller who may do this to the flow that the request names, which is published.
+    async fn admitted<T>(
+        &self,
+        method: &str,
+        request: &Request<T>,
+        name: impl Fn(&T) -> &String,
+    ) -> Result<(Caller, Option<Role>, FlowName), Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/{method}"), request)?;
+        let name = FlowName::new(name(request.get_ref()).clone())
+            .map_err(|error| status(&Fault::new(Code::RequestInvalid, error.to_string()).at_path("$.name")))?;
+        let role = shared.permit(&caller, &[shared.scope_of(&name)], false, &format!("flow/{name}")).await?;
+        match shared.flows.pointer(&name) {
+            Some(_) => Ok((caller, role, name)),
+            None => Err(status(&unknown(&name))),
+        }
+    }
+
+    fn meta(&self, caller: &Caller, role: Option<Role>, name: &FlowName, digest: crate::audit::Hash) -> Meta {
+        caller.meta(&format!("flow/{name}"), self.0.scope_of(name), digest, role)
+    }
+
+    async fn publish<R: prost::Message + Default + 'static>(
+        &self,
+        meta: Meta,
+        change: Option<&v1::Change>,
+        needs_reason: bool,
+        records: Vec<(String, Record)>,
+        answer: R,
+    ) -> Result<R, Status> {
+        let decide = move |_: &mut Desk<'_>, _: &Jobs<'_>| {
+            let effects = Effects { records, ..Effects::default() };
+            Ok((Decided { effects, ..Decided::default() }, answer))
+        };
+        self.0.change(meta, change, needs_reason, decide).await
+    }
+
+    fn shown(&self, name: &FlowName) -> v1::Flow {
+        let flows = &self.0.flows;
+        let pointer = flows.pointer(name);
+        let compiled = pointer.as_ref().and_then(|version| flows.get(name, version));
+        let faults = pointer.as_ref().map(|version| flows.faults(name, version)).unwrap_or_default();
+        let paused = flows.paused(name);
+        let mut shown = v1::Flow {
+            name: name.to_string(),
+            version: pointer.as_ref().map(ToString::to_string).unwrap_or_default(),
+            paused: paused.is_some(),
+            paused_note: paused.as_ref().map(note).unwrap_or_default(),
+            faults: faults.iter().map(ToString::to_string).collect(),
+            versions: flows
+                .versions(name)
+                .into_iter()
+                .map(|published| v1::FlowVersion {
+                    current: pointer.as_ref() == Some(&published.version),
+                    version: published.version.to_string(),
+                    published_at: published.at.map(show::time),
+                })
+                .collect(),
+            ..v1::Flow::default()
+        };
+        if let Some(flow) = compiled {
+            let settings = &flow.settings;
+            shown.tenant = flow.tenant.to_string();
+            shown.title.clone_from(&settings.title);
+            shown.source_connection.clone_from(&settings.source.connection);
+            shown.target_connection.clone_from(&settings.target.connection);
+            shown.schedule = settings.schedule.cron.clone().unwrap_or_default();
+            shown.zone = settings.zone.to_string();
+        }
+        shown
+    }
+}
+
+fn note(paused: &Paused) -> String {
+    if paused.reason.is_empty() { paused.by.clone() } else { format!("{}: {}", paused.by, paused.reason) }
+}
+
+fn unknown(name: &FlowName) -> Fault {
+    Fault::new(Code::FlowUnknown, "no such flow, or no such version of it, is published").of_record(name.to_string())
+}
+
+/// The lines that differ, text by text.
+fn differences(before: &flow::FlowBundle, after: &flow::FlowBundle) -> Vec<String> {
+    let texts = [
+        ("flow", &before.flow, &after.flow),
+        ("source", &before.source, &after.source),
+        ("target", &before.target, &after.target),
+    ];
+    let mut lines = Vec::new();
+    for (name, before, after) in texts {
+        for change in TextDiff::from_lines(before.as_str(), after.as_str()).iter_all_changes() {
+            let sign = match change.tag() {
+                ChangeTag::Equal => continue,
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            lines.push(format!("{name}: {sign}{}", change.value().trim_end()));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_their_text_and_line() {
+        let before = flow::FlowBundle { flow: "a = 1\nb = 2\n".into(), source: "{}".into(), target: "{}".into() };
+        let after = flow::FlowBundle { flow: "a = 1\nb = 3\n".into(), ..before.clone() };
+        assert_eq!(differences(&before, &after), ["flow: -b = 2", "flow: +b = 3"]);
+        assert!(differences(&before, &before).is_empty());
+    }
+}

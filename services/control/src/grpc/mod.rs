@@ -1,0 +1,162 @@
+//! The doors: gRPC over TLS 1.3, one file a service, and one [`gate`] that every call passes.
+
+pub mod access;
+pub mod audit;
+pub mod dead_letters;
+pub mod doubts;
+pub mod flows;
+pub mod gate;
+pub mod records;
+pub mod replays;
+pub mod selection;
+pub mod server;
+pub mod show;
+pub mod status;
+pub mod system;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use document::{Code, Fault};
+use prost::Message;
+use queue::{Admin, FlowRegistry, Peek};
+use runtime::Clock;
+use secrecy::SecretString;
+use starbridge_proto::v1;
+use tonic::Status;
+
+use crate::access::Bootstrap;
+use crate::audit::Hash;
+use crate::follow::Progress;
+use crate::index::Index;
+use crate::mask::Masker;
+use crate::mirror::Mirror;
+use crate::writer::request::{Decided, Handle, Jobs, Meta};
+use crate::writer::desk::Desk;
+use gate::Gate;
+use status::status;
+
+/// Bounds on what one request may ask.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Letters a second of a replay that names no rate.
+    pub rate: f64,
+    /// The highest rate of a replay.
+    pub rate_max: f64,
+    /// Letters of one replay, or of one change of many.
+    pub letters: usize,
+}
+
+/// What every service looks at.
+#[derive(Debug)]
+pub struct Shared {
+    /// What can be asked of letters.
+    pub index: Arc<Index>,
+    /// What the control plane remembers.
+    pub mirror: Mirror,
+    /// The published flows.
+    pub flows: FlowRegistry,
+    /// Looks at single records.
+    pub peek: Peek,
+    /// Makes topics.
+    pub admin: Admin,
+    /// The way to the writer.
+    pub writer: Handle,
+    /// How far the index is.
+    pub progress: Progress,
+    /// Time.
+    pub clock: Clock,
+    /// Who is let in.
+    pub gate: Gate,
+    /// What payloads hide.
+    pub masker: Masker,
+    /// Bounds on requests.
+    pub bounds: Bounds,
+    /// The credential that makes the first administrator, where one is set.
+    pub bootstrap: Option<Bootstrap>,
+    /// The name of this replica.
+    pub member: String,
+    /// Replicas of a topic that is made here.
+    pub replication: i32,
+    /// Settings that make the installation less safe, in words.
+    pub warnings: Vec<String>,
+    /// When it started.
+    pub started: DateTime<Utc>,
+}
+
+impl Shared {
+    /// Has a change decided, written and answered.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT when the change names no key, and what the decision says.
+    pub async fn change<R: Message + Default>(
+        &self,
+        meta: Meta,
+        change: Option<&v1::Change>,
+        needs_reason: bool,
+        decide: impl FnOnce(&mut Desk<'_>, &Jobs<'_>) -> Result<(Decided, R), Fault> + Send + 'static,
+    ) -> Result<R, Status> {
+        let meta = with_change(meta, change, needs_reason).map_err(|fault| status(&fault))?;
+        let submitted = self.writer.submit(meta, move |desk, jobs| {
+            let (mut decided, response) = decide(desk, jobs)?;
+            decided.answer = response.encode_to_vec();
+            Ok(decided)
+        });
+        let answer = submitted.await.map_err(|fault| match fault.code {
+            Code::NotActive => self.elsewhere(),
+            _ => status(&fault),
+        })?;
+        R::decode(answer.as_slice())
+            .map_err(|error| status(&Fault::new(Code::Index, format!("an earlier answer does not read: {error}"))))
+    }
+}
+
+/// What a caller said of a change, in the audit entry's words.
+///
+/// # Errors
+/// `E_REQUEST` when the key is missing or too long, or a reason is missing or too long.
+pub fn with_change(mut meta: Meta, change: Option<&v1::Change>, needs_reason: bool) -> Result<Meta, Fault> {
+    let wrong = |path: &str, detail: &str| Err(Fault::new(Code::RequestInvalid, detail).at_path(path));
+    let Some(change) = change else { return wrong("$.change", "is missing: a change says who asks, and why") };
+    match change.idempotency_key.chars().count() {
+        0 if !change.dry_run => return wrong("$.change.idempotency_key", "is missing"),
+        0..=128 => {}
+        _ => return wrong("$.change.idempotency_key", "is longer than 128 characters"),
+    }
+    match change.reason.trim().chars().count() {
+        0 if needs_reason && !change.dry_run => return wrong("$.change.reason", "is missing; it is audited"),
+        0..=1000 => {}
+        _ => return wrong("$.change.reason", "is longer than 1,000 characters"),
+    }
+    meta.reason = change.reason.trim().to_owned();
+    meta.dry_run = change.dry_run;
+    meta.idempotency_key = (!change.dry_run).then(|| change.idempotency_key.clone());
+    Ok(meta)
+}
+
+/// The hash of a request, by which the same one is known again.
+pub fn digest(request: &impl Message) -> Hash {
+    Hash::of(&request.encode_to_vec())
+}
+
+/// A secret out of a request, which is emptied.
+pub fn secret(text: &mut String) -> SecretString {
+    SecretString::from(std::mem::take(text))
+}
+
+/// How many entries a page holds.
+///
+/// # Errors
+/// INVALID_ARGUMENT for a number that no page can hold.
+pub fn page_size(asked: i32) -> Result<usize, Status> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(100),
+        Ok(size) if size <= 1000 => Ok(size),
+        _ => Err(status(&Fault::new(Code::RequestInvalid, "must be 1 to 1,000, or 0 for 100").at_path("$.page_size"))),
+    }
+}
+
+/// Runs what blocks where it may.
+pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}

@@ -1,0 +1,134 @@
+//! Which letters a request is about.
+
+use document::{Code, DeadLetterId, Fault, FlowName};
+use starbridge_proto::v1;
+use tonic::Status;
+
+use super::gate::Caller;
+use super::status::status;
+use super::{Shared, blocking, show};
+use crate::access::Scope;
+
+/// Ids that one request may name.
+const IDS: usize = 10_000;
+/// Ids taken from the index at once.
+const PAGE: usize = 5_000;
+
+/// The letters of a selection, in the order in which they would be published.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Their ids.
+    pub ids: Vec<DeadLetterId>,
+    /// The flows they belong to.
+    pub flows: Vec<FlowName>,
+    /// The selector that chose them; empty when ids did.
+    pub selector: String,
+    /// What had to be read.
+    pub scan: Option<v1::ScanReport>,
+}
+
+impl Selected {
+    /// Where the letters lie.
+    pub fn scopes(&self, shared: &Shared) -> Vec<Scope> {
+        self.flows.iter().map(|flow| shared.scope_of(flow)).collect()
+    }
+
+    /// What the audit entry names: the one letter, or how many.
+    pub fn object(&self) -> String {
+        match self.ids.as_slice() {
+            [one] => format!("dead_letter/{one}"),
+            many => format!("dead_letter/{} letters", many.len()),
+        }
+    }
+}
+
+impl Shared {
+    /// Finds the letters of a selection. A selector takes only what the caller may see, ids what they name.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for no or two ways to choose or a selector that does not read, NOT_FOUND for an id that is none,
+    /// OUT_OF_RANGE for more letters than one request may touch.
+    pub fn select(&self, caller: &Caller, selection: Option<&v1::Selection>) -> Result<Selected, Status> {
+        let wrong = |detail: &str| status(&Fault::new(Code::RequestInvalid, detail).at_path("$.selection"));
+        let selection = selection.ok_or_else(|| wrong("is missing"))?;
+        match (selection.ids.is_empty(), selection.selector.trim().is_empty()) {
+            (true, true) => Err(wrong("names neither ids nor a selector; every letter is `id ~ \"\"`")),
+            (false, false) => Err(wrong("names both ids and a selector")),
+            (false, true) => self.by_ids(&selection.ids),
+            (true, false) => self.by_selector(caller, &selection.selector),
+        }
+    }
+
+    fn by_ids(&self, ids: &[String]) -> Result<Selected, Status> {
+        if ids.len() > IDS {
+            return Err(too_many(ids.len(), IDS));
+        }
+        let mut found = Vec::new();
+        for id in ids {
+            let letter = self.letter(id)?;
+            let order = letter.row.target_key.as_ref().map_or_else(
+                || letter.row.document.to_string(),
+                ToString::to_string,
+            );
+            found.push((letter.row.flow.clone(), order, letter.row.version, letter.row.id.clone()));
+        }
+        found.sort();
+        found.dedup();
+        let mut flows: Vec<FlowName> = found.iter().map(|(flow, ..)| flow.clone()).collect();
+        flows.dedup();
+        let ids = found.into_iter().map(|(.., id)| id).collect();
+        Ok(Selected { ids, flows, selector: String::new(), scan: None })
+    }
+
+    fn by_selector(&self, caller: &Caller, text: &str) -> Result<Selected, Status> {
+        let selector = self.selector(caller, text)?;
+        let now = self.clock.millis();
+        blocking(|| {
+            let (mut ids, mut token, mut scan) = (Vec::new(), None, None);
+            loop {
+                let page = self.index.ids(&selector, token.as_deref(), PAGE, now).map_err(|fault| status(&fault))?;
+                ids.extend(page.items);
+                scan = show::scan(page.scan).or(scan);
+                if ids.len() > self.bounds.letters {
+                    return Err(too_many(ids.len(), self.bounds.letters));
+                }
+                token = page.next;
+                // A scan that reached its limit is told, not gone on with: the caller narrows the selector.
+                if token.is_none() || scan.as_ref().is_some_and(|scan| scan.limited) {
+                    break;
+                }
+            }
+            let stats = self.index.stats(&selector, now).map_err(|fault| status(&fault))?;
+            let flows = stats.by_flow.into_keys().collect();
+            Ok(Selected { ids, flows, selector: text.trim().to_owned(), scan })
+        })
+    }
+
+    /// The letter whose id this is, or that alone begins so.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub fn letter(&self, id: &str) -> Result<crate::index::Letter, Status> {
+        let unknown =
+            || status(&Fault::new(Code::LetterUnknown, "there is no dead letter of this id").of_record(id.to_owned()));
+        let hex = id.len() <= 32 && id.chars().all(|c| c.is_ascii_hexdigit());
+        if !hex || id.len() < 8 {
+            return Err(unknown());
+        }
+        let id = id.to_ascii_lowercase();
+        blocking(|| {
+            let whole = if id.len() == 32 { DeadLetterId(id.clone()) } else {
+                let selector = crate::selector::Selector::parse(&format!("id ~ \"^{id}\"")).map_err(|f| status(&f))?;
+                let page = self.index.ids(&selector, None, 2, self.clock.millis()).map_err(|f| status(&f))?;
+                let [one] = page.items.as_slice() else { return Err(unknown()) };
+                one.clone()
+            };
+            self.index.get(&whole).map_err(|fault| status(&fault))?.ok_or_else(unknown)
+        })
+    }
+}
+
+fn too_many(found: usize, limit: usize) -> Status {
+    let detail = format!("{found} letters or more, where one request may touch {limit}");
+    status(&Fault::new(Code::SelectionTooLarge, detail).at_path("$.selection"))
+}

@@ -1,0 +1,172 @@
+//! What is known, in the words of the interface.
+
+use document::{Category, Stage};
+use prost_types::Timestamp;
+use starbridge_proto::v1;
+
+use crate::core::job::{Begin, Counts, Job, Status, Under};
+use crate::index::{Letter, LetterRow, Scan};
+use crate::letter::State;
+use crate::mask::{Masked, Masker};
+
+/// Unix milliseconds as a timestamp.
+pub fn time(millis: i64) -> Timestamp {
+    let nanos = i32::try_from(millis.rem_euclid(1000) * 1_000_000).expect("below a second");
+    Timestamp { seconds: millis.div_euclid(1000), nanos }
+}
+
+/// An instant as a timestamp.
+pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
+    time(instant.timestamp_millis())
+}
+
+/// A letter as lists show it.
+pub fn row(row: &LetterRow) -> v1::DeadLetter {
+    let origin = row.origin.as_ref();
+    v1::DeadLetter {
+        id: row.id.0.clone(),
+        tenant: row.tenant.to_string(),
+        flow: row.flow.to_string(),
+        flow_version: row.flow_version.to_string(),
+        stage: row.stage.to_string(),
+        category: row.category.to_string(),
+        code: row.code.to_string(),
+        message: row.message.clone(),
+        field: row.field.clone().unwrap_or_default(),
+        document_key: row.document.to_string(),
+        target_key: row.target_key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        version: row.version.0,
+        attempts: row.attempts,
+        first_failed_at: Some(time(row.first_failed)),
+        last_failed_at: Some(time(row.last_failed)),
+        retry_at: row.retry_at.map(time),
+        state: state(row.state).into(),
+        replay_job: row.replay.clone().unwrap_or_default(),
+        state_reason: row.reason.clone().unwrap_or_default(),
+        state_by: String::new(),
+        edit_revision: u32::from(row.edited),
+        trace_id: String::new(),
+        origin: origin
+            .map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}"))
+            .unwrap_or_default(),
+        safety: Some(safety(row)),
+    }
+}
+
+/// A letter whole, without its payload.
+pub fn letter(letter: &Letter) -> v1::DeadLetter {
+    let mut shown = row(&letter.row);
+    shown.trace_id = letter.letter.trace.map(|trace| hex::encode(trace.trace_id)).unwrap_or_default();
+    if let Some(event) = &letter.event {
+        shown.state_by.clone_from(&event.by);
+        shown.edit_revision = event.edit.as_ref().map_or(0, |edit| edit.rev);
+        shown.attempts = shown.attempts.max(event.attempts);
+    }
+    shown
+}
+
+/// Whether a replay is accepted and can do no harm.
+fn safety(row: &LetterRow) -> v1::ReplaySafety {
+    let tell = |replayable, safe, why: &str| v1::ReplaySafety { replayable, safe, why: why.to_owned() };
+    match (row.state, row.stage, row.category) {
+        (Some(State::Open), Stage::Extract, _) => {
+            tell(false, true, "it failed in the source and holds no record; the next scan or lookback reads it again")
+        }
+        (Some(State::Open), _, Category::InDoubt) => {
+            tell(false, false, "nobody knows whether the target has the document; look there and settle it first")
+        }
+        (Some(State::Open), _, _) => tell(
+            true,
+            true,
+            "it keeps its version: the ledger drops it where that, or a newer one, was handled, and asks the target \
+             before it saves again",
+        ),
+        (Some(_), _, _) => tell(false, true, "only open letters are replayed"),
+        (None, _, _) => tell(false, false, "its last event cannot be read by this build"),
+    }
+}
+
+/// A state in the words of the interface.
+pub fn state(state: Option<State>) -> v1::DeadLetterState {
+    match state {
+        None => v1::DeadLetterState::Unspecified,
+        Some(State::Open) => v1::DeadLetterState::Open,
+        Some(State::Replaying) => v1::DeadLetterState::Replaying,
+        Some(State::Resolved) => v1::DeadLetterState::Resolved,
+        Some(State::Superseded) => v1::DeadLetterState::Superseded,
+        Some(State::Parked) => v1::DeadLetterState::Parked,
+        Some(State::Discarded) => v1::DeadLetterState::Discarded,
+    }
+}
+
+/// How far a scan went.
+pub fn scan(scan: Option<Scan>) -> Option<v1::ScanReport> {
+    scan.map(|scan| v1::ScanReport {
+        rows: i64::try_from(scan.rows).unwrap_or(i64::MAX),
+        bytes: i64::try_from(scan.bytes).unwrap_or(i64::MAX),
+        limited: scan.limit_reached || scan.too_large > 0,
+    })
+}
+
+/// A payload as it may be shown.
+pub fn payload(bytes: &[u8], masker: Option<&Masker>) -> v1::Payload {
+    let Some(masker) = masker else { return v1::Payload { data: bytes.to_vec(), masked: false } };
+    match masker.mask(bytes) {
+        Masked::Json(text) => {
+            let same = serde_json::from_slice::<serde_json::Value>(bytes).ok()
+                == serde_json::from_str::<serde_json::Value>(&text).ok();
+            v1::Payload { data: if same { bytes.to_vec() } else { text.into_bytes() }, masked: !same }
+        }
+        Masked::Text(text) => v1::Payload { masked: text.as_bytes() != bytes, data: text.into_bytes() },
+        Masked::Withheld { bytes, digest } => {
+            v1::Payload { data: format!("({bytes} bytes, BLAKE3 {digest})").into_bytes(), masked: true }
+        }
+    }
+}
+
+/// A job as it stands.
+pub fn job(job: &Job) -> v1::Replay {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let Counts { total, published, resolved, superseded, failed, skipped } = job.counts;
+    v1::Replay {
+        id: job.id.clone(),
+        status: status(job.status).into(),
+        created_by: job.by.clone(),
+        created_at: Some(time(job.created_at)),
+        reason: job.reason.clone(),
+        selector: job.selector.clone(),
+        options: Some(v1::ReplayOptions {
+            rate: job.options.rate,
+            max: number(total),
+            flow_version: match &job.options.under {
+                Under::Current => "current".to_owned(),
+                Under::Original => "original".to_owned(),
+                Under::Version(version) => version.clone(),
+            },
+            attempt_cap: job.options.attempt_cap,
+            stop_on_failure_ratio: job.options.stop_on_failure_ratio,
+            from_stage: match job.options.from {
+                Begin::Failed => "failed".to_owned(),
+                Begin::Transform => "transform".to_owned(),
+            },
+        }),
+        total: number(total),
+        published: number(published),
+        resolved: number(resolved),
+        superseded: number(superseded),
+        failed: number(failed),
+        skipped: number(skipped),
+        ended_at: job.ended_at.map(time),
+        note: job.note.clone(),
+    }
+}
+
+fn status(status: Status) -> v1::ReplayStatus {
+    match status {
+        Status::Running => v1::ReplayStatus::Running,
+        Status::Paused => v1::ReplayStatus::Paused,
+        Status::Done => v1::ReplayStatus::Done,
+        Status::Cancelled => v1::ReplayStatus::Cancelled,
+        Status::Stopped => v1::ReplayStatus::Stopped,
+    }
+}
