@@ -6,7 +6,9 @@
 //!
 //! Nothing here does I/O: time, randomness and keys are arguments.
 
+pub mod bootstrap;
 pub mod keys;
+pub mod lockout;
 pub mod permission;
 pub mod policy;
 pub mod principal;
@@ -16,7 +18,9 @@ pub mod scope;
 pub mod token;
 pub(crate) mod words;
 
+pub use bootstrap::Bootstrap;
 pub use keys::{KeyRing, PublicKey, SigningKey};
+pub use lockout::Lockout;
 pub use permission::{Binding, Decision, decide};
 pub use principal::{Credential, Principal};
 pub use revocation::Revocations;

@@ -584,6 +584,12 @@ codes! {
     Index = "E_INDEX", Transport,
         en: ("The index of dead letters cannot be read or written.", "See that its folder is writable and its disk not full; a deleted index is rebuilt from Kafka."),
         zh: ("死信索引无法读写。", "确认其目录可写且磁盘未满；删除后索引会从 Kafka 重建。");
+    LockedOut = "E_LOCKED_OUT", Throttled,
+        en: ("Too many attempts to sign in failed from there.", "Wait until the instant the message names, then try once with the right credential."),
+        zh: ("该来源登录失败次数过多。", "等到提示的时间，再用正确的凭据尝试一次。");
+    Bootstrap = "E_BOOTSTRAP", Permission,
+        en: ("The credential for the first administrator does not serve.", "Use the one that was shown, once and in time; otherwise have a new one made on the server."),
+        zh: ("首个管理员的引导凭据无效。", "在有效期内使用一次所显示的凭据，否则在服务器上重新生成。");
     KeyFile = "E_KEY_FILE", Configuration,
         en: ("The file of a symmetric key does not hold one.", "Mount a file of 64 hexadecimal digits, as `openssl rand -hex 32` writes it."),
         zh: ("对称密钥文件内容不是有效密钥。", "挂载含 64 位十六进制字符的文件，可用 openssl rand -hex 32 生成。");
