@@ -593,6 +593,12 @@ codes! {
     KeyFile = "E_KEY_FILE", Configuration,
         en: ("The file of a symmetric key does not hold one.", "Mount a file of 64 hexadecimal digits, as `openssl rand -hex 32` writes it."),
         zh: ("对称密钥文件内容不是有效密钥。", "挂载含 64 位十六进制字符的文件，可用 openssl rand -hex 32 生成。");
+    MasterKey = "E_MASTER_KEY", Configuration,
+        en: ("A master key is missing, has a version that is taken, or is still in use.", "Rotate in order: add the key everywhere, seal with it, rewrap every secret, then retire the old one."),
+        zh: ("主密钥缺失、版本号已被占用或仍在使用。", "按顺序轮换：各副本添加新密钥，启用，重新包裹全部密文，再停用旧密钥。");
+    SealedSecret = "E_SEALED_SECRET", Validation,
+        en: ("A sealed secret does not open: it was changed, belongs elsewhere, or its master key is another one.", "Mount the master key of its version; otherwise write the secret again."),
+        zh: ("密文无法解开：被改动、不属于此处或主密钥不符。", "挂载对应版本的主密钥，否则重新写入该密钥。");
     AuditTampered = "E_AUDIT_TAMPERED", Validation,
         en: ("The audit topic is not as it was written.", "Keep the topic and the signed heads as they are and find out who could write to it; entries before the place named are proven."),
         zh: ("审计主题与写入时不一致。", "保留主题与签名头部原样，查明何人可写；提示位置之前的条目可信。");
