@@ -9,13 +9,17 @@ use std::fmt;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use document::{Code, Fault};
 use rand::CryptoRng;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::token::MAX_LIFETIME;
+
+/// How long a key verifies after another one signs: as long as a token may hold, and as long again for replicas that go
+/// on signing with it.
+pub(super) const OVERLAP: TimeDelta = TimeDelta::hours(2 * MAX_LIFETIME.num_hours());
 
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
@@ -125,14 +129,14 @@ impl KeyRing {
         self.verifying.entry(public.kid()).or_insert(Verifying { public, not_after: None });
     }
 
-    /// Signs with `next` from `now` on. The key before it verifies as long as its last token may live.
+    /// Signs with `next` from `now` on. The key before it verifies for another 24 h; every replica signs with `next` by
+    /// the half of it.
     pub fn rotate(&mut self, next: SigningKey, now: DateTime<Utc>) {
         let before = self.signing.public().kid();
-        self.trust(next.public());
+        self.retire(&before, now + OVERLAP);
+        let public = next.public();
+        self.verifying.insert(public.kid(), Verifying { public, not_after: None });
         self.signing = next;
-        if before != self.signing.public().kid() {
-            self.retire(&before, now + MAX_LIFETIME);
-        }
     }
 
     /// Stops the key `kid` from verifying at `not_after`; at once, with all its tokens, when that is now. Says whether
@@ -215,7 +219,7 @@ mod tests {
         let old = ring.signing().public().kid();
         ring.rotate(SigningKey::generate(&mut rng), now);
         assert!(ring.retire(&old, now));
-        assert!(ring.retire(&old, now + MAX_LIFETIME));
+        assert!(ring.retire(&old, now + OVERLAP));
         assert!(ring.verifying(&old, now).is_none());
         ring.forget_retired(now);
         assert!(!ring.retire(&old, now));

@@ -4,6 +4,9 @@
 //! the role holds ([`permission`]). What nobody granted is denied. [`policy`] says for every call of the interface which
 //! permission it needs and what is audited.
 //!
+//! The first administrator comes from a credential that serves once ([`bootstrap`]), and whoever fails to sign in too often
+//! waits ([`lockout`]).
+//!
 //! Nothing here does I/O: time, randomness and keys are arguments.
 
 pub mod bootstrap;
@@ -21,7 +24,7 @@ pub(crate) mod words;
 pub use bootstrap::Bootstrap;
 pub use keys::{KeyRing, PublicKey, SigningKey};
 pub use lockout::Lockout;
-pub use permission::{Binding, Decision, decide};
+pub use permission::{Binding, Decision, admit, decide, decide_anywhere};
 pub use principal::{Credential, Principal};
 pub use revocation::Revocations;
 pub use role::{Object, Role, Verb};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::token::MAX_LIFETIME;
+use super::token::{CLOCK_SKEW, MAX_LIFETIME};
 
 /// How old a replica's knowledge of revocations may be. A replica that is further behind refuses every token: it could
 /// not tell a revoked one.
@@ -38,7 +38,8 @@ impl Revocations {
         *kept = expires.max(*kept);
     }
 
-    /// Takes back every token that `principal` was given up to and including `instant`.
+    /// Takes back every token that `principal` was given up to `instant`, by the clock of whoever gave it: one given
+    /// within half a minute afterwards may be taken back too.
     pub fn revoke_principal(&mut self, principal: impl Into<String>, instant: DateTime<Utc>) {
         let kept = self.principals.entry(principal.into()).or_insert(instant);
         *kept = instant.max(*kept);
@@ -47,12 +48,13 @@ impl Revocations {
     /// Drops what no living token can meet at `now`.
     pub fn forget_ended(&mut self, now: DateTime<Utc>) {
         self.tokens.retain(|_, expires| now < *expires);
-        self.principals.retain(|_, instant| now < *instant + MAX_LIFETIME);
+        self.principals.retain(|_, instant| now < *instant + CLOCK_SKEW + MAX_LIFETIME);
     }
 
     /// Whether the token `id`, given to `principal` at `issued`, was taken back.
     pub fn is_revoked(&self, id: &str, principal: &str, issued: DateTime<Utc>) -> bool {
-        self.tokens.contains_key(id) || self.principals.get(principal).is_some_and(|instant| issued <= *instant)
+        let void = |instant: &DateTime<Utc>| issued <= *instant + CLOCK_SKEW;
+        self.tokens.contains_key(id) || self.principals.get(principal).is_some_and(void)
     }
 
     /// Whether what is known is fresh enough at `now`.
@@ -77,9 +79,9 @@ mod tests {
         assert!(known.is_revoked("a", "wang", start));
         known.forget_ended(end);
         assert!(!known.is_revoked("a", "wang", start));
-        assert!(known.is_revoked("b", "li", start));
-        assert!(!known.is_revoked("b", "li", start + TimeDelta::seconds(1)));
-        known.forget_ended(start + MAX_LIFETIME);
+        assert!(known.is_revoked("b", "li", start + CLOCK_SKEW));
+        assert!(!known.is_revoked("b", "li", start + CLOCK_SKEW + TimeDelta::seconds(1)));
+        known.forget_ended(start + CLOCK_SKEW + MAX_LIFETIME);
         assert!(!known.is_revoked("b", "li", start));
     }
 

@@ -21,7 +21,7 @@ use super::role::Role;
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::hours(12);
 
 /// How far the clocks of two replicas may differ: a token may seem to come from this far in the future.
-const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
+pub(super) const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
 
 /// The longest token that is looked at, characters.
 const MAX_LENGTH: usize = 4096;

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::access::keys::SigningKey;
+use crate::access::keys::{OVERLAP, SigningKey};
 
 const HERE: &str = "starbridge-test";
 
@@ -160,8 +160,24 @@ fn no_token_is_refused_because_keys_rotate() {
             assert!(check(token, now() + MAX_LIFETIME - TimeDelta::seconds(1), ring).is_ok());
         }
     }
-    signer.forget_retired(now() + MAX_LIFETIME);
-    assert_eq!(check(&before.token, now() + MAX_LIFETIME, &signer), Err(Denial::UnknownKey));
+    assert_eq!(check(&before.token, now() + OVERLAP - TimeDelta::seconds(1), &signer), Err(Denial::Expired));
+    assert_eq!(check(&before.token, now() + OVERLAP, &signer), Err(Denial::UnknownKey));
+    signer.forget_retired(now() + OVERLAP);
+    assert_eq!(check(&before.token, now(), &signer), Err(Denial::UnknownKey));
+}
+
+#[test]
+fn a_key_that_signs_again_verifies_like_a_new_one() {
+    let mut source = StdRng::seed_from_u64(11);
+    let first = SigningKey::generate(&mut source);
+    let again = SigningKey::from_pem(&first.to_pem()).expect("the same key");
+    let mut keys = KeyRing::new(first);
+    keys.rotate(SigningKey::generate(&mut source), now());
+    let back = now() + OVERLAP - TimeDelta::hours(1);
+    keys.rotate(again, back);
+    let token =
+        issue(&Request { lifetime: MAX_LIFETIME, ..request() }, &keys, back, &mut source).expect("a token").token;
+    assert!(check(&token, back + TimeDelta::hours(2), &keys).is_ok());
 }
 
 #[test]
