@@ -1,3 +1,4 @@
+mod agreement;
 mod history;
 mod lists;
 mod records;
