@@ -13,7 +13,7 @@ use crate::compare::orders;
 use crate::compare::report::{self, Report};
 use crate::compare::rules::{self, Expectation};
 use crate::compare::webapi::{self, Bills};
-use crate::fleet::{Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::fleet::{self, Galaxy, GalaxyPlan, Stage, StagePlan};
 use crate::servers::{Kafka, Redis, workspace};
 
 /// What a scenario wants; everything else is as shipped.
@@ -168,8 +168,7 @@ impl Road {
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
         let kafka = format!("[kafka]\nbrokers = {:?}\n\n", self.kafka.brokers());
         let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());
-        let connections =
-            [&self.source, &self.target].map(|galaxy| galaxy.connection(self.plan.calls_per_minute)).join("\n");
+        let connections = fleet::connections(&[&self.source, &self.target], self.plan.calls_per_minute);
         let flow = self.scratch.path().join("flow").display().to_string();
         let settings = match service {
             "extractor" => format!(

@@ -132,6 +132,7 @@ fn the_connections_lead_to_the_simulators() {
         assert_eq!(command[..2], ["/usr/local/bin/starbridge-simulator", "kingdee"]);
         let port = option(&command, "listen").replace("0.0.0.0:", "");
         assert_eq!(said("url"), format!("http://{galaxy}:{port}/K3Cloud/"));
+        assert_eq!(settings["outbound"]["hosts"].to_string(), format!("[\"{galaxy}:{port}\"]"));
         assert_eq!(said("acct_id"), option(&command, "acct-id"));
         assert_eq!(said("app_id"), option(&command, "app-id"));
         assert_eq!(said("user"), option(&command, "user"));

@@ -31,6 +31,8 @@ pub struct Config {
     /// The sources, by the names flow files use.
     #[serde(default)]
     pub connections: BTreeMap<String, kingdee::Settings>,
+    /// The servers that connections may lead to.
+    pub outbound: kingdee::Outbound,
     /// Who this replica is.
     pub worker: Worker,
     /// Where flows are found.
@@ -187,7 +189,7 @@ impl Settings for Config {
             refusals.value("scan.longest_wait", "must be 1s to 24h");
         }
         for (name, connection) in &self.connections {
-            for mut fault in connection.faults() {
+            for mut fault in connection.faults(&self.outbound) {
                 let inner = fault.place.path.unwrap_or_default();
                 fault.place.path = Some(format!("$.connections.{name}.{inner}"));
                 refusals.fault(fault);
@@ -228,5 +230,29 @@ mod tests {
             assert_eq!((faults.len(), faults[0].code), (1, Code::SettingsValue), "{faults:?}");
             assert_eq!(faults[0].place.path.as_deref(), Some(path));
         }
+    }
+    #[test]
+    fn a_connection_leads_only_to_a_server_that_is_listed() {
+        let read = |environment: &[(&str, &str)]| {
+            let environment =
+                environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            load::<Config>("extractor", DEFAULTS, &Invocation { environment, ..Invocation::default() })
+                .map(|loaded| loaded.settings)
+                .map_err(|faults| faults.0)
+        };
+        let mut environment = vec![
+            ("EXTRACTOR__CONNECTIONS__B__URL", "https://erp.example.com/k3cloud/"),
+            ("EXTRACTOR__CONNECTIONS__B__ACCT_ID", "5f3c9a1b7d2e40"),
+            ("EXTRACTOR__CONNECTIONS__B__USER", "integration"),
+            ("EXTRACTOR__CONNECTIONS__B__APP_ID", "118273_x"),
+            ("EXTRACTOR__CONNECTIONS__B__APP_SECRET_FILE", "/run/secrets/b"),
+        ];
+        let faults = read(&environment).expect_err("refused");
+        assert_eq!((faults.len(), faults[0].code), (1, Code::ErpNotListed), "{faults:?}");
+        assert_eq!(faults[0].place.path.as_deref(), Some("$.connections.b.url"));
+        environment.push(("EXTRACTOR__OUTBOUND__HOSTS", "[\"erp.example.com:443\"]"));
+        assert!(read(&environment).is_ok());
+        environment.push(("EXTRACTOR__OUTBOUND__NETWORKS", "[\"10.0.0.0/40\"]"));
+        assert_eq!(read(&environment).expect_err("refused")[0].code, Code::SettingsValue);
     }
 }

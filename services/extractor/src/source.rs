@@ -85,8 +85,8 @@ impl Connections {
                 replica: config.rate.replica,
             };
             let permits = Arc::new(LoginPermits { limiter: limiter.clone(), limit, account: settings.account() });
-            let client =
-                Client::new(settings.clone(), Arc::clone(&sessions), permits).map_err(|error| error.fault())?;
+            let client = Client::new(settings.clone(), &config.outbound, Arc::clone(&sessions), permits)
+                .map_err(|error| error.fault())?;
             let connection = Connection {
                 name: name.clone(),
                 client,

@@ -32,6 +32,8 @@ pub struct Config {
     /// The targets, by the name that flows use.
     #[serde(default)]
     pub connections: BTreeMap<String, kingdee::Settings>,
+    /// The servers that connections may lead to.
+    pub outbound: kingdee::Outbound,
     /// Who this replica is.
     pub worker: Worker,
     /// How call limits are shared.
@@ -325,7 +327,12 @@ impl Settings for Config {
                 contradiction(&format!("{path}.connect_timeout"), detail);
             }
         }
-        self.connections.values().flat_map(kingdee::Settings::faults).for_each(|fault| refusals.fault(fault));
+        for (name, connection) in &self.connections {
+            for fault in connection.faults(&self.outbound) {
+                let path = format!("$.connections.{name}.{}", fault.place.path.as_deref().unwrap_or_default());
+                refusals.fault(fault.at_path(path));
+            }
+        }
     }
 }
 
@@ -360,5 +367,22 @@ mod tests {
         );
         assert_eq!(refused(&[("LOADER__RATE__REPLICA", "1")]), (Code::SettingsValue, "$.rate.replica".to_owned()));
         assert_eq!(refused(&[("LOADER__SAVE__CALLS", "0")]), (Code::SettingsValue, "$.save.calls".to_owned()));
+    }
+    #[test]
+    fn a_connection_leads_only_to_a_server_that_is_listed() {
+        let mut environment = vec![
+            ("LOADER__CONNECTIONS__B__URL", "https://erp.example.com/k3cloud/"),
+            ("LOADER__CONNECTIONS__B__ACCT_ID", "5f3c9a1b7d2e40"),
+            ("LOADER__CONNECTIONS__B__USER", "integration"),
+            ("LOADER__CONNECTIONS__B__APP_ID", "118273_x"),
+            ("LOADER__CONNECTIONS__B__APP_SECRET_FILE", "/run/secrets/b"),
+        ];
+        let faults = loaded(&environment).expect_err("refused");
+        assert_eq!((faults.len(), faults[0].code), (1, Code::ErpNotListed), "{faults:?}");
+        assert_eq!(faults[0].place.path.as_deref(), Some("$.connections.b.url"));
+        environment.push(("LOADER__OUTBOUND__HOSTS", "[\"erp.example.com:443\"]"));
+        assert!(loaded(&environment).is_ok());
+        environment.push(("LOADER__OUTBOUND__NETWORKS", "[\"10.0.0.0/40\"]"));
+        assert_eq!(loaded(&environment).expect_err("refused")[0].code, Code::SettingsValue);
     }
 }

@@ -34,7 +34,8 @@ pub fn connect(config: &Config, clock: &Clock, metrics: &LoaderMetrics) -> Resul
         };
         limit.check()?;
         let quota = Quota { limiter: limiter.clone(), account: settings.account(), limit };
-        let client = Client::new(settings.clone(), Arc::clone(&sessions), Arc::new(Logins(quota.clone())))
+        let logins = Arc::new(Logins(quota.clone()));
+        let client = Client::new(settings.clone(), &config.outbound, Arc::clone(&sessions), logins)
             .map_err(|error| Error::Connection { name: name.clone(), source: Box::new(error) })?;
         let target = Target::new(Arc::new(client), quota, settings.zone, clock.clone(), metrics.clone());
         targets.insert(name.clone(), Arc::new(target));

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::compare::orders;
 use crate::compare::rules::{self, Expectation};
-use crate::fleet::{Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::fleet::{self, Galaxy, GalaxyPlan, Stage, StagePlan};
 use crate::servers::{Kafka, Redis, binaries, workspace};
 
 pub use progress::Progress;
@@ -132,8 +132,7 @@ async fn start(plan: &Plan, expectation: &Expectation, scratch: &Path) -> anyhow
 fn stages(plan: &Plan, running: &Running) -> Vec<StagePlan> {
     let kafka = format!("[kafka]\nbrokers = {:?}\n\n", running.kafka.brokers());
     let redis = format!("[redis]\nurl = {:?}\n\n", running.redis.url());
-    let connections =
-        [&running.source, &running.target].map(|galaxy| galaxy.connection(plan.calls_per_minute)).join("\n");
+    let connections = fleet::connections(&[&running.source, &running.target], plan.calls_per_minute);
     let flows = workspace().join("deploy/flows/misc-inbound").display().to_string();
     let mut stages = vec![
         StagePlan {

@@ -101,7 +101,7 @@ impl Galaxy {
 
     /// Base address of the WebAPI.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/K3Cloud/", self.port)
+        format!("http://{}/K3Cloud/", self.server())
     }
 
     /// The file with one JSON line per call.
@@ -130,7 +130,12 @@ impl Galaxy {
         secret(&self.scratch, &format!("{}-access.json", self.name), &access.to_string())
     }
 
-    /// The table of a service's settings that leads here.
+    /// Host and port of the WebAPI.
+    pub fn server(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The table of a service's settings that leads here; the server has to be listed besides, see [`super::connections`].
     pub fn connection(&self, calls_per_minute: u32) -> String {
         format!(
             "[connections.{}]\nurl = {:?}\nacct_id = {ACCT_ID:?}\nuser = {USER:?}\napp_id = {APP_ID:?}\n\

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use crate::error::Error;
 use crate::keeper::{Keeper, Token};
 use crate::operations::{self, Extra, Operation, OperationReply, Selection};
+use crate::outbound::Outbound;
 use crate::query::{self, BillPage, BillQuery, Context};
 use crate::reply::{self, DocumentOutcome, SaveReply, UnknownReason};
 use crate::session::{Permits, SessionCache};
@@ -47,20 +48,29 @@ const PROMPT: Duration = Duration::from_secs(1);
 type Read = fn(Context<'_>, u16, Option<Duration>, &[u8]) -> Result<Value, Error>;
 
 impl Client {
-    /// Checks the settings, reads the secret, and prepares connections. Nothing is sent yet.
+    /// Checks the settings, reads the secret, and prepares connections, which will lead only where `outbound` says.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// [`Error::Settings`], [`Error::Secret`] or [`Error::Build`]; all need a person.
-    pub fn new(settings: Settings, sessions: Arc<dyn SessionCache>, permits: Arc<dyn Permits>) -> Result<Self, Error> {
-        let faults = settings.faults();
+    pub fn new(
+        settings: Settings,
+        outbound: &Outbound,
+        sessions: Arc<dyn SessionCache>,
+        permits: Arc<dyn Permits>,
+    ) -> Result<Self, Error> {
+        let faults = settings.faults(outbound);
         if !faults.is_empty() {
             return Err(Error::Settings(faults));
+        }
+        if settings.is_clear_text() && !settings.is_local() {
+            warn!(account = settings.account(), "allow_http: credentials and documents go out in clear text");
         }
         if settings.allow_world_readable_secrets {
             warn!(account = settings.account(), "allow_world_readable_secrets: every user here may read the secret");
         }
         let settings = Arc::new(settings);
-        let transport = Transport::new(&settings)?;
+        let transport = Transport::new(&settings, outbound)?;
         let keeper = Keeper::new(settings.clone(), sessions, permits.clone())?;
         let account = settings.account();
         let inner = Inner { settings, account, keeper, transport, permits };
@@ -243,8 +253,8 @@ impl Client {
         let limit = self.inner.settings.save_timeout;
         let raw = match self.send(method, &token, wire::form_body(form, data), limit).await {
             Err(error) => return SaveReply::NotSent(error),
-            Ok(Err(Failure::Unreachable(source))) => {
-                return SaveReply::NotSent(Error::Unreachable { method: method.to_owned(), source });
+            Ok(Err(failure @ (Failure::Unreachable(_) | Failure::Refused(_)))) => {
+                return SaveReply::NotSent(failure.into_error(method));
             }
             Ok(Err(Failure::TimedOut(_))) => return SaveReply::UnknownOpen(UnknownReason::TimedOut),
             Ok(Err(Failure::Interrupted(_))) => return SaveReply::UnknownOpen(UnknownReason::Interrupted),

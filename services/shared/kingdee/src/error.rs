@@ -1,5 +1,6 @@
 //! What can go wrong with a call.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use document::{Code, Fault};
@@ -42,6 +43,18 @@ pub enum Error {
         method: String,
         /// Why.
         source: reqwest::Error,
+    },
+    /// The server's name leads to an address that calls must not reach: nothing was sent.
+    #[error("{method}: {host} leads to {address}, {reason}")]
+    AddressRefused {
+        /// The WebAPI method.
+        method: String,
+        /// The server's name.
+        host: String,
+        /// Where it leads.
+        address: IpAddr,
+        /// Why calls must not go there.
+        reason: &'static str,
     },
     /// The reply did not come in time. The server may still be at work.
     #[error("{method}: no complete reply within {limit:?}")]
@@ -184,6 +197,7 @@ impl Error {
             Error::Secret(fault) => fault.code,
             Error::Build(_) => Code::ErpSettings,
             Error::Unreachable { .. } => Code::ErpUnreachable,
+            Error::AddressRefused { .. } => Code::ErpAddress,
             Error::TimedOut { .. } => Code::ErpTimeout,
             Error::Interrupted { .. } => Code::ErpInterrupted,
             Error::Status { .. } => Code::ErpStatus,
@@ -205,7 +219,8 @@ impl Error {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Error::Unreachable { .. } | Error::NoSession { .. } => Class::NotSent,
+            // A name is pointed elsewhere by a change of DNS, and back by another.
+            Error::Unreachable { .. } | Error::AddressRefused { .. } | Error::NoSession { .. } => Class::NotSent,
             Error::Throttled { after, .. } => Class::Throttled(*after),
             Error::AuthFailed { .. } | Error::UnknownAccount { .. } => Class::Credentials,
             Error::TimedOut { .. }
@@ -245,6 +260,9 @@ impl Error {
             Error::Settings(faults) => faults.first().cloned().unwrap_or(fault),
             Error::Secret(secret) => (**secret).clone(),
             Error::Build(_) => fault,
+            Error::AddressRefused { method, .. } => fault.of_record(method.clone()).hint(
+                "if the server is really there, list its network in outbound.networks; else see who changed the name",
+            ),
             Error::Unreachable { method, .. }
             | Error::TimedOut { method, .. }
             | Error::Interrupted { method, .. }

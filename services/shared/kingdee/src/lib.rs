@@ -8,6 +8,9 @@
 //! The client never repeats a write and never waits out a failure. A read may be repeated by the caller; the one call
 //! the client repeats by itself is a read that came back with a lost session, once, after a new login.
 //!
+//! Calls lead only to servers that the deployment lists, and to addresses that are looked at before each connection
+//! ([`outbound`]); nothing is redirected, no proxy is asked, no reply is read beyond its limits of size, depth and time.
+//!
 //! Every text that goes into a `FilterString` is written by [`filter`], the only escaping writer.
 
 pub mod business;
@@ -19,8 +22,10 @@ mod json;
 mod keeper;
 pub mod login;
 pub mod operations;
+pub mod outbound;
 pub mod query;
 pub mod reply;
+mod resolve;
 pub mod session;
 pub mod settings;
 pub mod sign;
@@ -31,6 +36,7 @@ pub use business::BusinessError;
 pub use client::Client;
 pub use error::{Class, Error};
 pub use operations::{Extra, Operation, OperationOutcome, OperationReply, Selection};
+pub use outbound::Outbound;
 pub use query::{BillPage, BillQuery};
 pub use reply::{DocumentOutcome, SaveReply, UnknownReason};
 pub use session::{HeldSession, LoginTurn, MemorySessions, NoLimit, Permits, SessionCache};

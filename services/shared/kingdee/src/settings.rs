@@ -1,11 +1,13 @@
 //! What a connection to one K3Cloud account needs to know.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use document::{Code, Fault};
+use reqwest::Url;
 use serde::{Deserialize, Deserializer, de};
+
+use crate::outbound::{HostPort, Outbound};
 
 /// How a call proves who makes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -131,14 +133,23 @@ impl Settings {
     /// The user is left out on purpose: how a server counts calls is not documented, and counting all users of an
     /// account together can only be too careful.
     pub fn account(&self) -> String {
-        let host = reqwest::Url::parse(&self.url).ok().and_then(|url| {
-            let host = url.host_str()?.to_owned();
-            Some(match url.port_or_known_default() {
-                Some(port) => format!("{host}:{port}"),
-                None => host,
-            })
-        });
-        format!("{}/{}", host.unwrap_or_default(), self.acct_id)
+        let server = self.server().map(|server| server.to_string());
+        format!("{}/{}", server.unwrap_or_default(), self.acct_id)
+    }
+
+    /// The server that the URL names, if it does.
+    pub(crate) fn server(&self) -> Option<HostPort> {
+        HostPort::of(&Url::parse(&self.url).ok()?)
+    }
+
+    /// Whether the URL can only mean this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.server().is_some_and(|server| server.is_loopback())
+    }
+
+    /// Whether calls would go out unencrypted, over a wire that others may listen on or not.
+    pub(crate) fn is_clear_text(&self) -> bool {
+        Url::parse(&self.url).is_ok_and(|url| url.scheme() == "http")
     }
 
     /// The identity as a text, by which sessions are shared: the account, the user and how it logs in.
@@ -156,35 +167,11 @@ impl Settings {
         self.org_num.max(0)
     }
 
-    /// Everything that is wrong with these settings, each fault with the setting's name as its path.
-    pub fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
+    /// Everything that is wrong with these settings where calls may lead as `outbound` says; each fault with the
+    /// setting's name as its path.
+    pub fn faults(&self, outbound: &Outbound) -> Vec<Fault> {
+        let mut faults = self.url_faults(outbound);
         let mut wrong = |code: Code, path: &str, detail: String| faults.push(Fault::new(code, detail).at_path(path));
-        match reqwest::Url::parse(&self.url) {
-            Err(error) => wrong(Code::ErpSettings, "url", format!("{:?} is not a URL: {error}", self.url)),
-            Ok(url) => {
-                let local = url.host_str().is_some_and(is_loopback);
-                match url.scheme() {
-                    "https" => {}
-                    "http" if local || self.allow_http => {}
-                    "http" => wrong(
-                        Code::ErpClearText,
-                        "url",
-                        format!("{:?} would carry credentials and documents in clear text", self.url),
-                    ),
-                    other => wrong(Code::ErpSettings, "url", format!("scheme {other:?} is neither https nor http")),
-                }
-                if url.host_str().is_none_or(str::is_empty) {
-                    wrong(Code::ErpSettings, "url", format!("{:?} names no host", self.url));
-                }
-                if !url.username().is_empty() || url.password().is_some() {
-                    wrong(Code::ErpSettings, "url", "a URL must not carry a user or password".to_owned());
-                }
-                if url.query().is_some() || url.fragment().is_some() {
-                    wrong(Code::ErpSettings, "url", "a base URL has neither query nor fragment".to_owned());
-                }
-            }
-        }
         for (path, value) in [("acct_id", &self.acct_id), ("user", &self.user)] {
             if value.trim().is_empty() {
                 wrong(Code::ErpSettings, path, "must not be empty".to_owned());
@@ -215,17 +202,50 @@ impl Settings {
         }
         faults
     }
+
+    fn url_faults(&self, outbound: &Outbound) -> Vec<Fault> {
+        let wrong = |code: Code, detail: String| Fault::new(code, detail).at_path("url");
+        let url = match Url::parse(&self.url) {
+            Ok(url) => url,
+            Err(error) => return vec![wrong(Code::ErpSettings, format!("{:?} is not a URL: {error}", self.url))],
+        };
+        let mut faults = Vec::new();
+        if !url.username().is_empty() || url.password().is_some() {
+            faults.push(wrong(Code::ErpSettings, "a URL must not carry a user or password".to_owned()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            faults.push(wrong(Code::ErpSettings, "a base URL has neither query nor fragment".to_owned()));
+        }
+        let Some(server) = HostPort::of(&url) else {
+            faults.push(wrong(Code::ErpSettings, format!("{:?} names no server", self.url)));
+            return faults;
+        };
+        match url.scheme() {
+            "https" => {}
+            // Loopback needs no permission: what goes there crosses no wire on which anybody could listen, and who can
+            // listen inside this machine can read our memory and our secrets' files as well.
+            "http" if server.is_loopback() || self.allow_http => {}
+            "http" => {
+                let detail = format!("{:?} would carry credentials and documents in clear text", self.url);
+                faults.push(wrong(Code::ErpClearText, detail));
+            }
+            other => {
+                faults.push(wrong(Code::ErpSettings, format!("scheme {other:?} is neither https nor http")));
+            }
+        }
+        if !outbound.lists(&server) {
+            let fault = wrong(Code::ErpNotListed, format!("{server} is not in outbound.hosts"));
+            faults.push(fault.hint(format!("add \"{server}\" to hosts in [outbound] of the service's settings")));
+        } else if let Some(Err(why)) = server.address().map(Outbound::judge_listed) {
+            faults.push(wrong(Code::ErpAddress, format!("the URL leads to {server}, {why}")));
+        }
+        faults
+    }
 }
 
 /// Settings from which no request can be made.
 pub(crate) fn unsignable(reason: impl std::fmt::Display) -> crate::error::Error {
     crate::error::Error::Settings(vec![Fault::new(Code::ErpSettings, reason.to_string()).at_path("url")])
-}
-
-/// Whether a host name of a URL can only mean this machine.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -274,12 +294,30 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_from_other_machines() {
-        for host in ["127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST"] {
-            assert!(is_loopback(host), "{host}");
+    fn a_url_leads_where_the_deployment_lets_it() {
+        let codes = |url: &str, listed: &str, allow_http: bool| -> Vec<Code> {
+            let mut settings = Settings::new(url, "a1", "u");
+            settings.allow_http = allow_http;
+            let outbound = Outbound::only(listed).expect("a server");
+            settings.url_faults(&outbound).into_iter().map(|fault| fault.code).collect()
+        };
+        for (url, listed, allow_http, expected) in [
+            ("https://erp.example.com/k3cloud/", "erp.example.com:443", false, &[][..]),
+            ("https://erp.example.com:8443/", "erp.example.com:443", false, &[Code::ErpNotListed]),
+            ("https://192.168.1.9/", "192.168.1.9:443", false, &[]),
+            ("http://erp.example.com/", "erp.example.com:80", false, &[Code::ErpClearText]),
+            ("http://erp.example.com/", "erp.example.com:80", true, &[]),
+            ("http://127.0.0.1:8001/", "127.0.0.1:8001", false, &[]),
+            ("http://localhost:8001/", "localhost:8001", false, &[]),
+            ("http://10.0.0.1/", "10.0.0.2:80", false, &[Code::ErpClearText, Code::ErpNotListed]),
+            ("https://169.254.169.254/", "169.254.169.254:443", false, &[Code::ErpAddress]),
+            ("http://[fd00:ec2::254]/", "[fd00:ec2::254]:80", true, &[Code::ErpAddress]),
+            ("https://2852039166/", "169.254.169.254:443", false, &[Code::ErpAddress]),
+        ] {
+            assert_eq!(codes(url, listed, allow_http), expected, "{url}");
         }
-        for host in ["10.0.0.1", "localhost.example.com", "[::2]", "0.0.0.0"] {
-            assert!(!is_loopback(host), "{host}");
-        }
+        let unlisted = Settings::new("https://ERP.example.com/", "a1", "u").url_faults(&Outbound::default());
+        assert_eq!(unlisted[0].place.path.as_deref(), Some("url"));
+        assert!(unlisted[0].hint.as_deref().is_some_and(|hint| hint.contains("\"erp.example.com:443\"")));
     }
 }

@@ -1,5 +1,7 @@
 //! One request over HTTP, one reply back, and nothing in between: no retry, no redirect, no proxy.
 
+use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +10,8 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::outbound::Outbound;
+use crate::resolve::{Refused, Resolver};
 use crate::session::WireSession;
 use crate::settings::Settings;
 
@@ -39,6 +43,8 @@ pub(crate) struct Raw {
 pub(crate) enum Failure {
     /// Not a byte of the request was sent.
     Unreachable(reqwest::Error),
+    /// The server's name leads where no call may go; nothing was sent.
+    Refused(Refused),
     /// It did not come in time.
     TimedOut(Duration),
     /// The connection broke.
@@ -52,6 +58,9 @@ impl Failure {
         let method = method.to_owned();
         match self {
             Failure::Unreachable(source) => Error::Unreachable { method, source },
+            Failure::Refused(Refused { host, address, reason }) => {
+                Error::AddressRefused { method, host, address, reason }
+            }
             Failure::TimedOut(limit) => Error::TimedOut { method, limit },
             Failure::Interrupted(source) => Error::Interrupted { method, source },
             Failure::TooLarge => Error::TooLarge { method, limit: BODY_LIMIT },
@@ -93,10 +102,13 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings, outbound: &Outbound) -> Result<Self, Error> {
         // Whoever came first has installed a provider; that there is one is all that counts.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let loopback_only = settings.is_clear_text() && settings.is_local();
+        let resolver = Resolver { outbound: Arc::new(outbound.clone()), loopback_only };
         let http = reqwest::Client::builder()
+            .dns_resolver(Arc::new(resolver))
             .http1_only()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -149,6 +161,13 @@ impl Transport {
 
 /// Only a failed connection proves that nothing was sent; every other error leaves it open.
 fn failure(error: reqwest::Error) -> Failure {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<Refused>() {
+            return Failure::Refused(refused.clone());
+        }
+        cause = inner.source();
+    }
     if error.is_connect() { Failure::Unreachable(error) } else { Failure::Interrupted(error) }
 }
 

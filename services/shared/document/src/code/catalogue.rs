@@ -291,6 +291,12 @@ codes! {
     ErpClearText = "E_ERP_CLEAR_TEXT", Configuration,
         en: ("A connection's url is http:// to another machine.", "Use https://, or set allow_http where the network is trusted."),
         zh: ("连接地址以 http:// 指向其他机器。", "改用 https://，或在可信网络中设置 allow_http。");
+    ErpNotListed = "E_ERP_NOT_LISTED", Configuration,
+        en: ("A connection's url leads to a server that the deployment does not list.", "If the server may be called, add its host:port to hosts in [outbound] of the service's settings."),
+        zh: ("连接地址指向部署未列出的服务器。", "若允许调用，请把其 host:port 加入服务配置 [outbound] 的 hosts。");
+    ErpAddress = "E_ERP_ADDRESS", Configuration,
+        en: ("The server of a connection is at an address that calls must not reach, such as one of this machine, an inner network or a cloud's metadata; nothing was sent.", "Correct url or name service; a server inside is permitted by its network in outbound.networks, link-local and metadata addresses never."),
+        zh: ("连接的服务器位于不允许访问的地址（本机、内网或云元数据等），请求没有发出。", "修正连接地址或域名解析；内网服务器须将其网段加入 outbound.networks，链路本地和元数据地址一律不允许。");
     ReplyHtml = "E_REPLY_HTML", Transport,
         en: ("A web page came instead of a reply.", "See whether a proxy or a maintenance page answers at the url."),
         zh: ("返回的是网页而不是接口答复。", "检查该地址上是否有代理或维护页面。");

@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use tokio::net::TcpListener;
 
 use super::server::{Answer, Server, say, status};
-use super::{query, rig};
+use super::{outbound, query, rig};
 
 async fn save(answer: Answer) -> (SaveReply, Server) {
     let server = Server::start(move |_| answer.clone()).await;
@@ -136,6 +136,7 @@ async fn failed_reads_are_typed_and_placed() {
         (status(429, "", "x"), Code::ErpThrottled, Class::Throttled(None)),
         (status(302, "Location: /\r\n", ""), Code::ErpStatus, Class::Final),
         (say("[[1]]"), Code::ReplyArity, Class::Final),
+        (say(format!("{}{}", "[".repeat(65), "]".repeat(65))), Code::ReplyTooDeep, Class::Final),
     ] {
         let replied = answer.clone();
         let server = Server::start(move |_| replied.clone()).await;
@@ -223,7 +224,8 @@ async fn settings_and_secrets_that_cannot_work_are_named() {
         let mut settings = good.clone();
         change(&mut settings);
         let sessions = std::sync::Arc::<kingdee::MemorySessions>::default();
-        Client::new(settings, sessions, std::sync::Arc::new(NoLimit)).expect_err("refused")
+        let outbound = outbound(&good);
+        Client::new(settings, &outbound, sessions, std::sync::Arc::new(NoLimit)).expect_err("refused")
     };
     let clear = refused(|settings| settings.url = "http://erp.example.com/k3cloud/".to_owned());
     assert_eq!(clear.code(), Code::ErpClearText);
@@ -252,7 +254,7 @@ async fn a_secret_that_everybody_may_read_makes_no_client_unless_the_settings_pe
     std::fs::set_permissions(rig.secret.path(), std::fs::Permissions::from_mode(0o444)).expect("mode set");
     let make = |settings| {
         let sessions = std::sync::Arc::<kingdee::MemorySessions>::default();
-        Client::new(settings, sessions, std::sync::Arc::new(NoLimit))
+        Client::new(settings, &outbound(&rig.settings), sessions, std::sync::Arc::new(NoLimit))
     };
     let error = make(rig.settings.clone()).expect_err("refused");
     assert_eq!((error.code(), error.class()), (Code::SettingsSecretFile, Class::Final));

@@ -11,7 +11,7 @@ use kingdee::{Class, Client, LoginMode, SaveReply, UnknownReason};
 use serde_json::{Map, Value};
 
 use super::server::{Answer, Request, Server, say, status};
-use super::{LOST, logged_in, lost_rows, query, rig};
+use super::{LOST, logged_in, lost_rows, outbound, query, rig};
 
 /// A server with logins: sessions are valid until they are ended.
 #[derive(Default)]
@@ -87,7 +87,9 @@ async fn a_replica_takes_over_the_session_of_another() {
     let (sessions, server) = with_sessions().await;
     let first = rig(&server.url(), LoginMode::Password);
     first.client.execute_bill_query(&query()).await.expect("a page");
-    let second = Client::new(first.settings.clone(), first.sessions.clone(), first.permits.clone()).expect("a client");
+    let second =
+        Client::new(first.settings.clone(), &outbound(&first.settings), first.sessions.clone(), first.permits.clone())
+            .expect("a client");
     second.execute_bill_query(&query()).await.expect("a page");
     assert_eq!(sessions.issued.load(Ordering::SeqCst), 1);
     sessions.end("s-0");
@@ -147,7 +149,8 @@ async fn a_refused_login_is_tried_once_by_all_callers_and_replicas_until_the_sec
     assert!(error.fault().place.record.is_some_and(|identity| identity.contains("acct/集成用户")));
     assert!(!format!("{error:?}").contains("0f1e2d3c"), "no secret in an error");
 
-    let second = Client::new(rig.settings.clone(), rig.sessions.clone(), rig.permits.clone()).expect("a client");
+    let second = Client::new(rig.settings.clone(), &outbound(&rig.settings), rig.sessions.clone(), rig.permits.clone())
+        .expect("a client");
     assert_eq!(second.execute_bill_query(&query()).await.expect_err("refused").code(), Code::AuthFailed);
     assert_eq!(server.seen().len(), 1, "the other replica does not try either");
 

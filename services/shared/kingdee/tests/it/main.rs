@@ -2,6 +2,7 @@
 
 mod calls;
 mod identity;
+mod outbound;
 mod server;
 
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kingdee::{BillQuery, Client, LoginMode, MemorySessions, Permits, Settings};
+use kingdee::{BillQuery, Client, LoginMode, MemorySessions, Outbound, Permits, Settings};
 use tempfile::NamedTempFile;
 
 /// Counts the permits the client asks for by itself.
@@ -47,6 +48,12 @@ fn secret_file(text: &str) -> NamedTempFile {
     file
 }
 
+/// Lets calls lead to the server of these settings.
+fn outbound(settings: &Settings) -> Outbound {
+    let account = settings.account();
+    Outbound::only(account.split_once('/').expect("a server and an account").0).expect("a server")
+}
+
 fn rig(url: &str, login: LoginMode) -> Rig {
     let secret = secret_file("0f1e2d3c4b5a69788796a5b4c3d2e1f0\n");
     let mut settings = Settings::new(url, "acct", "集成用户");
@@ -58,7 +65,8 @@ fn rig(url: &str, login: LoginMode) -> Rig {
     settings.query_timeout = Duration::from_secs(3);
     settings.save_timeout = Duration::from_millis(500);
     let (sessions, permits) = (Arc::<MemorySessions>::default(), Arc::<Counted>::default());
-    let client = Client::new(settings.clone(), sessions.clone(), permits.clone()).expect("good settings");
+    let client =
+        Client::new(settings.clone(), &outbound(&settings), sessions.clone(), permits.clone()).expect("good settings");
     Rig { client, permits, sessions, secret, settings }
 }
 
