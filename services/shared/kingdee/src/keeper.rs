@@ -20,9 +20,11 @@ use tracing::{info, warn};
 
 use crate::error::Error;
 use crate::login::{self, Outcome};
+use crate::query::{self, Context};
 use crate::session::{LoginTurn, Permits, SessionCache, WireSession, session_headers};
 use crate::settings::{LoginMode, Settings};
 use crate::sign::USER_AGENT;
+use crate::status::Status;
 use crate::wire::{self, Transport};
 
 /// The least time between two logins of an account.
@@ -258,14 +260,11 @@ impl Keeper {
             .post(&url, &plain_headers(), body.into(), self.settings.query_timeout)
             .await
             .map_err(|failure| failure.into_error(method))?;
-        if crate::reply::is_wrong_account(raw.status, &raw.body) {
-            return Err(Error::UnknownAccount { account: self.settings.account() });
-        }
-        if !matches!(raw.status, 200..=299) {
-            let text = crate::json::excerpt_of(&raw.body);
-            return Err(Error::Status { method: method.to_owned(), status: raw.status, text });
-        }
-        match login::understand(&raw.body, raw.session.as_ref()) {
+        // A server in trouble, or one that refuses calls for now, says nothing of the identity.
+        let account = self.settings.account();
+        let context = Context { method, form: "", account: &account };
+        let reply = query::read_unless(context, raw.status, raw.retry_after, &raw.body, Status::throttled)?;
+        match login::understand(&reply, raw.session.as_ref()) {
             Outcome::Open(session) => {
                 info!(identity = self.name, method, "logged in");
                 Ok(session)

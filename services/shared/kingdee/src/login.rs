@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::json::{self, excerpt};
+use crate::json::excerpt;
 use crate::session::WireSession;
 use crate::settings::{LoginMode, Settings};
 use crate::sign::Identity;
@@ -67,10 +67,7 @@ pub(crate) fn identity<'a>(settings: &'a Settings, app_secret: &'a str) -> Ident
 /// Understands a login's reply.
 ///
 /// Success is `LoginResultType` 1 and nothing else: a success can carry a message, and a failure without one exists.
-pub(crate) fn understand(body: &[u8], cookies: Option<&WireSession>) -> Outcome {
-    let Ok(reply) = json::read(body) else {
-        return Outcome::Unclear("the reply to the login is not JSON".to_owned());
-    };
+pub(crate) fn understand(reply: &Value, cookies: Option<&WireSession>) -> Outcome {
     let message = excerpt(reply.get("Message").and_then(Value::as_str).unwrap_or_default(), 300);
     let named = |word: &str| if message.is_empty() { word.to_owned() } else { message.clone() };
     match reply.get("LoginResultType").and_then(status::whole) {
@@ -93,7 +90,7 @@ pub(crate) fn understand(body: &[u8], cookies: Option<&WireSession>) -> Outcome 
             Outcome::Refused(message)
         }
         Some(_) => Outcome::Unclear(named("the login failed without a reason")),
-        None => Outcome::Unclear(match status::find(&reply) {
+        None => Outcome::Unclear(match status::find(reply) {
             Found::Status(Status { errors, .. }) if !errors.is_empty() => {
                 errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ")
             }
@@ -146,32 +143,32 @@ mod tests {
     #[test]
     fn only_result_type_one_opens_a_session() {
         let reply = |kind: &str, message: &str| {
-            format!("{{\"LoginResultType\":{kind},\"Message\":\"{message}\",\"KDSVCSessionId\":\"s-1\"}}")
+            let kind: Value = serde_json::from_str(kind).expect("JSON");
+            json!({"LoginResultType": kind, "Message": message, "KDSVCSessionId": "s-1"})
         };
         let session = WireSession::new("s-1", None).expect("a session");
         for kind in ["1", "\"1\""] {
-            match understand(reply(kind, "密码将在 3 天后过期").as_bytes(), None) {
+            match understand(&reply(kind, "密码将在 3 天后过期"), None) {
                 Outcome::Open(open) => assert_eq!(open, session),
                 other => panic!("{kind}: {other:?}"),
             }
         }
         for kind in ["0", "-2", "-3", "-5", "-6", "-7"] {
-            assert!(matches!(understand(reply(kind, "").as_bytes(), None), Outcome::Refused(_)), "{kind}");
+            assert!(matches!(understand(&reply(kind, ""), None), Outcome::Refused(_)), "{kind}");
         }
-        assert!(matches!(understand(reply("-1", "用户名或密码错误").as_bytes(), None), Outcome::Refused(_)));
-        assert!(matches!(understand(reply("-1", "系统正在升级").as_bytes(), None), Outcome::Unclear(_)));
-        assert!(matches!(understand(reply("-4", "").as_bytes(), None), Outcome::Unclear(_)));
-        assert!(matches!(understand(b"<html>", None), Outcome::Unclear(_)));
-        assert!(matches!(understand(b"{}", None), Outcome::Unclear(_)));
-        let status = "{\"Result\":{\"ResponseStatus\":{\"IsSuccess\":false,\"Errors\":[{\"Message\":\"维护中\"}]}}}";
-        assert!(matches!(understand(status.as_bytes(), None), Outcome::Unclear(text) if text == "维护中"));
-        assert!(matches!(understand(b"{\"LoginResultType\":1}", None), Outcome::Unclear(_)));
+        assert!(matches!(understand(&reply("-1", "用户名或密码错误"), None), Outcome::Refused(_)));
+        assert!(matches!(understand(&reply("-1", "系统正在升级"), None), Outcome::Unclear(_)));
+        assert!(matches!(understand(&reply("-4", ""), None), Outcome::Unclear(_)));
+        assert!(matches!(understand(&json!({}), None), Outcome::Unclear(_)));
+        let status = json!({"Result": {"ResponseStatus": {"IsSuccess": false, "Errors": [{"Message": "维护中"}]}}});
+        assert!(matches!(understand(&status, None), Outcome::Unclear(text) if text == "维护中"));
+        assert!(matches!(understand(&json!({"LoginResultType": 1}), None), Outcome::Unclear(_)));
     }
 
     #[test]
     fn the_second_cookie_joins_the_session_of_the_body() {
         let cookies = WireSession::from_set_cookie(["kdservice-sessionid=other", "ASP.NET_SessionId=xyz"]);
-        let Outcome::Open(open) = understand(b"{\"LoginResultType\":1,\"KDSVCSessionId\":\"s-1\"}", cookies.as_ref())
+        let Outcome::Open(open) = understand(&json!({"LoginResultType": 1, "KDSVCSessionId": "s-1"}), cookies.as_ref())
         else {
             panic!("a session");
         };

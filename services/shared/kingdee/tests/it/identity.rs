@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use document::Code;
-use kingdee::{Class, Client, LoginMode, SaveReply, UnknownReason};
+use kingdee::{Class, Client, LoginMode, MemorySessions, SaveReply, UnknownReason};
 use serde_json::{Map, Value};
 
 use super::server::{Answer, Request, Server, say, status};
@@ -232,5 +232,35 @@ async fn an_unknown_account_is_told_from_a_wrong_password() {
         let error = rig.client.execute_bill_query(&query()).await.expect_err("unknown");
         assert_eq!((error.code(), error.class()), (Code::UnknownAccount, Class::Credentials));
         assert!(error.fault().place.record.is_some_and(|account| account.ends_with("/acct")));
+    }
+}
+
+#[tokio::test]
+async fn trouble_while_logging_in_is_no_refusal_of_the_identity() {
+    let limit =
+        "{\"Result\":{\"ResponseStatus\":{\"IsSuccess\":false,\"MsgCode\":14,\"Errors\":[{\"Message\":\"上限\"}]}}}";
+    let waited = Some(Duration::from_secs(7));
+    for (answer, code, class) in [
+        (status(429, "Retry-After: 7\r\n", "{}"), Code::ErpThrottled, Class::Throttled(waited)),
+        (say(limit), Code::ErpThrottled, Class::Throttled(None)),
+        (status(502, "", "<html>"), Code::ErpStatus, Class::Trouble),
+        (say("<html>maintenance</html>"), Code::ReplyHtml, Class::Trouble),
+        (say("{\"LoginResultType\":"), Code::ReplyUnparsable, Class::Trouble),
+    ] {
+        let first = answer.clone();
+        let asked = AtomicUsize::new(0);
+        let server = Server::start(move |request| match request.method.as_str() {
+            "ValidateUser" if asked.fetch_add(1, Ordering::SeqCst) == 0 => first.clone(),
+            "ValidateUser" => say(logged_in("s-1")),
+            _ => say("[[1,\"A\"]]"),
+        })
+        .await;
+        let rig = rig(&server.url(), LoginMode::Password);
+        let error = rig.client.execute_bill_query(&query()).await.expect_err("no session");
+        assert_eq!((error.code(), error.class()), (code, class), "{answer:?}: {error}");
+        // The same server, another process: the identity is not held against it.
+        let sessions = Arc::<MemorySessions>::default();
+        let second = Client::new(rig.settings.clone(), &outbound(&rig.settings), sessions, rig.permits.clone());
+        second.expect("a client").execute_bill_query(&query()).await.expect("a page, after the next login");
     }
 }
