@@ -178,6 +178,12 @@ impl<T: Clone + PartialEq> Bisect<T> {
         }
     }
 
+    /// A document that was just convicted is a suspect still: what failed it may have been chance.
+    pub fn acquit(&mut self, one: T) {
+        self.culprits = self.culprits.saturating_sub(1);
+        self.suspects.push(one);
+    }
+
     /// Begins again with every suspect, since the target itself is in doubt.
     pub fn again(&mut self) {
         let all = std::mem::take(&mut self.suspects);

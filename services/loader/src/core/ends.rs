@@ -113,8 +113,9 @@ impl Core {
 
     /// Parks a record with a letter.
     pub(super) fn park(&mut self, at: &ItemRef, stage: Stage, refusal: Refusal, end: End) {
-        // Poison is convicted against saves that pass, and doubt must be written down: neither is held back.
-        let held_back = end == End::Parked && refusal.code != Code::PoisonDocument;
+        // What a search ends is held against saves that pass, and doubt must be written down: neither is held back.
+        let searched = matches!(refusal.code, Code::PoisonDocument | Code::ReplyLost);
+        let held_back = end == End::Parked && !searched;
         if held_back && self.flow_breaker_trips(at, refusal.code) {
             if self.item(at).is_some_and(Item::is_in_target) {
                 self.write_progress(at);

@@ -42,7 +42,7 @@ pub use rules::{Numbers, Retry, Rules};
 
 use bisect::Bisect;
 use breaker::{Breaker, FlowBreaker};
-use event::{CallId, Lane, Observation, Step};
+use event::{CallId, Evidence, Lane, Observation, Step};
 use outbox::{Committing, Pending};
 use partition::{Item, ItemRef, Partition, State};
 
@@ -167,8 +167,8 @@ struct Group {
     /// Of the set that failed: whose outcome is still unknown, and who is proven absent.
     unresolved: Vec<ItemRef>,
     absent: Vec<ItemRef>,
-    /// The failure says something about the documents; a lost session does not.
-    counts: bool,
+    /// What the failure says about the documents.
+    evidence: Evidence,
     /// From the intent to the last outcome of the set.
     on_its_way: bool,
     failures: u32,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use document::{Code, Fault, FlowName, Stage};
 
-use super::event::{Advance, AdvanceReply, CallId, Observation, Outcome, Refusal, SaveReply, Step, Trouble, Unknown};
+use super::event::{
+    Advance, AdvanceReply, CallId, Evidence, Observation, Outcome, Refusal, SaveReply, Step, Trouble, Unknown,
+};
 use super::ledger::{End, Reached};
 use super::partition::{ItemRef, Purpose, State};
 use super::{Call, Core, Fate, Kind};
@@ -51,7 +53,7 @@ impl Core {
                         Outcome::Rejected(refusals) => self.document_rejected(&at, refusals),
                         Outcome::Unknown => {
                             let reason = "the reply does not say what became of it".to_owned();
-                            self.set_aside(&call, vec![at], None, self.now.mono, reason, true);
+                            self.set_aside(&call, vec![at], None, self.now.mono, reason, Evidence::Answer);
                         }
                     }
                 }
@@ -61,13 +63,13 @@ impl Core {
             }
             SaveReply::UnknownClosed(why) => {
                 self.note_fate(&call, Fate::Closed);
-                self.outcome_unknown(&call, items, self.now.mono, why);
+                self.outcome_unknown(&call, items, self.now.mono, why, Evidence::Answer);
             }
             SaveReply::UnknownOpen(why) => {
                 // After the failure nothing more was written, and after connecting nothing was held back.
                 let last_byte = (call.sent + self.numbers.connect_allowance).min(self.now.mono);
                 self.note_fate(&call, Fate::OpenSince(last_byte));
-                self.outcome_unknown(&call, items, last_byte + self.numbers.settle(), why);
+                self.outcome_unknown(&call, items, last_byte + self.numbers.settle(), why, Evidence::Silence);
             }
         }
     }
@@ -196,10 +198,18 @@ impl Core {
             || self.partitions.get(&at.partition).is_some_and(|partition| partition.trusted_from.is_some())
     }
 
-    fn outcome_unknown(&mut self, call: &Call, items: Vec<ItemRef>, settle: Duration, why: Unknown) {
+    /// `evidence` is what a failure of this kind says unless the reason says otherwise.
+    fn outcome_unknown(
+        &mut self,
+        call: &Call,
+        items: Vec<ItemRef>,
+        settle: Duration,
+        why: Unknown,
+        evidence: Evidence,
+    ) {
         self.retry(&call.flow, "save", "unknown");
-        let (reason, counts) = match why {
-            Unknown::SessionLost => ("the session was lost".to_owned(), false),
+        let (reason, evidence) = match why {
+            Unknown::SessionLost => ("the session was lost".to_owned(), Evidence::None),
             Unknown::CallRefused(reason) => {
                 // Nothing about the documents, and nothing that a retry in a second would change.
                 let now = self.now.mono;
@@ -207,14 +217,14 @@ impl Core {
                 if target.is_some_and(|target| target.breaker.open(now, &self.numbers)) {
                     self.breaker_moved(&call.target, &reason);
                 }
-                (reason, false)
+                (reason, Evidence::None)
             }
-            Unknown::Other(reason) => (reason, true),
+            Unknown::Other(reason) => (reason, evidence),
         };
-        if counts {
+        if evidence != Evidence::None {
             self.failed(&call.target, call.rules.retry.attempts, &reason);
         }
-        self.set_aside(call, items, call.group, settle, reason, counts);
+        self.set_aside(call, items, call.group, settle, reason, evidence);
     }
 
     pub(super) fn advanced(&mut self, id: CallId, reply: AdvanceReply) {

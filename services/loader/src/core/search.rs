@@ -5,7 +5,7 @@ use std::time::Duration;
 use document::{Code, FlowName, Stage};
 
 use super::bisect::{Bisect, Next};
-use super::event::{Observation, Refusal};
+use super::event::{Evidence, Observation, Refusal};
 use super::ledger::End;
 use super::partition::{ItemRef, Purpose, State};
 use super::{Call, Core, Group};
@@ -22,7 +22,7 @@ impl Core {
         group: Option<u64>,
         settle: Duration,
         reason: String,
-        counts: bool,
+        evidence: Evidence,
     ) {
         if items.is_empty() {
             // Every one of them has moved away meanwhile.
@@ -40,7 +40,7 @@ impl Core {
                 set: items.clone(),
                 unresolved: Vec::new(),
                 absent: Vec::new(),
-                counts,
+                evidence,
                 on_its_way: true,
                 failures: 0,
                 rounds: 0,
@@ -51,13 +51,13 @@ impl Core {
             });
             group.unresolved.clone_from(&items);
             group.absent.clear();
-            group.counts = counts;
+            group.evidence = evidence;
             group.on_its_way = true;
             group.reason = reason;
         }
         let pace = self
             .group_mut(&call.target, &call.flow, id)
-            .map_or(0, |group| if group.control || !counts { 0 } else { group.failures });
+            .map_or(0, |group| if group.control || evidence == Evidence::None { 0 } else { group.failures });
         let due = now + self.wait(&call.rules.retry, pace);
         for at in &items {
             if let Some(item) = self.item_mut(at) {
@@ -115,7 +115,7 @@ impl Core {
         group.absent.retain(|other| other != at);
         if group.unresolved.contains(at) {
             group.unresolved.retain(|other| other != at);
-            if let Some(search) = group.search.as_mut().filter(|_| !group.counts) {
+            if let Some(search) = group.search.as_mut().filter(|_| group.evidence == Evidence::None) {
                 // A set that failed is judged without it; one that is sent again must not hold it.
                 search.forget(at);
             }
@@ -145,7 +145,7 @@ impl Core {
         group.on_its_way = false;
         let absent = std::mem::take(&mut group.absent);
         let mut convicted = None;
-        if !group.counts {
+        if group.evidence == Evidence::None {
             // Nothing is learnt from it: what is absent is simply sent again.
             if group.search.is_none() {
                 for at in &absent {
@@ -170,19 +170,38 @@ impl Core {
             }
         }
         if let Some(at) = convicted {
-            self.convict(name, flow, id, &at);
+            if self.may_be_chance(name, flow, id, &at) {
+                if let Some(search) = self.group_mut(name, flow, id).and_then(|group| group.search.as_mut()) {
+                    search.acquit(at);
+                }
+            } else {
+                self.convict(name, flow, id, &at);
+            }
         }
         self.search_on(name, flow, id);
     }
 
+    /// Whether a document that failed alone did so for want of an answer, and not often enough to say more.
+    fn may_be_chance(&mut self, name: &str, flow: &FlowName, id: u64, at: &ItemRef) -> bool {
+        let unanswered = self.item(at).map_or(0, |item| item.unknowns);
+        let group = self.group_mut(name, flow, id);
+        group.is_some_and(|group| group.evidence == Evidence::Silence && unanswered < group.attempts)
+    }
+
+    /// Ends a document that is proven absent and whose saves fail alone. Poison is only what the target answered to;
+    /// for one that it never answers to, all that is known is that.
     fn convict(&mut self, name: &str, flow: &FlowName, id: u64, at: &ItemRef) {
-        let reason = self.group_mut(name, flow, id).map(|group| group.reason.clone()).unwrap_or_default();
+        let Some(group) = self.group_mut(name, flow, id) else { return };
+        let (code, what) = match group.evidence {
+            Evidence::Silence => (Code::ReplyLost, "no save that carries it is answered"),
+            Evidence::Answer | Evidence::None => (Code::PoisonDocument, "every save that carries it fails"),
+        };
         let refusal = Refusal {
             field: None,
-            message: format!("every save that carries it fails: {reason}"),
-            code: Code::PoisonDocument,
-            category: Code::PoisonDocument.category(),
-            timed: false,
+            message: format!("{what}: {}", group.reason),
+            code,
+            category: code.category(),
+            timed: code == Code::ReplyLost,
         };
         self.park(at, Stage::Load, refusal, End::Parked);
     }

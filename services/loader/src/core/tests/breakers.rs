@@ -77,6 +77,17 @@ fn a_lone_poison_document_ends_within_a_quarter_of_an_hour() {
 }
 
 #[test]
+fn a_lone_document_that_is_never_answered_ends_within_a_quarter_of_an_hour() {
+    let mut world = World::new(1);
+    world.publish_many("A", 1, "v1");
+    world.unanswered.insert("A000".into(), u32::MAX);
+    world.start();
+    world.run(minutes(15));
+    world.assert_done();
+    assert_eq!(world.letters_of("A000"), [(Stage::Load, Code::ReplyLost)]);
+}
+
+#[test]
 fn four_poison_documents_are_all_found() {
     let mut world = World::new(1);
     world.publish_many("A", 50, "v1");

@@ -38,6 +38,14 @@ impl World {
         if self.saves_down || keys.iter().any(|key| self.poison.contains(key)) {
             fault = Fault::ClosedNothing;
         }
+        let broken = |(key, left): (&TargetKey, &mut u32)| {
+            let breaks = *left > 0 && keys.contains(key);
+            *left -= u32::from(breaks);
+            breaks
+        };
+        if self.unanswered.iter_mut().any(broken) {
+            fault = Fault::OpenNothing;
+        }
         if !errand.rules.together && matches!(fault, Fault::AuditKeep(_) | Fault::AuditRollback(_)) {
             fault = Fault::None;
         }

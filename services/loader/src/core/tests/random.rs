@@ -62,6 +62,10 @@ fn one(seed: u64, numbers: &Numbers) {
             2 if world.roll(2) == 0 => {
                 world.poison.insert(key.as_str().into());
             }
+            3 if world.roll(2) == 0 => {
+                let often = if world.roll(2) == 0 { u32::MAX } else { 3 };
+                world.unanswered.insert(key.as_str().into(), often);
+            }
             _ => {}
         }
     }

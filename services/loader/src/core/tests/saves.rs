@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use document::{Code, Stage};
+use document::{Category, Code, Stage, header};
 
 use super::super::event::*;
 use super::super::ledger::{End, Reached};
@@ -299,6 +299,43 @@ fn one_poison_bill_in_a_hundred_costs_fifteen_saves_at_most() {
         assert!(world.letters[0].origin.is_some());
         assert!(world.saves.len() <= 15, "{culprit}: {} saves", world.saves.len());
     }
+}
+
+#[test]
+fn a_document_whose_saves_are_never_answered_is_not_called_poison_and_is_due_again() {
+    for culprit in ["A000", "A049", "A077"] {
+        let mut world = World::new(3);
+        world.publish_many("A", 100, "v1");
+        world.unanswered.insert(culprit.into(), u32::MAX);
+        world.start();
+        world.run(minutes(30));
+        world.assert_done();
+        assert_eq!((world.target.len(), world.letters.len()), (99, 1), "{culprit}");
+        let letter = &world.letters[0];
+        assert_eq!((letter.stage, letter.code, letter.category), (Stage::Load, Code::ReplyLost, Category::Transport));
+        assert_eq!(letter.message, "no save that carries it is answered: reset");
+        assert_eq!(letter.retry_at, Some(letter.last_failed_at + 60_000));
+        assert_eq!(world.end_of(culprit), Some(End::Parked));
+
+        world.unanswered.clear();
+        let mut again = letter.original().expect("nothing of it is missing");
+        again.headers.set(header::REPLAY, "r1");
+        let at = letter.origin.as_ref().expect("a place").1;
+        world.publish_raw(at, again);
+        world.run(minutes(5));
+        assert_eq!((world.target.len(), world.end_of(culprit)), (100, Some(End::Applied)));
+    }
+}
+
+#[test]
+fn a_document_with_less_lost_replies_than_attempts_is_only_sent_again() {
+    let mut world = World::new(1);
+    world.publish_many("A", 3, "v1");
+    world.unanswered.insert("A001".into(), 4);
+    world.start();
+    world.run(minutes(60));
+    world.assert_done();
+    assert_eq!((world.letters.len(), world.target.len()), (0, 3));
 }
 
 #[test]

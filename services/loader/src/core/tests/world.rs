@@ -112,6 +112,8 @@ pub(super) struct World {
     /// The target gives every document a number of its own.
     pub(super) renumbers: bool,
     pub(super) poison: BTreeSet<TargetKey>,
+    /// Documents that make the connection break, and how often they will.
+    pub(super) unanswered: BTreeMap<TargetKey, u32>,
     pub(super) refuses: BTreeMap<TargetKey, Refusal>,
     /// Submits and audits of these are refused.
     pub(super) audit_refused: BTreeSet<TargetKey>,
@@ -175,6 +177,7 @@ impl World {
             unclear: false,
             renumbers: false,
             poison: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             refuses: BTreeMap::new(),
             audit_refused: BTreeSet::new(),
             saves_down: false,

@@ -460,6 +460,9 @@ codes! {
     PoisonDocument = "E_POISON", Poison,
         en: ("Every save that carries the document fails as a whole, while saves without it pass.", "Correct the document in the source; keep it for the vendor."),
         zh: ("凡包含该单据的保存调用均整体失败，不含它的则成功。", "在源系统修正该单据，并保留样本提交厂商。");
+    ReplyLost = "E_REPLY_LOST", Transport,
+        en: ("No save that carries the document is ever answered, while saves without it are; the target does not have it.", "It is tried again by itself; if that fails too, look in the target's log for what the document does to it."),
+        zh: ("凡包含该单据的保存调用均收不到应答，不含它的则正常；目标系统中没有该单据。", "系统会自动重试；若仍失败，请在目标系统日志中查明该单据引起的问题。");
     SubmitFailed = "E_SUBMIT_FAILED", BusinessRule,
         en: ("The document is saved in the target but could not be submitted.", "Remove the obstacle named in the message, then replay: only the missing steps are done."),
         zh: ("单据已保存到目标系统，但提交失败。", "按提示排除原因后重放，系统只补做缺少的步骤。");
