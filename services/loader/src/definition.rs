@@ -63,13 +63,14 @@ impl Definition {
             on_change,
             wanted,
             together,
+            told_by_save: ["FBillNo", "FNumber"].iter().any(|number| number.eq_ignore_ascii_case(flow.key_field())),
             retry: retry(&flow.settings.retry, &limits.retry),
         };
         Ok(Self {
             tenant: flow.tenant.to_string(),
             rules: Arc::new(rules),
             form: call.form_id,
-            key: flow.settings.target.key.clone(),
+            key: flow.key_field().to_owned(),
             options: call.options,
             by_save: flow.documents_per_call == 1 && flow.target.api().eq_ignore_ascii_case("save"),
         })

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use document::{Code, Digest, Extracted, Fault, FlowName, FlowVersion, Received, Record, Tenant, TraceParent, Version};
+use document::{
+    Code, Digest, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Received, Record, Tenant, TraceParent, Version,
+};
 use serde_json::{Map, Value, json};
 
 use crate::core::{Definition, Flows, Traces};
@@ -17,6 +19,13 @@ pub(crate) struct Sample;
 impl Definition for Sample {
     fn key_field(&self) -> &str {
         "FBillNo"
+    }
+
+    /// A bill that wants a marker is found by the document's key.
+    fn mark(&self, bill: &mut Map<String, Value>, document: &DocumentKey) {
+        if bill.remove("marked").is_some() {
+            bill.insert(self.key_field().to_owned(), document.as_str().into());
+        }
     }
 
     fn render(&self, rows: &[Value], now: i64, since: i64) -> Vec<Result<Map<String, Value>, Fault>> {

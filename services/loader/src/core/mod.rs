@@ -153,8 +153,9 @@ struct Queue {
     groups: BTreeMap<u64, Group>,
     breakers: BTreeMap<FlowVersion, FlowBreaker>,
     paused_until: Option<Duration>,
-    /// The target does not keep the keys it is sent: an absent document proves nothing.
-    keys_not_kept: bool,
+    /// Whether the target keeps the keys it is sent, once a save has shown it. Where it does not, an absent document
+    /// proves nothing.
+    keys_kept: Option<bool>,
 }
 
 /// A set of documents among which a culprit is looked for.

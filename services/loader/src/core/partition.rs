@@ -23,6 +23,8 @@ pub(super) enum Purpose {
     Status(Vec<Refusal>),
     /// It is to be updated, which needs its status.
     BeforeUpdate,
+    /// It was saved, and it is not known yet whether the target keeps keys.
+    Kept,
 }
 
 /// What a record in hand waits for.

@@ -72,7 +72,7 @@ impl Core {
             Purpose::Resolve | Purpose::Refused(_) => {
                 self.park_in_doubt(at, Code::InDoubt, format!("the target refuses to be asked: {reason}"));
             }
-            Purpose::LookUp | Purpose::Status(_) | Purpose::BeforeUpdate => {
+            Purpose::LookUp | Purpose::Status(_) | Purpose::BeforeUpdate | Purpose::Kept => {
                 let due = self.now.mono + self.numbers.throttle_wait;
                 self.observe(Observation::Alert(
                     Fault::new(Code::FlowBreaker, format!("the target refuses to be asked: {reason}"))
@@ -114,6 +114,7 @@ impl Core {
             (Purpose::Status(_) | Purpose::BeforeUpdate, None) => {
                 self.park_plainly(at, Code::Conflict, "the document is gone from the target".to_owned());
             }
+            (Purpose::Kept, present) => self.saved_and_sought(at, present),
             (Purpose::Status(refusals), Some(present)) => self.status_read(at, &refusals, present),
             (Purpose::BeforeUpdate, Some(present)) => self.before_update(at, &present),
         }
@@ -133,13 +134,28 @@ impl Core {
     }
 
     fn known_absent(&mut self, at: &ItemRef) {
-        let not_kept = self.queue_of(at).is_some_and(|queue| queue.keys_not_kept);
+        let not_kept = self.queue_of(at).is_some_and(|queue| queue.keys_kept == Some(false));
         if not_kept {
             self.verdict(at, "in_doubt");
             let detail = "the target does not keep the keys it is sent, so nothing can be looked up by them";
             return self.park_in_doubt(at, Code::InDoubt, detail.to_owned());
         }
         self.resolved_absent(at);
+    }
+
+    /// A saved document was looked for by its key, to see whether the target keeps keys.
+    fn saved_and_sought(&mut self, at: &ItemRef, present: Option<Present>) {
+        let Some(item) = self.item(at) else { return };
+        let (key, entry) = (item.key().clone(), item.entry.as_ref());
+        let id = entry.and_then(|entry| entry.target.as_ref()).map(|target| target.id.clone());
+        if present.is_some_and(|present| Some(present.id) == id) {
+            if let Some(queue) = self.queue_of(at) {
+                queue.keys_kept.get_or_insert(true);
+            }
+        } else {
+            self.keys_are_not_kept(at, format!("{key} was saved and is not found by that name"));
+        }
+        self.go_on_or_end(at);
     }
 
     fn verdict(&mut self, at: &ItemRef, verdict: &'static str) {

@@ -162,19 +162,28 @@ impl Core {
         let Some(item) = self.item(at) else { return };
         let (key, update) = (item.key().clone(), item.update.is_some());
         let reached = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.reached_by_save());
-        if !update && !number.is_empty() && number != key.as_str() {
-            let queue = self.targets.get_mut(&call.target).and_then(|target| target.queues.get_mut(&call.flow));
-            let newly = queue.is_some_and(|queue| !std::mem::replace(&mut queue.keys_not_kept, true));
-            if newly {
-                self.observe(Observation::Alert(
-                    Fault::new(Code::KeyNotKept, format!("{key} was stored as {number}"))
-                        .of_record(format!("{} {key}", call.flow)),
-                ));
-            }
-        }
         self.note_in_target(at, id, reached);
         self.leave_group(at);
+        if !update && !call.rules.told_by_save && self.queue_of(at).is_some_and(|queue| queue.keys_kept.is_none()) {
+            // Only a look tells, and one is enough for as long as this core lives.
+            self.write_progress(at);
+            let now = self.now.mono;
+            return self.set_state(at, State::Probe { purpose: Purpose::Kept, due: now, settle: now });
+        }
+        if !update && call.rules.told_by_save && !number.is_empty() && number != key.as_str() {
+            self.keys_are_not_kept(at, format!("{key} was stored as {number}"));
+        }
         self.go_on_or_end(at);
+    }
+
+    /// The target did not keep the key of a document that it has just saved.
+    pub(super) fn keys_are_not_kept(&mut self, at: &ItemRef, detail: String) {
+        let Some(queue) = self.queue_of(at) else { return };
+        if queue.keys_kept.replace(false) != Some(false) {
+            let key = self.item(at).map(|item| item.key().to_string()).unwrap_or_default();
+            let record = format!("{} {key}", at.partition.flow);
+            self.observe(Observation::Alert(Fault::new(Code::KeyNotKept, detail).of_record(record)));
+        }
     }
 
     fn document_rejected(&mut self, at: &ItemRef, refusals: Vec<Refusal>) {

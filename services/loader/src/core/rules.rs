@@ -30,6 +30,8 @@ pub struct Rules {
     pub wanted: Reached,
     /// The save submits and audits as well.
     pub together: bool,
+    /// The reply to a save tells what key the document has: the key is the number of the form.
+    pub told_by_save: bool,
     /// How often its calls are made again.
     pub retry: Retry,
 }

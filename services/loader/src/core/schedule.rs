@@ -226,7 +226,7 @@ impl Core {
             .filter_map(|at| {
                 let item = self.item(at)?;
                 let State::Probe { purpose, .. } = &item.state else { return None };
-                let compared = !matches!(purpose, Purpose::Status(_) | Purpose::BeforeUpdate);
+                let compared = !matches!(purpose, Purpose::Status(_) | Purpose::BeforeUpdate | Purpose::Kept);
                 Some(ProbeDocument { key: item.key().clone(), value: compared.then(|| Arc::clone(&item.value)) })
             })
             .collect();

@@ -46,6 +46,7 @@ fn definition() -> Definition {
         on_change: OnChange::Update,
         wanted: Reached::Saved,
         together: false,
+        told_by_save: true,
         retry: crate::core::Retry::default(),
     };
     Definition {

@@ -1,17 +1,19 @@
 //! A flow, compiled: three texts read once, every fault named.
 
 use chrono::{DateTime, FixedOffset};
-use document::{Code, Fault, FlowName, FlowVersion, Tenant};
+use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, Tenant};
+use serde_json::{Map, Value};
 
 use crate::bundle::FlowBundle;
 use crate::file::{self, FlowFile, MAX_DOCUMENTS, Reading};
 use crate::function::Run;
 use crate::metadata::report::Report;
-use crate::reference::{Path, Variable};
+use crate::reference::{Path, Variable, walk};
 use crate::schedule::Plan;
 use crate::source::SourceDocument;
 use crate::suggest;
 use crate::target::{Identity, TargetDocument};
+use crate::text::interpolate;
 
 /// Name under which faults speak of the flow file.
 pub const FLOW_FILE: &str = "flow.toml";
@@ -70,6 +72,25 @@ impl Flow {
             columns.into_iter().find(|key| key.to_ascii_lowercase().ends_with("_fentryid"))
         };
         self.settings.source.entry_key.as_deref().or_else(derived)
+    }
+
+    /// The field that a bill is found by in the target: the marker, else the key.
+    pub fn key_field(&self) -> &str {
+        self.settings.target.marker.as_deref().unwrap_or(&self.settings.target.key)
+    }
+
+    /// Fills the marker of a bill, where the flow has one.
+    pub fn mark(&self, bill: &mut Map<String, Value>, document: &DocumentKey) {
+        if let Some(marker) = &self.settings.target.marker {
+            bill.insert(marker.clone(), format!("{}/{document}", self.name).into());
+        }
+    }
+
+    /// The key of the document that a shaped record belongs to: its number, else its id.
+    pub fn document_key(&self, record: &Value) -> Option<DocumentKey> {
+        let text = |name: &str| walk(record, &Path::lenient(name)).map(|value| interpolate(value, false));
+        let number = text(self.source.number_field()).filter(|text| !text.is_empty());
+        number.or_else(|| text(self.source.id_field())).map(DocumentKey)
     }
 
     /// The variables of a run: `now` and `last_sync_time` in unix seconds, the flow's zone, no page.
@@ -201,6 +222,14 @@ fn with_form_hint(fault: Fault, side: &str) -> Fault {
 fn check_key(target: &TargetDocument, reading: &mut Reading) {
     let key = reading.file.target.key.clone();
     let fields = target.fields();
+    if let Some(marker) = reading.file.target.marker.clone() {
+        if fields.contains(&marker.as_str()) {
+            let detail = format!("the target document fills {marker} itself, so it cannot tell one bill from another");
+            let fault = reading.fault(Code::TargetField, "$.target.marker", detail);
+            reading.faults.push(fault.hint("name a text field that the document leaves empty"));
+        }
+        return;
+    }
     if key.is_empty() || fields.contains(&key.as_str()) {
         return;
     }
@@ -275,6 +304,11 @@ fn notes(source: &SourceDocument, target: &TargetDocument, settings: &FlowFile) 
         notes.push(format!(
             "source.lookback ({}, {} days) of {FLOW_FILE} overrides omissionRemedy ({cron}) of {}",
             lookback.cron, lookback.days, settings.source.document
+        ));
+    }
+    if let Some(marker) = &settings.target.marker {
+        notes.push(format!(
+            "target.marker = {marker} of {FLOW_FILE}: filled with flow and document key, by which a bill is found"
         ));
     }
     if settings.function_error.is_some() {

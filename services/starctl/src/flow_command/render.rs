@@ -40,7 +40,13 @@ pub(super) fn run(path: &Path, sample: &Sample<'_>, output: &Output) -> Result<u
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for bill in bills {
         match bill.outcome {
-            Ok(document) => documents.push(json!({"records": bill.records, "document": document})),
+            Ok(mut document) => {
+                let first = bill.records.first().and_then(|at| rows.get(*at));
+                if let Some(key) = first.and_then(|row| flow.document_key(row)) {
+                    flow.mark(&mut document, &key);
+                }
+                documents.push(json!({"records": bill.records, "document": document}));
+            }
             Err(fault) => errors.push((bill.records, folder.placed(fault))),
         }
     }

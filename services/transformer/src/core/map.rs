@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use document::{Code, Extracted, ExtractedAt, Fault, Mapped, TargetKey, TraceParent, topic};
+use document::{Code, DocumentKey, Extracted, ExtractedAt, Fault, Mapped, TargetKey, TraceParent, topic};
 use queue::Outgoing;
 use serde_json::{Map, Value};
 
@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 pub trait Definition: Send + Sync {
     /// The field of a bill that names it in the target.
     fn key_field(&self) -> &str;
+
+    /// Fills in what a bill is found by in the target, where the target numbers it.
+    fn mark(&self, bill: &mut Map<String, Value>, document: &DocumentKey);
 
     /// The bills that the rows of one document form, in order. `now` and `since` are the times of the run that read
     /// the rows, unix seconds.
@@ -60,12 +63,13 @@ fn bills(
     let failures = rendered.iter().filter(|bill| bill.is_err()).count();
     let mut bills: Vec<Mapped> = Vec::with_capacity(rendered.len());
     for bill in rendered {
-        let bill = bill.map_err(|mut fault| {
+        let mut bill = bill.map_err(|mut fault| {
             if failures > 1 {
                 fault.detail.push_str(&format!("; and {} more of the record's bills", failures - 1));
             }
             fault
         })?;
+        definition.mark(&mut bill, &extracted.document_key);
         let target_key = target_key(&bill, definition.key_field())?;
         if bills.iter().any(|other| other.target_key == target_key) {
             let detail = format!("two bills of the record are called {target_key}");
@@ -110,7 +114,11 @@ fn target_key(bill: &Map<String, Value>, field: &str) -> Result<TargetKey, Fault
 
 impl Definition for flow::Flow {
     fn key_field(&self) -> &str {
-        &self.settings.target.key
+        flow::Flow::key_field(self)
+    }
+
+    fn mark(&self, bill: &mut Map<String, Value>, document: &DocumentKey) {
+        flow::Flow::mark(self, bill, document);
     }
 
     fn render(&self, rows: &[Value], now: i64, since: i64) -> Vec<Result<Map<String, Value>, Fault>> {

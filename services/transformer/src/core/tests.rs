@@ -69,6 +69,18 @@ fn numbers_keep_their_text_on_the_way_through() {
 }
 
 #[test]
+fn a_bill_without_a_number_is_called_by_its_marker() {
+    let marked = |count| json!(vec![json!({"bill": {"marked": true}}); count]);
+    let handled = single(extracted("D1", V1, &marked(1)).into_record());
+    let bill = Mapped::from_record(&handled.output[0].record).expect("mapped");
+    assert_eq!((bill.target_key.as_str(), handled.output[0].record.key.as_slice()), ("D1", b"D1".as_slice()));
+    assert_eq!(bill.value, br#"{"run":[1710403200,1710399600],"FBillNo":"D1"}"#);
+
+    let handled = single(extracted("D1", V1, &marked(2)).into_record());
+    assert_eq!(letter_of(&handled).code, Code::TargetKeyRepeated);
+}
+
+#[test]
 fn several_bills_of_one_record_go_out_in_order() {
     let rows = json!([{"bill": {"FBillNo": "A"}}, {"bill": {"FBillNo": 12}}, {"bill": {"FBillNo": "C"}}]);
     let handled = single(extracted("D1", V1, &rows).into_record());

@@ -151,6 +151,7 @@ impl World {
     pub(super) fn finding(&self, document: &ProbeDocument) -> Finding {
         match self.target.get(&document.key).map(Vec::as_slice) {
             None | Some([]) => Finding::Absent,
+            Some(_) if self.forgets_keys => Finding::Absent,
             Some([doc]) => {
                 let likeness = match &document.value {
                     _ if self.unclear => Likeness::Unclear("nothing to compare".to_owned()),

@@ -33,7 +33,11 @@ fn one(seed: u64, numbers: &Numbers) {
     world.numbers = numbers.clone();
     world.unique = !seed.is_multiple_of(4);
     world.numbers.calls = 1 + usize::from(seed.is_multiple_of(5));
-    let flow_version = ["v1", "auto", "steps", "update"][usize::try_from(seed / 7 % 4).expect("small")];
+    let flow_version = match seed % 11 {
+        3 => "marked",
+        _ => ["v1", "auto", "steps", "update"][usize::try_from(seed / 7 % 4).expect("small")],
+    };
+    world.renumbers = flow_version == "marked";
     let partitions = i32::try_from(world.log.len()).expect("few");
     let count = 3 + world.roll(8);
     for n in 0..count {

@@ -286,6 +286,49 @@ fn a_target_that_numbers_by_itself_leaves_lost_saves_in_doubt() {
 }
 
 #[test]
+fn a_target_that_numbers_by_itself_is_asked_by_the_marker() {
+    let mut world = World::new(1);
+    world.renumbers = true;
+    world.publish_many("A", 60, "marked");
+    world.start();
+    world.run(minutes(1));
+    world.assert_done();
+    assert_eq!((applied(&world), world.saves.len(), world.probe_times.len()), (60, 2, 1));
+    for (prefix, fault) in [("B", Fault::OpenNothing), ("C", Fault::OpenDone), ("D", Fault::ClosedDone)] {
+        world.script.push_back(fault);
+        world.publish_many(prefix, 1, "marked");
+        world.run(minutes(5));
+        world.assert_done();
+        assert_eq!(world.end_of(&format!("{prefix}000")), Some(End::Applied));
+    }
+    assert_eq!((world.target.len(), world.letters.len()), (63, 0));
+    assert!(!world.observations.iter().any(|seen| matches!(seen, Observation::Alert(_))));
+}
+
+#[test]
+fn a_marker_that_the_target_does_not_keep_leaves_lost_saves_in_doubt() {
+    let mut world = World::new(1);
+    world.forgets_keys = true;
+    world.publish_many("A", 1, "marked");
+    world.start();
+    world.run(minutes(1));
+    world.script.push_back(Fault::OpenNothing);
+    world.publish_many("B", 1, "marked");
+    world.run(minutes(5));
+    world.assert_done();
+    let alert = world.observations.iter().find_map(|seen| match seen {
+        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
+        _ => None,
+    });
+    assert_eq!(alert, Some((Code::KeyNotKept, Some("misc A000".to_owned()))));
+    assert_eq!(
+        (world.end_of("A000"), world.letters_of("B000")),
+        (Some(End::Applied), vec![(Stage::Load, Code::InDoubt)])
+    );
+    assert_eq!(world.saves.len(), 2, "never sent again");
+}
+
+#[test]
 fn one_poison_bill_in_a_hundred_costs_fifteen_saves_at_most() {
     for culprit in ["A000", "A031", "A049", "A050", "A077", "A099"] {
         let mut world = World::new(3);

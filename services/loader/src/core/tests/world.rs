@@ -111,6 +111,8 @@ pub(super) struct World {
     pub(super) unclear: bool,
     /// The target gives every document a number of its own.
     pub(super) renumbers: bool,
+    /// Cuts off the field that documents are looked up by.
+    pub(super) forgets_keys: bool,
     pub(super) poison: BTreeSet<TargetKey>,
     /// Documents that make the connection break, and how often they will.
     pub(super) unanswered: BTreeMap<TargetKey, u32>,
@@ -142,6 +144,7 @@ pub(super) fn rules() -> Rules {
         on_change: OnChange::Skip,
         wanted: Reached::Saved,
         together: false,
+        told_by_save: true,
         retry: Retry::default(),
     }
 }
@@ -156,6 +159,7 @@ impl World {
         ledger.rules.insert("update".to_owned(), Arc::new(Rules { on_change: OnChange::Update, ..rules() }));
         let hasty = Retry { connect: 0, attempts: 1, ..Retry::default() };
         ledger.rules.insert("hasty".to_owned(), Arc::new(Rules { retry: hasty, ..rules() }));
+        ledger.rules.insert("marked".to_owned(), Arc::new(Rules { told_by_save: false, ..rules() }));
         ledger.rules.insert("park".to_owned(), Arc::new(Rules { on_change: OnChange::Park, ..rules() }));
         Self {
             now: Duration::from_secs(1_000),
@@ -176,6 +180,7 @@ impl World {
             probes_fail: 0,
             unclear: false,
             renumbers: false,
+            forgets_keys: false,
             poison: BTreeSet::new(),
             unanswered: BTreeMap::new(),
             refuses: BTreeMap::new(),

@@ -476,8 +476,8 @@ codes! {
         en: ("The document is to be updated but is submitted or audited in the target.", "Un-audit it in the target, then replay."),
         zh: ("需要更新的单据在目标系统中已提交或已审核。", "在目标系统反审核后重放。");
     KeyNotKept = "E_KEY_NOT_KEPT", Configuration,
-        en: ("The target stored a document under another number than the one sent, so lost replies cannot be resolved by number.", "Turn off automatic numbering for the form, or choose another target key."),
-        zh: ("目标系统未按发送的编号保存，丢失应答时无法按编号核实。", "关闭该单据的自动编码，或改用其他目标键。");
+        en: ("The target did not keep the key or the marker that a document was sent with, so lost replies cannot be resolved by it.", "Turn off automatic numbering for the form, or name a marker field that keeps the whole text."),
+        zh: ("目标系统未保留单据发送时的键或标记，丢失应答时无法据此核实。", "关闭该单据的自动编码，或指定能完整保留文本的标记字段（marker）。");
     Verdict = "E_VERDICT", Validation,
         en: ("A verdict on a document in doubt does not read.", "Write `absent` or `applied as ID`."),
         zh: ("对存疑单据的结论无法识别。", "请写 absent 或 applied as 内码。");

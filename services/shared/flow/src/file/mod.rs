@@ -126,6 +126,9 @@ pub struct TargetSettings {
     pub form: Option<String>,
     /// Field of the target document that names it in the target system; at most one document there carries a value.
     pub key: String,
+    /// In place of `key` where the target numbers its bills itself: a text field that the document leaves empty. It is
+    /// filled with flow and document key (`misc-inbound/SO-1`), and the bill is found by it.
+    pub marker: Option<String>,
     /// What a changed source document does after it was loaded.
     pub on_change: OnChange,
 }
@@ -252,6 +255,7 @@ impl Default for TargetSettings {
             connection: String::new(),
             form: None,
             key: "FBillNo".to_owned(),
+            marker: None,
             on_change: OnChange::default(),
         }
     }

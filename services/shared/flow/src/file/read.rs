@@ -150,6 +150,17 @@ fn check(reading: &mut Reading) {
             found.push(reading.fault(Code::FlowMissing, path, "the text is empty"));
         }
     }
+    if let Some(marker) = &file.target.marker {
+        let is_field = marker.chars().all(|c| c.is_alphanumeric() || c == '_') && !marker.is_empty();
+        if !is_field {
+            let detail = format!("{marker:?} is no field at the top of a bill");
+            found.push(reading.fault(Code::FlowValue, "$.target.marker", detail));
+        }
+        if reading.has("$.target.key") {
+            let detail = "a bill is found by its key or by its marker, not by both";
+            found.push(reading.fault(Code::FlowValue, "$.target.marker", detail).hint("leave one of them out"));
+        }
+    }
     if reading.has("$.flow") {
         found.extend(
             FlowName::new(file.flow.clone())

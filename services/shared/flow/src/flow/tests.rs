@@ -189,6 +189,24 @@ fn the_target_key_must_be_a_field_of_the_target() {
 }
 
 #[test]
+fn a_marker_names_the_bill_by_flow_and_document_and_must_be_left_empty_by_the_document() {
+    let marked = |field: &str| FLOW.replace("\"galaxy-b\"", &format!("\"galaxy-b\"\nmarker = \"{field}\""));
+    let without_number = set(target(), "request", json!([{"field": "FQty", "value": "{FQty}"}]));
+    let compiled = compile(&bundle(&marked("FNote"), &source(), &without_number)).expect("a flow");
+    assert!(compiled.notes.iter().any(|note| note.contains("target.marker = FNote")), "{:?}", compiled.notes);
+    let flow = compiled.flow;
+    assert_eq!(flow.key_field(), "FNote");
+    let key = flow.document_key(&json!({"FBillNo": "SO-1 '中'", "FEntity_FEntryID": 7})).expect("a number");
+    let mut bill = Map::from_iter([("FQty".to_owned(), json!(1))]);
+    flow.mark(&mut bill, &key);
+    assert_eq!(Value::Object(bill), json!({"FQty": 1, "FNote": "misc-inbound/SO-1 '中'"}));
+    assert_eq!(flow.document_key(&json!({"FEntity_FEntryID": 7})), Some("7".into()));
+
+    let found = faults(&bundle(&marked("FBillNo"), &source(), &target()));
+    assert_eq!(found, [at(Code::TargetField, "flow.toml", "$.target.marker")]);
+}
+
+#[test]
 fn groups_that_could_span_documents_are_refused() {
     let group = |fields: Value| json!({"headerGroup": fields, "bodyGroup": ["FQty"], "calculate": {"FQty": "$sum"}});
     let spans = set(target(), "groupCalculate", group(json!(["FOrg_FNumber"])));

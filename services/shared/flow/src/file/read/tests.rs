@@ -92,6 +92,18 @@ fn what_no_flow_can_do_without_is_named() {
 }
 
 #[test]
+fn a_marker_is_a_plain_field_and_takes_the_place_of_the_key() {
+    let marked = |marker: &str| GOOD.replace("\"galaxy-b\"", &format!("\"galaxy-b\"\n{marker}"));
+    assert_eq!(faults(&marked("marker = \"FNote\"")), []);
+    for bad in ["", "F.Note", "F Note"] {
+        let text = marked(&format!("marker = \"{bad}\""));
+        assert_eq!(faults(&text), [fault(Code::FlowValue, "$.target.marker", 8, "10")], "{bad}");
+    }
+    let both = marked("key = \"FBillNo\"\nmarker = \"FNote\"");
+    assert_eq!(faults(&both), [fault(Code::FlowValue, "$.target.marker", 9, "10")]);
+}
+
+#[test]
 fn names_that_cannot_stand_in_a_topic_are_refused() {
     let text = GOOD.replace("misc-inbound", "其他入库").replace("[source]", "tenant = \"A\"\n[source]");
     assert_eq!(faults(&text), [fault(Code::FlowLabel, "$.flow", 2, "8"), fault(Code::FlowLabel, "$.tenant", 4, "10")]);
