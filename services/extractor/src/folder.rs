@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use document::{Code, Fault, FlowName};
-use flow::{FLOW_FILE, Flow, FlowBundle, FlowFile};
+use flow::{FLOW_FILE, FileNames, Flow, FlowBundle};
 
 /// A flow as it was found.
 #[derive(Debug)]
@@ -87,19 +87,15 @@ fn read_one(place: &Path, notes: &mut Vec<String>) -> Result<Found, Vec<Fault>> 
         std::fs::read_to_string(&path).map_err(|error| vec![unreadable(&path, &error)])
     };
     let flow = text(FLOW_FILE)?;
-    // Only the names of the documents are wanted here; whatever is wrong with the file, compiling it says.
-    let names = toml::from_str::<FlowFile>(&flow).unwrap_or_default();
-    let documents = [&names.source.document, &names.target.document];
-    if let Some(outside) = documents.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
-        let fault = Fault::new(Code::FlowsFolder, format!("{outside:?} is not a file beside the flow file"));
-        return Err(vec![fault.in_file(place.join(FLOW_FILE).display().to_string()).at_path("$.source.document")]);
-    }
-    let bundle = FlowBundle { source: text(documents[0])?, target: text(documents[1])?, flow };
     let within = |mut fault: Fault| {
         let file = fault.place.file.as_ref().map_or_else(|| place.to_owned(), |file| place.join(file));
         fault.place.file = Some(file.display().to_string());
         fault
     };
+    let names = FileNames::of(&flow).map_err(|fault| vec![within(fault)])?;
+    let collections = names.collections.into_iter().map(|(scheme, name)| Ok((scheme, text(&name)?)));
+    let collections = collections.collect::<Result<_, Vec<Fault>>>()?;
+    let bundle = FlowBundle { source: text(&names.source)?, target: text(&names.target)?, collections, flow };
     match flow::compile(&bundle) {
         Ok(compiled) => {
             let name = compiled.flow.name.clone();
@@ -165,6 +161,21 @@ mod tests {
         assert_eq!(findings.faults[0].code, Code::FlowTwice);
         assert_eq!(findings.faults[0].place.path.as_deref(), Some("flow"));
         assert_eq!(findings.faults[0].place.record.as_deref(), Some("misc-inbound"));
+    }
+
+    #[test]
+    fn collection_files_are_part_of_the_flow_and_a_missing_one_is_named() {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let folder = scratch.path().join("a");
+        put(&folder, &format!("{}\n[collections]\nu = \"materials.json\"\n", crate::testing::FLOW));
+        let findings = read(&[scratch.path().to_owned()]);
+        let file = folder.join("materials.json").display().to_string();
+        assert_eq!((findings.flows.len(), findings.faults[0].place.file.as_deref()), (0, Some(file.as_str())));
+        std::fs::write(&file, "[]").expect("a file");
+        let findings = read(&[scratch.path().to_owned()]);
+        let found = findings.flows.values().next().expect("a flow");
+        assert_eq!(found.bundle.collections.get("u").map(String::as_str), Some("[]"));
+        assert_eq!(found.flow.collections.schemes(), ["u"]);
     }
 
     #[test]

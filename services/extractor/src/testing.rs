@@ -59,7 +59,8 @@ pub(crate) fn target() -> Value {
 
 /// The three texts.
 pub(crate) fn bundle(flow: &str, source: &Value) -> FlowBundle {
-    FlowBundle { flow: flow.to_owned(), source: source.to_string(), target: target().to_string() }
+    let (source, target) = (source.to_string(), target().to_string());
+    FlowBundle { flow: flow.to_owned(), source, target, collections: BTreeMap::new() }
 }
 
 /// Compiled.

@@ -43,7 +43,7 @@ impl Definition {
     /// # Errors
     /// The fault of an option that cannot be computed.
     pub fn of(flow: &Flow, now: i64, limits: &Limits) -> Result<Self, document::Fault> {
-        let call = flow.target.call(&flow.run(now, flow.start_from.timestamp()))?;
+        let call = flow.target.call(&flow.run(now, flow.start_from.timestamp()), &flow.collections)?;
         let together = call.auto_submit_and_audit;
         let wanted = match call.operation {
             Operation::Audit => Reached::Audited,

@@ -70,9 +70,6 @@ pub(crate) enum FlowCommand {
         /// LAST_SYNC_TIME: unix seconds or RFC 3339; the flow's start_from where absent.
         #[arg(long, value_parser = instant)]
         last_sync_time: Option<i64>,
-        /// Stored records for lookups: `{"SCHEME": [{"id": …, "number": …, "content": {…}}]}`.
-        #[arg(long)]
-        collections: Option<PathBuf>,
     },
     /// Prints the JSON Schema of the flow file.
     Schema,

@@ -25,13 +25,8 @@ pub(crate) fn run(command: &FlowCommand, output: &Output) -> Result<u8, Failure>
             all.report(output)
         }
         FlowCommand::Test { files } => test::run(files, output),
-        FlowCommand::Render { flow, rows, now, last_sync_time, collections } => {
-            let sample = render::Sample {
-                rows,
-                now: *now,
-                last_sync_time: *last_sync_time,
-                collections: collections.as_deref(),
-            };
+        FlowCommand::Render { flow, rows, now, last_sync_time } => {
+            let sample = render::Sample { rows, now: *now, last_sync_time: *last_sync_time };
             render::run(flow, &sample, output)
         }
         FlowCommand::Schema => output.json(&flow::file::schema()).map(|()| exit::DONE),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use document::{Code, Fault};
-use flow::{FLOW_FILE, FlowBundle};
+use flow::{FLOW_FILE, FileNames, FlowBundle, Shelf};
 
 use crate::exit;
 use crate::output::Failure;
@@ -33,10 +33,16 @@ impl FlowFolder {
         let file = if path.is_dir() { path.join(FLOW_FILE) } else { path.to_path_buf() };
         let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
         let text = read(&file)?;
-        let settings = flow::file::read(FLOW_FILE, &text).file;
-        let source = read(&folder.join(&settings.source.document))?;
-        let target = read(&folder.join(&settings.target.document))?;
-        Ok(FlowFolder { bundle: FlowBundle { flow: text, source, target }, folder })
+        let outside = |fault: Fault| Failure::Fault {
+            fault: Box::new(fault.in_file(file.display().to_string())),
+            exit: exit::INVALID,
+        };
+        let names = FileNames::of(&text).map_err(outside)?;
+        let source = read(&folder.join(&names.source))?;
+        let target = read(&folder.join(&names.target))?;
+        let texts = names.collections.into_iter().map(|(scheme, name)| Ok((scheme, read(&folder.join(name))?)));
+        let collections = texts.collect::<Result<_, Failure>>()?;
+        Ok(FlowFolder { bundle: FlowBundle { flow: text, source, target, collections }, folder })
     }
 
     /// The fault with its file as it lies on disk.
@@ -44,4 +50,20 @@ impl FlowFolder {
         fault.place.file = fault.place.file.map(|file| self.folder.join(file).display().to_string());
         fault
     }
+}
+
+/// The records that the flow in `folder` gives for lookups; none where it is no flow's folder.
+pub(crate) fn collections(folder: &Path) -> Result<Shelf, Failure> {
+    let file = folder.join(FLOW_FILE);
+    let mut shelf = Shelf::default();
+    if !file.is_file() {
+        return Ok(shelf);
+    }
+    let refuse = |fault: Fault| Failure::Fault { fault: Box::new(fault), exit: exit::INVALID };
+    let names = FileNames::of(&read(&file)?).map_err(|fault| refuse(fault.in_file(file.display().to_string())))?;
+    for (scheme, name) in names.collections {
+        let path = folder.join(name);
+        shelf.put_file(scheme, &path.display().to_string(), &read(&path)?).map_err(refuse)?;
+    }
+    Ok(shelf)
 }

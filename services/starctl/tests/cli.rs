@@ -235,31 +235,36 @@ fn render_names_bills_that_fail_and_rows_that_are_none() {
 }
 
 #[test]
-fn render_looks_into_collections() {
+fn lookups_see_the_collections_of_the_flow_in_lint_render_and_test() {
     let target = r#"{"api":"batchSave","request":[{"field":"FBillNo","value":"{FBillNo}"},{"field":"m","value":"_findCollection find FID from U where FNumber={FBillNo}"}],"otherRequest":[{"field":"FormId","value":"X"}]}"#;
+    let cases = r#"{"metadata":"target.json","side":"target","cases":[{"input":[{"FBillNo":"A"}],"expect":{"documents":[{"FBillNo":"A","m":814}]}}]}"#;
     let flow = flow();
     let write = |name: &str, text: &str| fs::write(inside(&flow, name), text).expect("a writable folder");
     write("target.json", target);
+    write("target.cases.json", cases);
     write("rows.json", r#"[{"FBillNo":"A"}]"#);
-    write("known.json", r#"{"U":[{"id":"1","number":"1","content":{"FNumber":"A","FID":814}}]}"#);
-    write("wrong.json", r#"{"U":[{"id":1}]}"#);
     let path = flow.path().display().to_string();
-    let render = |known: &str| {
-        starctl(&[
-            "flow",
-            "render",
-            &path,
-            "--rows",
-            &inside(&flow, "rows.json"),
-            "--collections",
-            &inside(&flow, known),
-            "-o",
-            "json",
-        ])
-    };
-    let shown: Value = serde_json::from_str(&render("known.json").out).expect("JSON on standard output");
+    let ran = starctl(&["flow", "lint", &path]);
+    assert_eq!(ran.code, 9, "{}", ran.out);
+    assert!(ran.out.contains(Code::UnknownScheme.as_str()), "{}", ran.out);
+
+    let file = fs::read_to_string(inside(&flow, "flow.toml")).expect("the flow file");
+    write("flow.toml", &format!("{file}\n[collections]\nU = \"known.json\"\n"));
+    write("known.json", r#"[{"id":"1","content":{"FNumber":"A","FID":814}}]"#);
+    let ran = starctl(&["flow", "lint", &path]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    let ran = starctl(&["flow", "render", &path, "--rows", &inside(&flow, "rows.json"), "-o", "json"]);
+    let shown: Value = serde_json::from_str(&ran.out).expect("JSON on standard output");
     assert_eq!(shown["documents"][0]["document"], json!({"FBillNo": "A", "m": 814}));
-    assert_eq!(render("wrong.json").code, 9);
+    let ran = starctl(&["flow", "test", &inside(&flow, "target.cases.json")]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+
+    write("known.json", r#"[{"id":1,"nr":"x"}]"#);
+    for command in [vec!["lint", &path], vec!["test", &inside(&flow, "target.cases.json")]] {
+        let ran = starctl(&[&["flow"], command.as_slice()].concat());
+        assert_eq!(ran.code, 9);
+        assert!(format!("{}{}", ran.out, ran.err).contains(Code::CollectionFile.as_str()), "{}{}", ran.out, ran.err);
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::house::*;
 fn bundle() -> FlowBundle {
     let folder = e2e::servers::workspace().join("deploy/flows/misc-inbound");
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("part of the repository");
-    FlowBundle { flow: read("flow.toml"), source: read("source.json"), target: read("target.json") }
+    let (flow, source, target) = (read("flow.toml"), read("source.json"), read("target.json"));
+    FlowBundle { flow, source, target, collections: std::collections::BTreeMap::new() }
 }
 
 fn name() -> FlowName {

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 
 use document::{Code, Fault};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use compare::Difference;
 pub use run::CaseOutcome;
 
+use crate::collections::Written;
 use crate::metadata::report::MAX_BYTES;
-use crate::suggest;
+use crate::strict;
 
 /// A case file, read.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,7 +68,7 @@ pub struct Case {
     #[serde(default)]
     context: Context,
     #[serde(default)]
-    collections: BTreeMap<String, Vec<CaseRecord>>,
+    collections: BTreeMap<String, Vec<Written>>,
     /// Ids already stored before the run (source).
     #[serde(default)]
     stored: Vec<Value>,
@@ -82,19 +83,6 @@ struct Context {
     now: i64,
     last_sync_time: i64,
     tz: Option<String>,
-}
-
-/// A stored record of another scheme; ids and numbers may be written as JSON numbers.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseRecord {
-    id: Value,
-    #[serde(default)]
-    number: Value,
-    #[serde(default)]
-    status: i64,
-    #[serde(default)]
-    content: Map<String, Value>,
 }
 
 /// What is expected; absent keys are not checked.
@@ -120,43 +108,14 @@ impl CaseFile {
             let detail = format!("the case file has {} bytes, more than {MAX_BYTES}", text.len());
             return Err(Fault::new(Code::Limit, detail).in_file(name));
         }
-        let reader = &mut serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}'));
-        let read: Result<CaseFile, _> = serde_path_to_error::deserialize(&mut *reader);
-        match read {
-            Ok(file) => match reader.end() {
-                Ok(()) => Ok(CaseFile { name: name.to_owned(), ..file }),
-                Err(source) => Err(syntax(name, &source)),
-            },
-            Err(error) if error.inner().is_data() => {
-                let (line, column) = (error.inner().line() as u64, error.inner().column().to_string());
-                let path = error.path().to_string();
-                let message = error.inner().to_string();
-                // The place is said apart from the message.
-                let words = message.split(" at line ").next().unwrap_or_default().to_owned();
-                let path = if path == "." { "$".to_owned() } else { format!("$.{path}") };
-                let hint = unknown_field_hint(&words);
-                let fault = Fault::new(Code::CaseFile, words).in_file(name).at_path(path).at_line(line, column);
-                Err(Fault { hint, ..fault })
-            }
-            Err(error) => Err(syntax(name, error.inner())),
-        }
+        let file: CaseFile = strict::read(name, text, Code::CaseFile)?;
+        Ok(CaseFile { name: name.to_owned(), ..file })
     }
 
     /// The name it was read under.
     pub fn name(&self) -> &str {
         &self.name
     }
-}
-
-fn syntax(name: &str, source: &serde_json::Error) -> Fault {
-    Fault::new(Code::Json, source.to_string()).in_file(name).at_line(source.line() as u64, source.column().to_string())
-}
-
-/// serde lists the known keys between backticks, the offending one first.
-fn unknown_field_hint(words: &str) -> Option<String> {
-    let mut quoted = words.strip_prefix("unknown field")?.split('`').skip(1).step_by(2);
-    let offending = quoted.next()?;
-    Some(suggest::hint(offending, quoted))
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, Tenant};
 use serde_json::{Map, Value};
 
 use crate::bundle::FlowBundle;
+use crate::collections::{Collections, Shelf};
 use crate::file::{self, FlowFile, MAX_DOCUMENTS, Reading};
 use crate::function::Run;
 use crate::metadata::report::Report;
 use crate::reference::{Path, Variable, walk};
 use crate::schedule::Plan;
-use crate::source::SourceDocument;
+use crate::source::{Sought, SourceDocument};
 use crate::suggest;
 use crate::target::{Identity, TargetDocument};
 use crate::text::interpolate;
@@ -35,6 +36,8 @@ pub struct Flow {
     pub source: SourceDocument,
     /// The writing side.
     pub target: TargetDocument,
+    /// The records that lookups see.
+    pub collections: Shelf,
     /// Documents per call, 1 to 500.
     pub documents_per_call: usize,
     /// When the source is asked.
@@ -99,19 +102,11 @@ impl Flow {
     }
 }
 
-/// Reads a flow. Lookups into schemes of other flows are warned of, since nothing is known of them here.
+/// Reads a flow.
 ///
 /// # Errors
-/// Every fault of the three texts, each with file, place and hint.
+/// Every fault of its texts, each with file, place and hint.
 pub fn compile(bundle: &FlowBundle) -> Result<Compiled, Vec<Fault>> {
-    compile_with(bundle, &|_| false)
-}
-
-/// As [`compile`], where `knows` tells the schemes whose records lookups will see.
-///
-/// # Errors
-/// As [`compile`].
-pub fn compile_with(bundle: &FlowBundle, knows: &dyn Fn(&str) -> bool) -> Result<Compiled, Vec<Fault>> {
     let mut reading = file::read(FLOW_FILE, &bundle.flow);
     let settings = reading.file.clone();
     let mut source_report = Report::new(&settings.source.document);
@@ -134,14 +129,16 @@ pub fn compile_with(bundle: &FlowBundle, knows: &dyn Fn(&str) -> bool) -> Result
         settings.target.form.as_deref(),
         &mut target_report,
     );
+    let collections = collections(bundle, &mut reading);
     let (Some(source), Some(target)) = (source, target) else {
         return Err([reading.faults, source_report.faults, target_report.faults].concat());
     };
+    let source = source.looking_into(collections.clone());
     check_source(&source, &settings, &mut source_report);
-    check_target(&target, &source, &settings, &mut target_report);
+    check_target(&target, &source, &collections, &settings, &mut target_report);
     check_key(&target, &mut reading);
-    warn_schemes(source.schemes(), knows, &mut source_report);
-    warn_schemes(target.schemes(), knows, &mut target_report);
+    check_schemes(source.schemes(), &collections, &mut source_report);
+    check_schemes(target.schemes(), &collections, &mut target_report);
     warn_undeclared(&source, &target, &mut target_report);
     let faults = [reading.faults, source_report.faults, target_report.faults].concat();
     if !faults.is_empty() {
@@ -164,6 +161,7 @@ pub fn compile_with(bundle: &FlowBundle, knows: &dyn Fn(&str) -> bool) -> Result
         start_from: settings.start_from.expect("start_from was checked while it was read"),
         source,
         target,
+        collections,
         documents_per_call,
         plan: plan(&settings.schedule.cron),
         lookback,
@@ -194,10 +192,16 @@ fn check_source(source: &SourceDocument, settings: &FlowFile, report: &mut Repor
     }
 }
 
-fn check_target(target: &TargetDocument, source: &SourceDocument, settings: &FlowFile, report: &mut Report) {
+fn check_target(
+    target: &TargetDocument,
+    source: &SourceDocument,
+    collections: &Shelf,
+    settings: &FlowFile,
+    report: &mut Report,
+) {
     if report.faults.is_empty()
         && target.is_save()
-        && let Err(fault) = target.call(&trial(settings))
+        && let Err(fault) = target.call(&trial(settings), collections)
     {
         report.faults.push(with_form_hint(fault, "target"));
     }
@@ -237,11 +241,36 @@ fn check_key(target: &TargetDocument, reading: &mut Reading) {
     reading.faults.push(fault.hint(suggest::hint(&key, fields)));
 }
 
-fn warn_schemes(schemes: Vec<(String, String)>, knows: &dyn Fn(&str) -> bool, report: &mut Report) {
-    for (scheme, place) in schemes {
-        if !knows(&scheme) {
-            report.warn(Code::UnknownScheme, &place, format!("the records of scheme {scheme} are not known here"));
+/// The collection files, read.
+fn collections(bundle: &FlowBundle, reading: &mut Reading) -> Shelf {
+    let mut shelf = Shelf::default();
+    for (scheme, name) in reading.file.collections.clone() {
+        let path = format!("$.collections.{scheme}");
+        match bundle.collections.get(&scheme) {
+            Some(text) => reading.faults.extend(shelf.put_file(scheme, &name, text).err()),
+            None => {
+                let fault = reading.fault(Code::NoSuchFile, &path, format!("{name} was not published with the flow"));
+                reading.faults.push(fault);
+            }
         }
+    }
+    reading.faults.extend(bundle.check_size().err());
+    shelf
+}
+
+/// A lookup into records that nobody gives would find nothing, for ever and in silence.
+fn check_schemes(schemes: Vec<Sought>, collections: &Shelf, report: &mut Report) {
+    for Sought { scheme, place, column } in schemes {
+        // What takes over for missed documents mostly repeats the entries it takes over from.
+        let told = |known: &Fault| known.code == Code::UnknownScheme && known.place.path.as_ref() == Some(&place);
+        if collections.knows(&scheme) || report.faults.iter().any(told) {
+            continue;
+        }
+        let fault = report.fault(Code::UnknownScheme, &place, format!("the flow gives no records of scheme {scheme}"));
+        fault.place.column = column.map(|column| column.to_string());
+        let near = suggest::nearest(&scheme, &collections.schemes()).map(|near| format!("did you mean {near}?"));
+        let add = || format!("add {scheme} = \"FILE.json\" to [collections] of {FLOW_FILE}");
+        fault.hint = Some(near.unwrap_or_else(add));
     }
 }
 

@@ -19,7 +19,8 @@ fn run_folder(folder: &str) -> usize {
         let file = CaseFile::read(&name, &text).unwrap_or_else(|fault| panic!("{fault}"));
         let document =
             std::fs::read_to_string(folder.join(&file.metadata)).expect("the document lies beside its cases");
-        let outcomes = file.run(&document).unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
+        let outcomes =
+            file.run(&document, &flow::Shelf::default()).unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
         for outcome in outcomes {
             let diffs: Vec<String> =
                 outcome.differences.iter().map(|found| format!("{}:\n{}", found.key, found.diff)).collect();

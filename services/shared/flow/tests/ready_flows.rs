@@ -19,6 +19,7 @@ fn load(folder: &str) -> Compiled {
         flow: read(folder, "flow.toml"),
         source: read(folder, "source.json"),
         target: read(folder, "target.json"),
+        collections: std::collections::BTreeMap::new(),
     };
     compile(&bundle).unwrap_or_else(|faults| panic!("{folder}: {faults:?}"))
 }
@@ -37,7 +38,7 @@ fn the_completed_flow_sends_fifty_documents_a_call() {
     let run = flow.run(1_710_489_600, 1_710_403_200);
     let query = flow.source.query(&run).expect("a query");
     assert_eq!((query.form_id.as_str(), query.limit, query.columns.len()), ("STK_MISCELLANEOUS", 500, 9));
-    let call = flow.target.call(&run).expect("a call");
+    let call = flow.target.call(&run, &flow.collections).expect("a call");
     assert_eq!((call.form_id.as_str(), call.operation), ("STK_MISCELLANEOUS", Operation::Save));
     assert!(call.auto_submit_and_audit);
     let options =
@@ -71,7 +72,7 @@ fn the_printed_documents_run_alone_one_bill_per_call() {
             "Limit": 500
         })
     );
-    let call = flow.target.call(&run).expect("a call");
+    let call = flow.target.call(&run, &flow.collections).expect("a call");
     assert_eq!((call.form_id.as_str(), call.options.len()), ("STK_MISCELLANEOUS", 0));
     let rows = [
         json!({"FEntity_FEntryID": 1, "FID": 9, "FBillNo": "A", "FStockOrgId_FNumber": "202"}),
@@ -89,7 +90,7 @@ fn the_printed_documents_run_alone_one_bill_per_call() {
 fn the_ready_cases_pass() {
     for name in ["source.cases.json", "target.cases.json"] {
         let file = CaseFile::read(name, &read("misc-inbound", name)).expect("a case file");
-        let outcomes = file.run(&read("misc-inbound", &file.metadata)).expect("a document");
+        let outcomes = file.run(&read("misc-inbound", &file.metadata), &flow::Shelf::default()).expect("a document");
         assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.passed()), "{name}: {outcomes:?}");
     }
 }

@@ -458,7 +458,8 @@ mod tests {
     use document::Code;
 
     fn bundle() -> FlowBundle {
-        FlowBundle { flow: "f".to_owned(), source: "{}".to_owned(), target: "{}".to_owned() }
+        let text = |text: &str| text.to_owned();
+        FlowBundle { flow: text("f"), source: text("{}"), target: text("{}"), collections: BTreeMap::new() }
     }
 
     fn name() -> FlowName {
@@ -467,6 +468,11 @@ mod tests {
 
     fn record(key: &str, value: Option<&[u8]>) -> Record {
         Record { key: key.as_bytes().to_vec(), headers: Headers::new(), value: value.map(<[u8]>::to_vec) }
+    }
+
+    #[test]
+    fn whatever_may_be_published_fits_a_record() {
+        const { assert!(flow::MAX_BUNDLE_BYTES < crate::MAX_RECORD_BYTES - crate::cluster::RECORD_OVERHEAD - 1_024) }
     }
 
     #[test]

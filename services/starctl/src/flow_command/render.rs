@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use document::{Code, Fault};
-use flow::lookup::Stored;
-use flow::{Flow, Shelf};
-use serde_json::{Map, Value, json};
+use flow::Flow;
+use serde_json::{Value, json};
 
 use crate::exit;
 use crate::output::{Failure, Output};
@@ -16,13 +15,11 @@ pub(super) struct Sample<'a> {
     pub(super) rows: &'a Path,
     pub(super) now: Option<i64>,
     pub(super) last_sync_time: Option<i64>,
-    pub(super) collections: Option<&'a Path>,
 }
 
 pub(super) fn run(path: &Path, sample: &Sample<'_>, output: &Output) -> Result<u8, Failure> {
     let folder = FlowFolder::read(path)?;
-    let shelf = sample.collections.map(collections).transpose()?.unwrap_or_default();
-    let compiled = match flow::compile_with(&folder.bundle, &|scheme| flow::Collections::knows(&shelf, scheme)) {
+    let compiled = match flow::compile(&folder.bundle) {
         Ok(compiled) => compiled,
         Err(faults) => {
             faults.into_iter().try_for_each(|fault| output.remark(&folder.placed(fault).to_string()))?;
@@ -36,7 +33,7 @@ pub(super) fn run(path: &Path, sample: &Sample<'_>, output: &Output) -> Result<u
     let now = sample.now.unwrap_or_else(|| chrono::Utc::now().timestamp());
     let run = flow.run(now, sample.last_sync_time.unwrap_or_else(|| flow.start_from.timestamp()));
     let rows = rows(&flow, &run, sample.rows)?;
-    let bills = flow.target.render_bills(&rows, &run, &shelf);
+    let bills = flow.target.render_bills(&rows, &run, &flow.collections);
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for bill in bills {
         match bill.outcome {
@@ -91,25 +88,6 @@ fn rows(flow: &Flow, run: &flow::Run, path: &Path) -> Result<Vec<Value>, Failure
         }
     }
     Ok(shaped)
-}
-
-fn collections(path: &Path) -> Result<Shelf, Failure> {
-    let name = path.display().to_string();
-    let wrong = |detail: String, place: String| {
-        let fault = Fault::new(Code::RowShape, detail).in_file(&name).at_path(place);
-        refuse(fault.hint("write {\"SCHEME\": [{\"id\": \"1\", \"number\": \"1\", \"content\": {}}]}"))
-    };
-    let schemes: Map<String, Value> = match json_of(path)? {
-        Value::Object(schemes) => schemes,
-        _ => return Err(wrong("the collections are no JSON object".to_owned(), "$".to_owned())),
-    };
-    let mut shelf = Shelf::default();
-    for (scheme, records) in schemes {
-        let place = format!("$.{scheme}");
-        let records: Vec<Stored> = serde_json::from_value(records).map_err(|error| wrong(error.to_string(), place))?;
-        shelf.put(scheme, records);
-    }
-    Ok(shelf)
 }
 
 fn json_of(path: &Path) -> Result<Value, Failure> {

@@ -40,8 +40,9 @@ fn test(path: &Path) -> Result<Tested, Failure> {
         Ok(file) => file,
         Err(fault) => return Ok(broken(vec![fault])),
     };
-    let document = path.parent().unwrap_or(Path::new("")).join(&file.metadata);
-    Ok(match file.run(&place::read(&document)?) {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let document = folder.join(&file.metadata);
+    Ok(match file.run(&place::read(&document)?, &place::collections(folder)?) {
         Ok(outcomes) => Tested { file: name, faults: Vec::new(), outcomes },
         Err(faults) => {
             let shown = document.display().to_string();

@@ -123,6 +123,6 @@ impl Definition for flow::Flow {
 
     fn render(&self, rows: &[Value], now: i64, since: i64) -> Vec<Result<Map<String, Value>, Fault>> {
         let run = flow::Run { now, last_sync_time: since, zone: self.settings.zone, page: None };
-        self.target.render(rows, &run, &flow::collections::NoCollections)
+        self.target.render(rows, &run, &self.collections)
     }
 }

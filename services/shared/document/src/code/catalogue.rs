@@ -153,8 +153,14 @@ codes! {
         en: ("A target field refers to a source field that the source document does not list.", "Check its spelling; the source may still deliver it."),
         zh: ("目标字段引用了源文档未列出的字段。", "检查拼写；源系统仍可能返回该字段。");
     UnknownScheme = "E_UNKNOWN_SCHEME", Configuration,
-        en: ("A lookup names a scheme whose records are not here; it finds nothing.", "Provide that scheme's records, or correct its id."),
-        zh: ("查找引用的方案数据不在此处；查找无结果。", "提供该方案的数据，或修正方案 ID。");
+        en: ("A lookup names a scheme that the flow gives no records of.", "Add its records as a file under [collections] of the flow file, or correct its id."),
+        zh: ("查找引用的方案在流程中没有数据。", "在流程文件 [collections] 下添加其数据文件，或修正方案 ID。");
+    CollectionFile = "E_COLLECTION_FILE", Configuration,
+        en: ("A collection file is not a list of stored records.", "Write [{\"id\": \"1\", \"number\": \"1\", \"content\": {}}] at the place named."),
+        zh: ("集合文件不是存储记录的列表。", "在所指位置按 [{\"id\": \"1\", \"number\": \"1\", \"content\": {}}] 书写。");
+    FlowTooLarge = "E_FLOW_TOO_LARGE", Configuration,
+        en: ("The texts of a flow are too large to be published together.", "Keep only the records and fields in its collection files that lookups need."),
+        zh: ("流程的全部文本过大，无法一并发布。", "集合文件中只保留查找所需的记录与字段。");
     RequiredEmpty = "E_REQUIRED_EMPTY", Configuration,
         en: ("A required field has neither a value nor children.", "Give it a value."),
         zh: ("必填字段既无取值也无子字段。", "为其设置取值。");

@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, compare};
 use super::{Case, CaseFile, Side};
-use crate::collections::Shelf;
+use crate::collections::{Shelf, Written};
 use crate::function::{Page, Run};
-use crate::lookup::Stored;
 use crate::metadata::report::Report;
 use crate::source::{SourceDocument, SourceRecord};
 use crate::target::{Identity, TargetDocument};
@@ -48,15 +47,16 @@ impl CaseOutcome {
 type Actual = Vec<(&'static str, Value)>;
 
 impl CaseFile {
-    /// Runs every case against the document's text.
+    /// Runs every case against the document's text. Lookups see `collections`, and those of the case in their place.
     ///
     /// # Errors
     /// Every fault of the document, when it does not load.
-    pub fn run(&self, document: &str) -> Result<Vec<CaseOutcome>, Vec<Fault>> {
+    pub fn run(&self, document: &str, collections: &Shelf) -> Result<Vec<CaseOutcome>, Vec<Fault>> {
         let mut report = Report::new(&self.metadata);
         match self.side {
             Side::Source => {
                 let source = SourceDocument::compile(document, &self.metadata, None, &mut report);
+                let source = source.map(|source| source.looking_into(collections.clone()));
                 let source = source.filter(|_| report.faults.is_empty()).ok_or(report.faults)?;
                 Ok(self.each(|case, run, faults| run_source(&source, case, run, faults)))
             }
@@ -67,7 +67,8 @@ impl CaseFile {
                 });
                 let target = TargetDocument::compile(document, &self.metadata, identity, None, &mut report);
                 let target = target.filter(|_| report.faults.is_empty()).ok_or(report.faults)?;
-                Ok(self.each(|case, run, faults| run_target(&target, case, run, faults)))
+                Ok(self
+                    .each(|case, run, faults| run_target(&target, case, &self.shelf(case, collections), run, faults)))
             }
         }
     }
@@ -88,6 +89,15 @@ impl CaseFile {
                 CaseOutcome { index, name: case.name.clone(), differences, faults }
             })
             .collect()
+    }
+
+    /// What the lookups of a case see.
+    fn shelf(&self, case: &Case, collections: &Shelf) -> Shelf {
+        let mut shelf = collections.clone();
+        for (scheme, records) in &case.collections {
+            shelf.put(scheme, records.iter().cloned().map(Written::stored).collect());
+        }
+        shelf
     }
 
     fn variables(&self, index: usize, case: &Case) -> Result<Run, Fault> {
@@ -128,11 +138,10 @@ fn differences(case: &Case, actual: &Actual) -> Vec<Difference> {
     found
 }
 
-fn run_target(target: &TargetDocument, case: &Case, run: &Run, faults: &mut Vec<Fault>) -> Actual {
-    let shelf = shelf(case);
+fn run_target(target: &TargetDocument, case: &Case, shelf: &Shelf, run: &Run, faults: &mut Vec<Fault>) -> Actual {
     let mut documents = Vec::new();
     let mut errors = Vec::new();
-    for bill in target.render_bills(&case.input, run, &shelf) {
+    for bill in target.render_bills(&case.input, run, shelf) {
         match bill.outcome {
             Ok(document) => documents.push(Value::Object(document)),
             Err(fault) => {
@@ -143,7 +152,7 @@ fn run_target(target: &TargetDocument, case: &Case, run: &Run, faults: &mut Vec<
     }
     let indexes: Vec<usize> = (0..documents.len()).collect();
     let batches = indexes.chunks(target.bills_per_call()).map(|call| json!(call)).collect();
-    let other = match target.other(&target.first_bill(&case.input), run, &shelf) {
+    let other = match target.other(&target.first_bill(&case.input), run, shelf) {
         Ok(other) => Value::Object(other),
         Err(fault) => {
             let code = json!({"code": fault.code});
@@ -157,20 +166,6 @@ fn run_target(target: &TargetDocument, case: &Case, run: &Run, faults: &mut Vec<
         ("batches", batches),
         ("errors", Value::Array(errors)),
     ]
-}
-
-fn shelf(case: &Case) -> Shelf {
-    let mut shelf = Shelf::default();
-    for (scheme, records) in &case.collections {
-        let stored = records.iter().map(|record| Stored {
-            id: interpolate(&record.id, false),
-            number: interpolate(&record.number, false),
-            status: record.status,
-            content: record.content.clone(),
-        });
-        shelf.put(scheme, stored.collect());
-    }
-    shelf
 }
 
 fn run_source(source: &SourceDocument, case: &Case, run: &Run, faults: &mut Vec<Fault>) -> Actual {

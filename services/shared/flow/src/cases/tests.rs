@@ -1,4 +1,5 @@
 use super::*;
+use crate::Shelf;
 use serde_json::json;
 
 const TARGET: &str =
@@ -9,7 +10,7 @@ fn file(cases: Value) -> Result<CaseFile, Fault> {
 }
 
 fn outcome(case: Value) -> CaseOutcome {
-    let outcomes = file(json!([case])).expect("a case file").run(TARGET).expect("a document");
+    let outcomes = file(json!([case])).expect("a case file").run(TARGET, &Shelf::default()).expect("a document");
     outcomes.into_iter().next().expect("one case")
 }
 
@@ -77,14 +78,14 @@ fn the_source_side_counts_repeats_or_replaces() {
     };
     let record = |id: &str, number: i64, v: i64| json!({"id": id, "number": id, "content": {"id": number, "v": v}});
     let once = file(json!({"records": [record("2", 2, 1)], "repeat": ["1", "2"]}));
-    assert!(once.run(&document(true)).expect("a document")[0].passed());
+    assert!(once.run(&document(true), &Shelf::default()).expect("a document")[0].passed());
     let again = file(json!({"records": [record("1", 1, 1), record("2", 2, 2)], "repeat": []}));
-    assert!(again.run(&document(false)).expect("a document")[0].passed());
+    assert!(again.run(&document(false), &Shelf::default()).expect("a document")[0].passed());
 }
 
 #[test]
 fn a_document_that_does_not_load_gives_its_faults() {
     let file = file(json!([])).expect("a case file");
-    let faults = file.run("{\"request\":[]}").expect_err("no api");
+    let faults = file.run("{\"request\":[]}", &Shelf::default()).expect_err("no api");
     assert_eq!((faults[0].code, faults[0].place.file.as_deref()), (Code::Api, Some("t.json")));
 }

@@ -7,6 +7,7 @@ mod read;
 pub mod span;
 mod text_form;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
@@ -54,6 +55,9 @@ pub struct FlowFile {
     pub batch: Batch,
     /// How often a call is tried again.
     pub retry: Retry,
+    /// Records that `_findCollection` and `_mongoQuery` look into: scheme id = file beside the flow file, a JSON list of
+    /// `{"id", "number", "content"}`, oldest first.
+    pub collections: BTreeMap<String, String>,
     /// Partitions of the flow's topics, 1 to 1000; fixed once the topics exist.
     #[schemars(range(min = 1, max = 1000))]
     pub partitions: u32,
@@ -220,6 +224,7 @@ impl Default for FlowFile {
             schedule: Schedule::default(),
             batch: Batch::default(),
             retry: Retry::default(),
+            collections: BTreeMap::new(),
             partitions: 6,
         }
     }

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::NoCollections;
 use serde_json::{Value, json};
 
 const FLOW: &str = r#"flow = "misc-inbound"
@@ -31,7 +34,12 @@ fn target() -> Value {
 }
 
 fn bundle(flow: &str, source: &Value, target: &Value) -> FlowBundle {
-    FlowBundle { flow: flow.to_owned(), source: source.to_string(), target: target.to_string() }
+    FlowBundle {
+        flow: flow.to_owned(),
+        source: source.to_string(),
+        target: target.to_string(),
+        collections: BTreeMap::new(),
+    }
 }
 
 type Seen = Vec<(Code, String, String)>;
@@ -144,7 +152,7 @@ fn a_form_must_be_named_somewhere() {
     let compiled = compile(&bundle(&named, &source, &target)).expect("a flow");
     let run = compiled.flow.run(0, 0);
     assert_eq!(compiled.flow.source.query(&run).expect("a query").form_id, "A");
-    assert_eq!(compiled.flow.target.call(&run).expect("a call").form_id, "B");
+    assert_eq!(compiled.flow.target.call(&run, &NoCollections).expect("a call").form_id, "B");
 }
 
 #[test]
@@ -278,7 +286,7 @@ fn oddities_are_warnings_with_their_place() {
         "api": "batchSave", "colour": "red",
         "request": [
             {"field": "FBillNo", "value": "{FBilNo}"},
-            {"field": "FOrg", "value": "_findCollection find F from 255f7565 where a={FOrg_FNumber}"},
+            {"field": "FOrg", "value": "{FOrg_FNumber}"},
             {"field": "FNeed", "is_required": true},
             {"field": "FEntity", "type": "array", "value": "lines", "children": [{"field": "a", "value": "{{lines.a}}"}]},
             {"field": "FDate", "type": "date2", "value": "{{CURRENT_TIME|date}}"}
@@ -291,16 +299,56 @@ fn oddities_are_warnings_with_their_place() {
     for wanted in [
         at(Code::UnknownKey, "target.json", "$.colour"),
         at(Code::Undeclared, "target.json", "$.request[0].value"),
-        at(Code::UnknownScheme, "target.json", "$.request[1].value"),
         at(Code::RequiredEmpty, "target.json", "$.request[2]"),
         at(Code::Undeclared, "target.json", "$.request[3].value"),
         at(Code::UnknownType, "target.json", "$.request[4].type"),
     ] {
         assert!(found.contains(&wanted), "{wanted:?} in {found:?}");
     }
-    assert_eq!(found.len(), 6, "{found:?}");
-    let known = compile_with(&bundle, &|scheme| scheme == "255f7565").expect("warnings only");
-    assert_eq!(known.warnings.len(), 5);
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
+fn lookups_see_the_records_that_the_flow_gives() {
+    let find = |from: &str| {
+        let value = format!("_findCollection find FID from {from} where FNumber={{FBillNo}}");
+        json!([{"field": "FBillNo", "value": "{FBillNo}"}, {"field": "m", "value": value}])
+    };
+    let flow = format!("{FLOW}[collections]\n255f7565 = \"materials.json\"\n");
+    let target = set(target(), "request", find("255f7565"));
+    let asks = json!([
+        {"field": "FormId", "value": "STK_MISCELLANEOUS"},
+        {"field": "FilterString", "value": "_findCollection find FID from 255f7565 where FNumber='A'"}
+    ]);
+    let source = set(source(), "otherRequest", asks);
+    let mut bundle = bundle(&flow, &source, &target);
+    assert_eq!(
+        faults(&bundle),
+        [
+            at(Code::NoSuchFile, "flow.toml", "$.collections.255f7565"),
+            at(Code::UnknownScheme, "source.json", "$.otherRequest[1].value"),
+            at(Code::UnknownScheme, "target.json", "$.request[1].value")
+        ]
+    );
+    bundle.collections.insert("255f7565".to_owned(), "[{\"id\": 1}".to_owned());
+    assert_eq!(faults(&bundle)[0], at(Code::Json, "materials.json", ""));
+    let without = bundle.version();
+    let records = json!([{"id": 1, "content": {"FNumber": "A", "FID": 814}}]).to_string();
+    bundle.collections.insert("255f7565".to_owned(), records);
+    assert_ne!(bundle.version(), without);
+    let flow = compile(&bundle).expect("a flow").flow;
+    let bills = flow.target.render(&[json!({"FBillNo": "A"})], &flow.run(0, 0), &flow.collections);
+    assert_eq!(Value::Object(bills[0].clone().expect("a bill")), json!({"FBillNo": "A", "m": 814}));
+    assert_eq!(flow.source.query(&flow.run(0, 0)).expect("a query").filter, "814");
+
+    bundle.target = set(json!({"api": "batchSave"}), "request", find("255f7566")).to_string();
+    let found = compile(&bundle).expect_err("an unknown scheme");
+    let fault = found.iter().find(|fault| fault.code == Code::UnknownScheme).expect("told");
+    assert_eq!(
+        (fault.place.file.as_deref(), fault.place.path.as_deref()),
+        (Some("target.json"), Some("$.request[1].value"))
+    );
+    assert_eq!((fault.place.column.as_deref(), fault.hint.as_deref()), (Some("31"), Some("did you mean 255f7565?")));
 }
 
 #[test]
@@ -340,7 +388,7 @@ fn passing_failed_functions_through_needs_no_expression_that_parses() {
     let flow = format!("function_error = \"passthrough\"\n{FLOW}");
     let compiled = compile(&bundle(&flow, &source(), &broken)).expect("passed through");
     let run = compiled.flow.run(0, 0);
-    let bills = compiled.flow.target.render(&[json!({"FBillNo": "A"})], &run, &crate::NoCollections);
+    let bills = compiled.flow.target.render(&[json!({"FBillNo": "A"})], &run, &NoCollections);
     let document = bills.into_iter().next().expect("a bill").expect("a document");
     assert_eq!(document.get("FBillNo"), Some(&json!("_function 新 A (")));
 }

@@ -4,7 +4,7 @@ use document::{Code, Fault};
 use serde_json::{Map, Value};
 
 use super::{Column, SourceQuery};
-use crate::collections::NoCollections;
+use crate::collections::Shelf;
 use crate::function::Run;
 use crate::metadata::entry::Entry;
 use crate::metadata::render::{self, Pass, constant_text};
@@ -53,6 +53,8 @@ pub(crate) struct Parameters<'a> {
     pub(crate) form: Option<&'a str>,
     pub(crate) page_size: u32,
     pub(crate) file: &'a str,
+    /// The records that lookups see.
+    pub(crate) collections: &'a Shelf,
 }
 
 impl Parameters<'_> {
@@ -99,7 +101,7 @@ impl Parameters<'_> {
     /// The value of a parameter: the last entry of that name that has one.
     fn value(&self, name: &str, pass: Pass<'_>) -> Result<Value, Fault> {
         let nothing = [Value::Object(Map::new())];
-        let scope = BillScope::of_bill(&nothing, None, &NoCollections);
+        let scope = BillScope::of_bill(&nothing, None, self.collections);
         let mut found = Value::Null;
         for entry in self.lists.iter().flat_map(|list| list.iter()).filter(|entry| entry.field == name) {
             let value = render::render_one(entry, &scope, pass)?;

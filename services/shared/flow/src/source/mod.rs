@@ -10,7 +10,7 @@ mod shape;
 use document::Fault;
 use serde_json::{Map, Value};
 
-use crate::collections::NoCollections;
+use crate::collections::Shelf;
 use crate::file::FunctionError;
 use crate::function::{Page, Run};
 use crate::metadata::entry::{self, Entry};
@@ -18,7 +18,7 @@ use crate::metadata::render::{self, Pass, constant_text};
 use crate::metadata::scope::BillScope;
 use crate::reference::{Path, Template, Variable};
 
-pub(crate) use read::schemes_of;
+pub(crate) use read::{Sought, schemes_of};
 pub use shape::{Shaped, SourceRecord};
 
 /// Rows per page where the document says nothing.
@@ -48,6 +48,7 @@ pub struct SourceDocument {
     beat_flat: Vec<String>,
     split_array: Option<String>,
     remedy: Option<Remedy>,
+    collections: Shelf,
 }
 
 /// How a record's id or number is read.
@@ -102,6 +103,12 @@ pub struct Column {
 }
 
 impl SourceDocument {
+    /// The document, its lookups seeing `collections`.
+    #[must_use]
+    pub(crate) fn looking_into(self, collections: Shelf) -> Self {
+        Self { collections, ..self }
+    }
+
     /// The bill query of one run.
     ///
     /// # Errors
@@ -257,6 +264,7 @@ impl SourceDocument {
             form: self.form.as_deref(),
             page_size: self.page_size,
             file: &self.file,
+            collections: &self.collections,
         };
         parameters.query(&run, self.pass(&run))
     }
@@ -264,7 +272,7 @@ impl SourceDocument {
     fn request_of(&self, request: &[Entry], other: &[Entry], run: &Run) -> Result<Map<String, Value>, Fault> {
         let run = self.paged(run);
         let nothing = [Value::Object(Map::new())];
-        let scope = BillScope::of_bill(&nothing, None, &NoCollections);
+        let scope = BillScope::of_bill(&nothing, None, &self.collections);
         let mut members = render::render(request, &scope, self.pass(&run))?;
         members.extend(render::render(other, &scope, self.pass(&run))?);
         Ok(members)

@@ -4,6 +4,7 @@ use document::Code;
 use serde_json::{Map, Value};
 
 use super::{DEFAULT_PAGE_SIZE, Identity, IdentityForm, Remedy, SourceDocument, condition, format, kingdee};
+use crate::collections::Shelf;
 use crate::metadata::document::{self as common, Side};
 use crate::metadata::entry::{self, Entry};
 use crate::metadata::report::Report;
@@ -65,14 +66,16 @@ impl SourceDocument {
             beat_flat,
             split_array,
             remedy,
+            collections: Shelf::default(),
         };
         document.check_columns(report);
         Some(document)
     }
 
     /// Schemes whose records its values look into.
-    pub(crate) fn schemes(&self) -> Vec<(String, String)> {
-        schemes_of(self.request.iter().chain(&self.other))
+    pub(crate) fn schemes(&self) -> Vec<Sought> {
+        let remedy = self.remedy.iter().flat_map(|remedy| remedy.request.iter().chain(&remedy.other));
+        schemes_of(self.request.iter().chain(&self.other).chain(remedy))
     }
 
     /// A bill query whose id is no column would store nothing.
@@ -101,12 +104,31 @@ impl SourceDocument {
     }
 }
 
-/// Scheme ids with the places of the entries that look into them.
-pub(crate) fn schemes_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<(String, String)> {
+/// A scheme whose records are looked into.
+#[derive(Debug)]
+pub(crate) struct Sought {
+    /// Its id.
+    pub(crate) scheme: String,
+    /// JSON path of the value that looks into it.
+    pub(crate) place: String,
+    /// Where in that value, in characters from 1.
+    pub(crate) column: Option<usize>,
+}
+
+/// Schemes that the values of `entries` look into.
+pub(crate) fn schemes_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Sought> {
     let mut found = Vec::new();
     for entry in entries {
         entry.walk(&mut |entry| {
-            found.extend(entry.form.schemes().into_iter().map(|id| (id.to_owned(), format!("{}.value", entry.place))));
+            found.extend(entry.form.schemes().into_iter().map(|scheme| {
+                let before =
+                    entry.written.as_deref().and_then(|text| text.split_once(scheme)).map(|(before, _)| before);
+                Sought {
+                    scheme: scheme.to_owned(),
+                    place: format!("{}.value", entry.place),
+                    column: before.map(|before| before.chars().count() + 1),
+                }
+            }));
         });
     }
     found

@@ -6,14 +6,14 @@ mod read;
 use document::{Code, Fault};
 use serde_json::{Map, Value};
 
-use crate::collections::{Collections, NoCollections};
+use crate::collections::Collections;
 use crate::file::FunctionError;
 use crate::function::Run;
 use crate::metadata::entry::{Detail, Entry};
 use crate::metadata::render::{self, Pass};
 use crate::metadata::scope::{Batch, BillScope};
 use crate::reference::{Path, walk};
-use crate::source;
+use crate::source::{self, Sought};
 use crate::text::interpolate;
 use group::{Bill, Broken, Grouping};
 
@@ -123,8 +123,8 @@ impl TargetDocument {
     /// # Errors
     /// A fault of an option that cannot be computed, `E_FORM_MISSING` when nothing names the form, `E_CALL_OPTION`
     /// when `Operation` is no verb of a save.
-    pub fn call(&self, run: &Run) -> Result<SaveCall, Fault> {
-        let mut options = self.other(&[], run, &NoCollections)?;
+    pub fn call(&self, run: &Run, collections: &dyn Collections) -> Result<SaveCall, Fault> {
+        let mut options = self.other(&[], run, collections)?;
         let named = options.shift_remove("FormId").map(|form| interpolate(&form, false));
         let form_id = match self.form.clone().or(named).filter(|form| !form.is_empty()) {
             Some(form) => form,
@@ -204,7 +204,7 @@ impl TargetDocument {
         ["save", "batchsave", "draft"].contains(&self.api.to_ascii_lowercase().as_str())
     }
 
-    pub(crate) fn schemes(&self) -> Vec<(String, String)> {
+    pub(crate) fn schemes(&self) -> Vec<Sought> {
         source::schemes_of(self.request.iter().chain(&self.other))
     }
 

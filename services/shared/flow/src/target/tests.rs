@@ -338,7 +338,7 @@ fn the_call_takes_everything_but_the_form_as_options() {
             {"field": "NeedUpDateFields", "type": "array", "value": "FQty,FNote", "parser": {"name": "StringToArray", "params": ","}}
         ]})
     };
-    let call = compile(other("Audit"), "id", "id").call(&run()).expect("a call");
+    let call = compile(other("Audit"), "id", "id").call(&run(), &NoCollections).expect("a call");
     assert_eq!(
         (call.form_id.as_str(), call.operation, call.auto_submit_and_audit),
         ("SAL_OUTSTOCK", Operation::Audit, true)
@@ -349,6 +349,9 @@ fn the_call_takes_everything_but_the_form_as_options() {
     );
     for (verb, operation) in [("BatchSave", Operation::Save), ("save", Operation::Save), ("Submit", Operation::Submit)]
     {
-        assert_eq!(compile(other(verb), "id", "id").call(&run()).map(|call| call.operation).ok(), Some(operation));
+        assert_eq!(
+            compile(other(verb), "id", "id").call(&run(), &NoCollections).map(|call| call.operation).ok(),
+            Some(operation)
+        );
     }
 }
