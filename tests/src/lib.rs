@@ -3,5 +3,6 @@
 pub mod compare;
 pub mod demo;
 pub mod fleet;
+pub mod mend;
 pub mod road;
 pub mod servers;

@@ -13,7 +13,7 @@ use crate::compare::orders;
 use crate::compare::report::{self, Report};
 use crate::compare::rules::{self, Expectation};
 use crate::compare::webapi::{self, Bills};
-use crate::fleet::{self, Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::fleet::{self, DeskFiles, Galaxy, GalaxyPlan, Stage, StagePlan};
 use crate::servers::{Kafka, Redis, workspace};
 
 /// What a scenario wants; everything else is as shipped.
@@ -39,6 +39,8 @@ pub struct RoadPlan {
     pub target: Vec<(&'static str, String)>,
     /// Further tables of the loader's settings.
     pub loader: &'static str,
+    /// Replicas of the control plane.
+    pub controls: u32,
 }
 
 impl Default for RoadPlan {
@@ -54,6 +56,7 @@ impl Default for RoadPlan {
             source: Vec::new(),
             target: Vec::new(),
             loader: "",
+            controls: 0,
         }
     }
 }
@@ -73,6 +76,8 @@ pub struct Road {
     pub kafka: Kafka,
     /// What must come of it.
     pub expectation: Expectation,
+    /// The files of the control plane.
+    pub desk: DeskFiles,
     foreign: Bills,
     plan: RoadPlan,
     scratch: TempDir,
@@ -135,7 +140,8 @@ impl Road {
         let target = Galaxy::start(target, scratch.path())?;
         let kafka = kafka.await.context("starting Kafka")??;
         let foreign = bills(&target).await?;
-        Ok(Self { stages: Vec::new(), source, target, redis, kafka, expectation, foreign, plan, scratch })
+        let desk = DeskFiles::make(scratch.path())?;
+        Ok(Self { stages: Vec::new(), source, target, redis, kafka, expectation, desk, foreign, plan, scratch })
     }
 
     /// Lays a road and starts every stage.
@@ -159,6 +165,9 @@ impl Road {
                 self.stages.push(Stage::start(plan, self.scratch.path())?);
             }
         }
+        for ordinal in 0..self.plan.controls {
+            self.stages.push(Stage::start(self.stage("control", ordinal), self.scratch.path())?);
+        }
         for stage in &mut self.stages {
             stage.ready(Duration::from_secs(60)).await?;
         }
@@ -175,6 +184,7 @@ impl Road {
                 "{kafka}{redis}[flows]\nfolders = [{flow:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
             ),
             "transformer" => kafka,
+            "control" => format!("{kafka}{}", self.desk.settings(self.scratch.path(), ordinal)),
             _ => format!("{kafka}{redis}{}\n{connections}", self.plan.loader),
         };
         StagePlan { service, ordinal, settings, worker: String::new() }
@@ -184,6 +194,31 @@ impl Road {
     pub fn of(&mut self, service: &str) -> Vec<&mut Stage> {
         let prefix = format!("{service}-");
         self.stages.iter_mut().filter(|stage| stage.name().starts_with(&prefix)).collect()
+    }
+
+    /// Where a replica of the control plane is reached, once it has bound its port.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn desk_address(&self, ordinal: u32) -> anyhow::Result<String> {
+        std::fs::read_to_string(DeskFiles::address_file(self.scratch.path(), ordinal)).context("no address yet")
+    }
+
+    /// The folder that everything of this road lies in.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Makes the target take what it refused: creates the products it does not know and removes the foreign documents
+    /// that hold our numbers.
+    ///
+    /// # Errors
+    /// The target does not do it.
+    pub async fn mend_target(&mut self) -> anyhow::Result<()> {
+        crate::mend::target(&self.target, &self.expectation).await?;
+        self.foreign.clear();
+        self.expectation = self.expectation.clone().without_failures();
+        Ok(())
     }
 
     /// Adds a fault to the target.
@@ -263,8 +298,15 @@ impl Road {
     /// # Errors
     /// A side does not answer.
     pub async fn compare(&self) -> anyhow::Result<Ended> {
+        self.compare_with(self.letters().await?).await
+    }
+
+    /// Compares both sides as they are, with these letters as the parked ones.
+    ///
+    /// # Errors
+    /// A side does not answer.
+    pub async fn compare_with(&self, letters: BTreeMap<String, Letter>) -> anyhow::Result<Ended> {
         let (source, target) = (self.source.admin("/stats", None).await?, self.target.admin("/stats", None).await?);
-        let letters = self.letters().await?;
         let report = report::compare(
             &self.expectation,
             &bills(&self.source).await?,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use rdkafka::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Headers as _;
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// One dead letter, as far as the comparison looks at it.
@@ -28,6 +28,48 @@ pub struct Letter {
 /// # Errors
 /// The broker cannot be reached within a minute, or a record lacks a header of the contract.
 pub fn read(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Letter>> {
+    let mut letters = BTreeMap::new();
+    each(brokers, topic, |message| {
+        let required = |name: &str| {
+            header(message, name).with_context(|| format!("a letter at offset {} has no {name}", message.offset()))
+        };
+        let letter = Letter {
+            record: required("dl-record-key")?,
+            category: required("dl-category")?,
+            code: required("dl-code")?,
+            message: required("dl-message")?,
+        };
+        letters.insert(required("dl-id")?, letter);
+        Ok(())
+    })?;
+    Ok(letters)
+}
+
+/// Key and text of header `name` of every record of `topic` that is committed now and has it.
+///
+/// # Errors
+/// The broker cannot be reached within a minute.
+pub fn records(brokers: &str, topic: &str, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let mut records = Vec::new();
+    each(brokers, topic, |message| {
+        let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+        records.extend(header(message, name).map(|value| (key, value)));
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
+    let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Shows every record of `topic` that is committed now.
+fn each(
+    brokers: &str,
+    topic: &str,
+    mut visit: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "comparison")
@@ -48,9 +90,8 @@ pub fn read(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Lette
             ends.insert(partition, high);
         }
     }
-    let mut letters = BTreeMap::new();
     if ends.is_empty() {
-        return Ok(letters);
+        return Ok(());
     }
     consumer.assign(&assignment).context("assigning")?;
     let begin = Instant::now();
@@ -59,21 +100,7 @@ pub fn read(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Lette
             bail!("the end of {topic} was not reached within a minute");
         }
         if let Some(polled) = consumer.poll(Duration::from_millis(100)) {
-            let message = polled.context("reading the topic")?;
-            let header = |name: &str| -> anyhow::Result<String> {
-                message
-                    .headers()
-                    .and_then(|headers| headers.iter().find(|header| header.key == name)?.value)
-                    .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-                    .with_context(|| format!("a letter at offset {} has no {name}", message.offset()))
-            };
-            let letter = Letter {
-                record: header("dl-record-key")?,
-                category: header("dl-category")?,
-                code: header("dl-code")?,
-                message: header("dl-message")?,
-            };
-            letters.insert(header("dl-id")?, letter);
+            visit(&polled.context("reading the topic")?)?;
         }
         // Transaction markers take offsets too, so progress is the position and not the last record.
         let position = consumer.position().context("asking for the position")?;
@@ -82,5 +109,5 @@ pub fn read(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Lette
             at.is_none_or(|at| at < *end)
         });
     }
-    Ok(letters)
+    Ok(())
 }

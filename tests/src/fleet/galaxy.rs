@@ -146,6 +146,16 @@ impl Galaxy {
         )
     }
 
+    /// Removes the documents of this number, as a person would in the Galaxy itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn remove(&self, form: &str, number: &str) -> anyhow::Result<()> {
+        let address = format!("http://127.0.0.1:{}/documents", self.admin);
+        let address = reqwest::Url::parse_with_params(&address, [("form", form), ("number", number)])?;
+        self.client.delete(address).send().await?.error_for_status().context("removing a document").map(drop)
+    }
+
     /// Calls the admin port: `path` with `body` by POST, without by GET.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
-//! Our own processes around real servers: simulated Galaxies and the three stages, as a deployment would run them.
+//! Our own processes around real servers: simulated Galaxies, the three stages and the control plane, as a deployment would run them.
 
+mod desk;
 mod galaxy;
 mod stage;
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub use desk::{CLIENT_NAME, DeskFiles};
 pub use galaxy::{Galaxy, GalaxyPlan};
 pub use stage::{Metrics, Stage, StagePlan};
 

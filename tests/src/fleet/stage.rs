@@ -12,7 +12,7 @@ use crate::servers::process::{Process, Spec};
 /// Which stage, and its settings beside health, member and data folder.
 #[derive(Debug, Clone)]
 pub struct StagePlan {
-    /// `extractor`, `transformer` or `loader`.
+    /// `extractor`, `transformer`, `loader` or `control`.
     pub service: &'static str,
     /// Number of the replica.
     pub ordinal: u32,

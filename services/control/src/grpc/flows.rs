@@ -1,6 +1,6 @@
 //! `FlowService`.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use document::{Code, Fault, FlowName, FlowVersion, Headers, Record, topic};
@@ -56,7 +56,7 @@ impl FlowService for Flows {
                 flow: bundle.flow.clone(),
                 source: bundle.source.clone(),
                 target: bundle.target.clone(),
-                collections: HashMap::new(),
+                collections: bundle.collections.clone().into_iter().collect(),
             }),
         }))
     }
@@ -69,7 +69,12 @@ impl FlowService for Flows {
         let caller = shared.caller(&format!("{SERVICE}/ApplyFlow"), &request)?;
         let request = request.into_inner();
         let texts = request.bundle.clone().unwrap_or_default();
-        let bundle = flow::FlowBundle { flow: texts.flow, source: texts.source, target: texts.target };
+        let bundle = flow::FlowBundle {
+            flow: texts.flow,
+            source: texts.source,
+            target: texts.target,
+            collections: texts.collections.into_iter().collect(),
+        };
         let compiled = flow::compile(&bundle).map_err(|faults| {
             let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let first = faults.first().map_or(Code::RequestInvalid, |fault| fault.code);
@@ -248,7 +253,7 @@ impl Flows {
             shown.title.clone_from(&settings.title);
             shown.source_connection.clone_from(&settings.source.connection);
             shown.target_connection.clone_from(&settings.target.connection);
-            shown.schedule = settings.schedule.cron.clone().unwrap_or_default();
+            shown.schedule.clone_from(&settings.schedule.cron);
             shown.zone = settings.zone.to_string();
         }
         shown
@@ -265,14 +270,21 @@ fn unknown(name: &FlowName) -> Fault {
 
 /// The lines that differ, text by text.
 fn differences(before: &flow::FlowBundle, after: &flow::FlowBundle) -> Vec<String> {
-    let texts = [
-        ("flow", &before.flow, &after.flow),
+    let mut texts = vec![
+        ("flow", before.flow.as_str(), after.flow.as_str()),
         ("source", &before.source, &after.source),
         ("target", &before.target, &after.target),
     ];
+    let schemes: BTreeSet<&String> = before.collections.keys().chain(after.collections.keys()).collect();
+    let text = |bundle: &'_ flow::FlowBundle, scheme: &String| bundle.collections.get(scheme).cloned();
+    let collections: Vec<(&String, String, String)> = schemes
+        .into_iter()
+        .map(|scheme| (scheme, text(before, scheme).unwrap_or_default(), text(after, scheme).unwrap_or_default()))
+        .collect();
+    texts.extend(collections.iter().map(|(scheme, before, after)| (scheme.as_str(), before.as_str(), after.as_str())));
     let mut lines = Vec::new();
     for (name, before, after) in texts {
-        for change in TextDiff::from_lines(before.as_str(), after.as_str()).iter_all_changes() {
+        for change in TextDiff::from_lines(before, after).iter_all_changes() {
             let sign = match change.tag() {
                 ChangeTag::Equal => continue,
                 ChangeTag::Delete => '-',
@@ -290,7 +302,12 @@ mod tests {
 
     #[test]
     fn differences_name_their_text_and_line() {
-        let before = flow::FlowBundle { flow: "a = 1\nb = 2\n".into(), source: "{}".into(), target: "{}".into() };
+        let before = flow::FlowBundle {
+            flow: "a = 1\nb = 2\n".into(),
+            source: "{}".into(),
+            target: "{}".into(),
+            collections: Default::default(),
+        };
         let after = flow::FlowBundle { flow: "a = 1\nb = 3\n".into(), ..before.clone() };
         assert_eq!(differences(&before, &after), ["flow: -b = 2", "flow: +b = 3"]);
         assert!(differences(&before, &before).is_empty());

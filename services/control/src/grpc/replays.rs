@@ -14,7 +14,7 @@ use super::dead_letters::{reason, refusal};
 use super::gate::Caller;
 use super::selection::Selected;
 use super::status::status;
-use super::{Shared, blocking, digest, page_size, show};
+use super::{Shared, digest, page_size, show};
 use crate::access::Scope;
 use crate::core::job::{self, Begin, Counts, Fate, Item, Job, Options, Replay, Under};
 use crate::writer::desk::Desk;

@@ -25,7 +25,6 @@ pub mod schedule;
 pub mod source;
 pub mod suggest;
 mod strict;
-mod suggest;
 pub mod target;
 
 pub use bundle::{FileNames, FlowBundle, MAX_BUNDLE_BYTES};

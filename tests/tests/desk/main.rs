@@ -1,0 +1,9 @@
+//! The operator's desk on real servers: who is let in, what is shown, and that a replay loses and doubles nothing.
+
+mod client;
+mod replay;
+
+use std::time::Duration;
+
+/// How long a scenario may take before it has failed.
+const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,0 +1,147 @@
+//! Dead letters are found, the target is mended, and one selection asked for ten times publishes each letter once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use e2e::road::{Road, RoadPlan};
+use starbridge_proto::v1;
+use tonic::Code;
+
+use super::PATIENCE;
+use super::client::{Caller, People, change};
+
+async fn open(controls: u32) -> (Road, People) {
+    let mut road = Road::open(RoadPlan { controls, ..RoadPlan::default() }).await.expect("laid");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, letters| applied + letters >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    (road, people)
+}
+
+fn by_selector(selector: &str) -> Option<v1::Selection> {
+    Some(v1::Selection { ids: Vec::new(), selector: selector.to_owned() })
+}
+
+async fn listed(caller: &Caller, selector: &str) -> Vec<v1::DeadLetter> {
+    let asked = v1::ListDeadLettersRequest { selector: selector.to_owned(), ..v1::ListDeadLettersRequest::default() };
+    caller.letters().list_dead_letters(asked).await.expect("a list").into_inner().dead_letters
+}
+
+/// Waits until the index knows `count` letters of a selector.
+async fn until_listed(caller: &Caller, selector: &str, count: usize) -> Vec<v1::DeadLetter> {
+    for _ in 0..300 {
+        let letters = listed(caller, selector).await;
+        if letters.len() == count {
+            return letters;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{selector}: {:#?}", listed(caller, selector).await);
+}
+
+async fn until_over(caller: &Caller, id: &str) -> v1::Replay {
+    for _ in 0..900 {
+        let asked = v1::GetReplayRequest { id: id.to_owned() };
+        if let Ok(answer) = caller.replays().get_replay(asked).await {
+            let replay = answer.into_inner().replay.expect("a job");
+            if replay.ended_at.is_some() {
+                return replay;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the replay does not end");
+}
+
+/// How often each letter's record was published by a replay.
+async fn published(road: &Road) -> BTreeMap<String, usize> {
+    let brokers = road.kafka.brokers().to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        e2e::compare::letters::records(&brokers, "starbridge.misc-inbound.mapped", "sb-replay")
+    });
+    let mut counts = BTreeMap::new();
+    for (key, _) in read.await.expect("reading does not panic").expect("the mapped topic") {
+        *counts.entry(key).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
+    let (mut road, people) = open(2).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+
+    let parked = road.expectation.parked.clone();
+    let letters = until_listed(&operator, "state = open", parked.len()).await;
+    let categories: BTreeMap<String, String> =
+        letters.iter().map(|letter| (letter.target_key.clone(), letter.category.clone())).collect();
+    assert_eq!(categories, parked.iter().map(|(key, category)| (key.clone(), (*category).to_owned())).collect());
+
+    // Nothing was mended: a replay fails again, and each letter keeps its id.
+    let one = &letters[0];
+    let asked = v1::StartReplayRequest {
+        selection: Some(v1::Selection { ids: vec![one.id.clone()], selector: String::new() }),
+        options: None,
+        change: change("too early"),
+    };
+    let early = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job");
+    let early = until_over(&operator, &early.id).await;
+    assert_eq!((early.total, early.published, early.failed), (1, 1, 1), "{early:?}");
+    let again = until_listed(&operator, "state = open", parked.len()).await;
+    let ids = |letters: &[v1::DeadLetter]| letters.iter().map(|letter| letter.id.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&again), ids(&letters));
+    assert_eq!(again.iter().filter(|letter| letter.attempts == 2).count(), 1);
+
+    road.mend_target().await.expect("mended");
+    let selector = "flow = misc-inbound and category in (reference_missing, duplicate) and state = open";
+    let plan = v1::StartReplayRequest {
+        selection: by_selector(selector),
+        options: None,
+        change: Some(v1::Change { dry_run: true, ..v1::Change::default() }),
+    };
+    let planned = operator.replays().start_replay(plan).await.expect("planned").into_inner();
+    assert_eq!((planned.plan.expect("a plan").letters, planned.replay), (parked.len() as i64, None));
+
+    let before = published(&road).await.values().sum::<usize>();
+    let started = futures::future::join_all((0..10).map(|_| {
+        let operator = operator.clone();
+        async move {
+            let asked = v1::StartReplayRequest {
+                selection: by_selector(selector),
+                options: Some(v1::ReplayOptions { rate: 100.0, ..v1::ReplayOptions::default() }),
+                change: change("products were created, numbers freed"),
+            };
+            operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job").id
+        }
+    }))
+    .await;
+    let mut resolved = 0;
+    for id in &started {
+        let replay = until_over(&operator, id).await;
+        assert_eq!(replay.failed, 0, "{replay:?}");
+        resolved += replay.resolved;
+    }
+    assert_eq!(resolved, parked.len() as i64);
+    assert_eq!(published(&road).await.values().sum::<usize>() - before, parked.len());
+    until_listed(&operator, "state = open", 0).await;
+    until_listed(&operator, "state = resolved", parked.len()).await;
+
+    let auditor = people.hire(&road, "zhao", "auditor").await;
+    let auditor = people.at_writer(&road, &auditor).await;
+    let proof = auditor.audit().verify_audit(v1::VerifyAuditRequest {}).await.expect("verified").into_inner();
+    assert!(proof.intact && proof.entries >= 14, "{proof:?}");
+    let entries = auditor.audit().list_audit_entries(v1::ListAuditEntriesRequest::default()).await.expect("entries");
+    let starts = entries.get_ref().entries.iter().filter(|entry| entry.action.ends_with("/StartReplay")).count();
+    assert_eq!(starts, 11);
+    // What one may, the other may not.
+    let denied = operator.audit().verify_audit(v1::VerifyAuditRequest {}).await.expect_err("not an auditor");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+
+    for stage in road.stages.iter_mut().rev() {
+        stage.process().stop(Duration::from_secs(60)).expect("drained");
+    }
+    let ended = road.compare_with(BTreeMap::new()).await.expect("compared");
+    assert!(ended.report.is_clean(), "{:#?}", ended.report);
+    assert_eq!(ended.report.applied, ended.report.source);
+}
