@@ -41,8 +41,9 @@ impl Rate {
     pub fn spaced(count: u32) -> Option<Self> {
         match count {
             0 => None,
-            // One more than the window, so that two calls never share one.
-            1 => Some(Self { interval: WINDOW + WINDOW / 60, tolerance: 0 }),
+            // Two calls never share a window, not even when the first is late and the second is not: 64 s are more than a
+            // window and the longest way of a call (`split::PERMIT_LIFETIME`).
+            1 => Some(Self { interval: WINDOW + WINDOW / 15, tolerance: 0 }),
             count => Some(Self::new(count - 1, 1)),
         }
     }

@@ -153,7 +153,8 @@ mod tests {
                 let pool: u32 = if replicas == 1 { per_minute / 20 } else { per_minute / 5 };
                 let margin = limit(per_minute, replicas, 0).margin();
                 let common = per_minute - burst - pool - margin;
-                // 3 s more of the common rate, and of each pool: its spacing lets one in for every 20 it holds.
+                // 3 s more of the common rate, and of each pool: its spacing lets one in for every 20 it holds. A pool of
+                // one is spaced by more than a window and the way.
                 let own = |replica| pool / replicas + u32::from(replica < pool % replicas);
                 let late: u32 = (0..replicas).map(|replica| own(replica).saturating_sub(1) / 20).sum();
                 assert!(common >= 1 && common / 20 + late <= margin, "{per_minute} {replicas}");

@@ -192,6 +192,16 @@ fn a_redis_that_comes_back_with_old_data_is_corrected() {
     assert!(fullest(&granted, false) <= 87, "{}: no second burst", fullest(&granted, false));
 }
 
+/// A pool of one call beside a common rate that fills its part: the first call late, the next one not.
+#[test]
+fn a_pool_of_one_never_lets_two_into_a_minute() {
+    let lifetime = PERMIT_LIFETIME.as_micros() as i64;
+    let mut ways = vec![lifetime; 3];
+    ways.extend([0; 13]);
+    let world = World { per_minute: 37, lost: 5, ways, until: 4 * WINDOW, ..calm(1) };
+    assert!(fullest(&run(&world), false) <= 37, "{}", fullest(&run(&world), false));
+}
+
 fn worlds() -> impl Strategy<Value = World> {
     let until = 4 * WINDOW;
     let lifetime = PERMIT_LIFETIME.as_micros() as i64;
