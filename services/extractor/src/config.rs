@@ -118,9 +118,14 @@ pub struct LookbackSettings {
 pub struct Behind {
     /// Records on their way beyond which scans of a flow wait.
     pub records: i64,
+    /// Share of its topic's retention that the oldest of them may have used up.
+    pub retention: f64,
     /// Time between two looks while they wait.
     #[serde(with = "runtime::settings::duration")]
     pub check_every: Duration,
+    /// Time between two looks at a flow that gives no reason for one.
+    #[serde(with = "runtime::settings::duration")]
+    pub look_every: Duration,
     /// The transformer's consumer group.
     pub transformer_group: String,
     /// The loader's consumer group.
@@ -170,6 +175,9 @@ impl Settings for Config {
         if !(0.0..1.0).contains(&self.lookback.shrunk_ratio) {
             refusals.value("lookback.shrunk_ratio", "must be from 0 to below 1");
         }
+        if !(self.behind.retention > 0.0 && self.behind.retention < 1.0) {
+            refusals.value("behind.retention", "must be above 0 and below 1");
+        }
         if self.rate.replica >= self.rate.max_replicas {
             refusals.value("rate.replica", "must be below max_replicas");
         }
@@ -180,6 +188,7 @@ impl Settings for Config {
             ("flows.poll", self.flows.poll),
             ("scan.commit_every", self.scan.commit_every),
             ("behind.check_every", self.behind.check_every),
+            ("behind.look_every", self.behind.look_every),
         ] {
             if duration.is_zero() {
                 refusals.value(key, "must be longer than 0s");
@@ -208,7 +217,7 @@ mod tests {
     fn the_defaults_are_whole() {
         let config = load::<Config>("extractor", DEFAULTS, &Invocation::default()).expect("good defaults").settings;
         assert_eq!((config.scan.batch_bills, config.scan.commit_every), (500, Duration::from_secs(5)));
-        assert_eq!(config.behind.records, 1_000_000);
+        assert_eq!((config.behind.records, config.behind.look_every), (1_000_000, Duration::from_secs(3_600)));
         assert_eq!(config.worker.group, "starbridge.extractor");
         assert!(config.connections.is_empty() && config.redis.is_none());
     }
@@ -219,6 +228,7 @@ mod tests {
             ("EXTRACTOR__SCAN__CONCURRENT", "0", "$.scan.concurrent"),
             ("EXTRACTOR__SCAN__MAX_RECORD_BYTES", "16777216", "$.scan.max_record_bytes"),
             ("EXTRACTOR__LOOKBACK__SHRUNK_RATIO", "1.5", "$.lookback.shrunk_ratio"),
+            ("EXTRACTOR__BEHIND__RETENTION", "1.0", "$.behind.retention"),
             ("EXTRACTOR__RATE__REPLICA", "2", "$.rate.replica"),
             ("EXTRACTOR__WORKER__MEMBER", " ", "$.worker.member"),
             ("EXTRACTOR__FLOWS__POLL", "0s", "$.flows.poll"),

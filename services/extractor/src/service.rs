@@ -159,7 +159,7 @@ impl Extractor {
             source: Arc::clone(&self.around.source),
             log: Arc::new(KafkaLog::new(Arc::clone(&session))),
             downstream: Arc::new(Groups { admin: admin.clone(), settings: self.config.behind.clone() }),
-            congestion: Arc::new(Congestion::new(self.config.behind.records)),
+            congestion: Arc::new(Congestion::new(self.config.behind.clone())),
             clock: self.around.clock.clone(),
             turns: Arc::new(Semaphore::new(self.config.scan.concurrent)),
             instruments: self.around.instruments.clone(),

@@ -12,7 +12,7 @@ use runtime::{Clock, Shutdown};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::behind::{Congestion, Downstream};
+use crate::behind::{Congestion, Downstream, HowFar};
 use crate::config::{Config, DEFAULTS};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::run::{Answer, Ask};
@@ -194,12 +194,12 @@ impl Log for MemoryLog {
 
 /// Stages behind that say these numbers, then nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers(pub(crate) Mutex<VecDeque<i64>>);
+pub(crate) struct Numbers(pub(crate) Mutex<VecDeque<HowFar>>);
 
 #[async_trait]
 impl Downstream for Numbers {
-    async fn records(&self, _: &document::FlowName) -> Result<i64, Fault> {
-        Ok(self.0.lock().expect("whole").pop_front().unwrap_or(0))
+    async fn ask(&self, _: &document::FlowName, _: i64) -> Result<HowFar, Fault> {
+        Ok(self.0.lock().expect("whole").pop_front().unwrap_or_default())
     }
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn means(source: Arc<MemorySource>, log: Arc<MemoryLog>) -> Means {
         source,
         log,
         downstream: Arc::new(Numbers::default()),
-        congestion: Arc::new(Congestion::new(config.behind.records)),
+        congestion: Arc::new(Congestion::new(config.behind.clone())),
         clock,
         turns: Arc::new(Semaphore::new(2)),
         instruments: Instruments::new(&metrics.meter()),

@@ -225,14 +225,14 @@ impl Job {
     /// Waits while the stages behind have too much to do; `false` when the wish to end came first.
     async fn may_go_on(&self, means: &Means) -> bool {
         let flow = &self.unit.flow.name;
-        while means.congestion.wants_to_know(flow) {
-            match means.downstream.records(flow).await {
-                Ok(records) => {
-                    means.instruments.behind(flow.as_str(), records);
-                    if means.congestion.told(flow, records) {
+        while means.congestion.wants_to_know(flow, means.clock.monotonic()) {
+            match means.downstream.ask(flow, means.clock.millis()).await {
+                Ok(far) => {
+                    means.instruments.behind(flow.as_str(), far.records);
+                    if means.congestion.told(flow, far, means.clock.monotonic()) {
                         break;
                     }
-                    tracing::info!(%flow, records, "scan waits for the stages behind it");
+                    tracing::info!(%flow, far.records, far.aged, "scan waits for the stages behind it");
                 }
                 // Not to know is no reason to stand still: the topics keep what they get for two weeks.
                 Err(fault) => {

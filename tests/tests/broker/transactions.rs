@@ -1,13 +1,13 @@
 //! Whether the broker keeps the promises of transactions that everything here stands on.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use queue::Cleanup;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::house::*;
@@ -151,6 +151,44 @@ async fn start_and_end_come_for_many_partitions_at_once() {
     consumer.commit(&list, CommitMode::Sync).expect("committed");
     let lag = admin().lag("ends", &["ends".to_owned()]).await.expect("lag");
     assert_eq!((lag[1].committed, lag[1].records()), (Some(4), 1));
+}
+
+/// The end of a transaction lies behind the last record for ever; it must not look like a record that nobody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_unread_record_tells_its_age_and_the_end_of_a_transaction_is_none() {
+    let mut kept = spec("ages", 2, Cleanup::Delete);
+    kept.retention = Some(Duration::from_secs(86_400));
+    admin().ensure(&[kept], 1).await.expect("topic");
+    topic("ages-for-ever", 1).await;
+    assert_eq!(admin().retention("ages").await.expect("asked"), Some(Duration::from_secs(86_400)));
+    assert_eq!(admin().retention("ages-for-ever").await.expect("asked"), None);
+    assert_eq!(admin().oldest_unread("ages", "ages").await.expect("asked"), None);
+
+    let producer = raw_producer("ages", LONG);
+    producer.begin_transaction().expect("begun");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let ago = |seconds: i64| i64::try_from(now).expect("before 2262") - 1_000 * seconds;
+    for (partition, timestamp) in [(0, ago(40)), (0, ago(50)), (1, ago(10))] {
+        let record = BaseRecord::<[u8], [u8]>::to("ages").partition(partition).payload(b"x").timestamp(timestamp);
+        producer.send(record).expect("queued");
+    }
+    producer.commit_transaction(LONG).expect("committed");
+    let oldest = || async { admin().oldest_unread("ages", "ages").await.expect("asked") };
+    assert_eq!(oldest().await, Some(ago(40)));
+    let consumer = group_consumer("ages");
+    let save = |partition, offset| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("ages", partition, Offset::Offset(offset)).expect("offset");
+        consumer.commit(&list, CommitMode::Sync).expect("committed");
+    };
+    save(0, 1);
+    assert_eq!(oldest().await, Some(ago(50)));
+    save(0, 2);
+    assert_eq!(oldest().await, Some(ago(10)));
+    save(1, 1);
+    let lags = admin().lag("ages", &["ages".to_owned()]).await.expect("lag");
+    assert!(lags.iter().all(|lag| lag.records() == 1), "{lags:?}");
+    assert_eq!(oldest().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use document::{Code, topic};
 
 use super::*;
+use crate::behind::HowFar;
 use crate::core::sim::NOON;
 use crate::testing::{MemoryLog, MemorySource, Numbers, means, unit};
 
@@ -135,7 +136,9 @@ async fn scans_wait_while_the_stages_behind_are_far_behind() {
     let (source, log) = (MemorySource::new(2), Arc::new(MemoryLog::default()));
     let mut busy = means(source, log);
     busy.congestion.emitted(&unit().flow.name, 1_000_000);
-    busy.downstream = Arc::new(Numbers(std::sync::Mutex::new([2_000_000, 1_000_001, 1_000_000].into())));
+    let far = |records, aged| HowFar { records, aged };
+    let answers = [far(1_000_001, 0.0), far(5, 0.26), far(1_000_000, 0.25)];
+    busy.downstream = Arc::new(Numbers(std::sync::Mutex::new(answers.into())));
     let begun = tokio::time::Instant::now();
     let outcome = job(Kind::Scan).run(busy).await;
     assert!(matches!(outcome, Outcome::Complete(..)), "{outcome:?}");

@@ -1,12 +1,13 @@
 //! Makes topics and asks about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info};
 
@@ -163,6 +164,38 @@ impl Admin {
         asked.await.expect("asking does not panic").map_err(|error| self.explain(error, "reading the lag", group))
     }
 
+    /// How long records of `topic` are kept; `None` when for ever.
+    ///
+    /// # Errors
+    /// What keeps the brokers from answering; [`Error::Forbidden`] when the user may not read the topic's settings.
+    pub async fn retention(&self, topic: &str) -> Result<Option<Duration>, Error> {
+        let operation = "reading the settings of a topic";
+        let asked = self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &Self::options()).await;
+        let mut answers = asked.map_err(|error| self.explain(error, operation, topic))?;
+        let answer = answers.pop().unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition));
+        let settings = answer.map_err(|code| self.explain(KafkaError::AdminOp(code), operation, topic))?;
+        let millis = settings.get("retention.ms").and_then(|entry| entry.value.as_ref()?.parse().ok());
+        // Minus one stands for ever.
+        Ok(millis.map(Duration::from_millis))
+    }
+
+    /// The time stamp of the oldest record of `topic` that `group` has still to read, unix milliseconds; `None` when it
+    /// has read them all. What lies behind its positions and is no record, such as the end of a transaction, is none.
+    ///
+    /// # Errors
+    /// [`Error::TopicMissing`]; what keeps the brokers from answering.
+    pub async fn oldest_unread(&self, group: &str, topic: &str) -> Result<Option<i64>, Error> {
+        let count = self.partitions(topic).await?.ok_or_else(|| Error::TopicMissing { topic: topic.to_owned() })?;
+        let partitions: Vec<_> = (0..count).map(|partition| TopicPartition::new(topic, partition)).collect();
+        let mut config = self.cluster.consumer("starbridge-lag", group)?;
+        config.set("enable.partition.eof", "true").set("queued.min.messages", "1");
+        let asked = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer<Ear> = config.create_with_context(Ear::default())?;
+            oldest(&consumer, &positions(&consumer, &partitions, TIMEOUT)?)
+        });
+        asked.await.expect("asking does not panic").map_err(|error| self.explain(error, "reading the lag", group))
+    }
+
     /// Deletes the records before each position, whatever the topic's retention.
     ///
     /// # Errors
@@ -256,6 +289,35 @@ pub(crate) fn ranges<C: ConsumerContext>(
             _ => Err(missing.clone()),
         })
         .collect()
+}
+
+/// The oldest of the first unread records of partitions of one topic.
+fn oldest<C: ConsumerContext>(consumer: &BaseConsumer<C>, lags: &[Lag]) -> Result<Option<i64>, KafkaError> {
+    let unread = lags.iter().filter(|lag| lag.records() > 0);
+    let mut list = TopicPartitionList::new();
+    for lag in unread {
+        let first = lag.committed.unwrap_or(lag.start).max(lag.start);
+        list.add_partition_offset(&lag.topic_partition.topic, lag.topic_partition.partition, Offset::Offset(first))?;
+    }
+    let mut open: BTreeSet<i32> = list.elements().iter().map(|element| element.partition()).collect();
+    consumer.assign(&list)?;
+    let (mut oldest, begun) = (None, std::time::Instant::now());
+    while !open.is_empty() {
+        if begun.elapsed() > TIMEOUT {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+        }
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) if open.remove(&message.partition()) => {
+                oldest = [oldest, message.timestamp().to_millis()].into_iter().flatten().min();
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    Ok(oldest)
 }
 
 fn list(partitions: &[TopicPartition], offset: Offset) -> Result<TopicPartitionList, KafkaError> {
