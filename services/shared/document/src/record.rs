@@ -145,38 +145,44 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
-impl Extracted {
-    /// The record to write.
-    pub fn into_record(self) -> Record {
+/// What both records say of a document, whatever their value.
+struct Common {
+    tenant: Tenant,
+    flow: FlowName,
+    flow_version: FlowVersion,
+    document_key: DocumentKey,
+    version: Version,
+    digest: Digest,
+    created: Option<i64>,
+    trace: TraceParent,
+    replay: Option<String>,
+}
+
+impl Common {
+    /// The headers of a record of type `kind` that `step` makes of the document under the key `subject`.
+    fn headers(self, kind: &str, step: &str, subject: &str) -> Headers {
         let mut headers = Headers::new();
         headers
             .set("ce_specversion", "1.0")
-            .set("ce_id", format!("{}@{}", self.document_key, self.version))
-            .set("ce_source", format!("/{}/{}/source", self.tenant, self.flow))
-            .set("ce_type", TYPE_EXTRACTED)
-            .set("ce_subject", &self.document_key)
+            .set("ce_id", format!("{subject}@{}", self.version))
+            .set("ce_source", format!("/{}/{}/{step}", self.tenant, self.flow))
+            .set("ce_type", kind)
+            .set("ce_subject", subject)
             .set("ce_time", timestamp_text(self.version))
             .set("content-type", "application/json")
             .set(TRACE, self.trace)
-            .set("sb-tenant", &self.tenant)
-            .set("sb-flow", &self.flow)
-            .set("sb-flow-version", &self.flow_version)
-            .set("sb-document-key", &self.document_key)
+            .set("sb-tenant", self.tenant)
+            .set("sb-flow", self.flow)
+            .set("sb-flow-version", self.flow_version)
+            .set("sb-document-key", self.document_key)
             .set("sb-version", self.version)
             .set("sb-digest", self.digest)
-            .set("sb-run-time", self.run_time)
-            .set("sb-run-since", self.run_since)
             .set_optional("sb-created", self.created)
             .set_optional(REPLAY, self.replay);
-        Record { key: self.document_key.0.into_bytes(), headers, value: Some(self.value) }
+        headers
     }
 
-    /// Reads the record back.
-    ///
-    /// # Errors
-    /// [`RecordError`] naming the header or value that is missing or does not read. The value's JSON is not parsed.
-    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
-        let headers = &record.headers;
+    fn read(headers: &Headers) -> Result<Self, RecordError> {
         let (tenant, flow) = headers.read_owner()?;
         Ok(Self {
             tenant,
@@ -186,10 +192,43 @@ impl Extracted {
             version: Version(headers.read("sb-version")?),
             digest: headers.read("sb-digest")?,
             created: headers.read_optional("sb-created")?,
-            run_time: headers.read("sb-run-time")?,
-            run_since: headers.read("sb-run-since")?,
             trace: headers.read(TRACE)?,
             replay: headers.get(REPLAY).map(str::to_owned),
+        })
+    }
+}
+
+impl Extracted {
+    /// The record to write.
+    pub fn into_record(self) -> Record {
+        let Self { tenant, flow, flow_version, document_key, version, digest, created, trace, replay, .. } = self;
+        let key = document_key.0.clone();
+        let common = Common { tenant, flow, flow_version, document_key, version, digest, created, trace, replay };
+        let mut headers = common.headers(TYPE_EXTRACTED, "source", &key);
+        headers.set("sb-run-time", self.run_time).set("sb-run-since", self.run_since);
+        Record { key: key.into_bytes(), headers, value: Some(self.value) }
+    }
+
+    /// Reads the record back.
+    ///
+    /// # Errors
+    /// [`RecordError`] naming the header or value that is missing or does not read. The value's JSON is not parsed.
+    pub fn from_record(record: &Record) -> Result<Self, RecordError> {
+        let headers = &record.headers;
+        let Common { tenant, flow, flow_version, document_key, version, digest, created, trace, replay } =
+            Common::read(headers)?;
+        Ok(Self {
+            tenant,
+            flow,
+            flow_version,
+            document_key,
+            version,
+            digest,
+            created,
+            run_time: headers.read("sb-run-time")?,
+            run_since: headers.read("sb-run-since")?,
+            trace,
+            replay,
             value: record.value.clone().ok_or(RecordError::ValueMissing)?,
         })
     }
@@ -212,26 +251,10 @@ impl Extracted {
 impl Mapped {
     /// The record to write.
     pub fn into_record(self) -> Record {
-        let mut headers = Headers::new();
-        headers
-            .set("ce_specversion", "1.0")
-            .set("ce_id", format!("{}@{}", self.target_key, self.version))
-            .set("ce_source", format!("/{}/{}/mapping", self.tenant, self.flow))
-            .set("ce_type", TYPE_MAPPED)
-            .set("ce_subject", &self.target_key)
-            .set("ce_time", timestamp_text(self.version))
-            .set("content-type", "application/json")
-            .set(TRACE, self.trace)
-            .set("sb-tenant", &self.tenant)
-            .set("sb-flow", &self.flow)
-            .set("sb-flow-version", &self.flow_version)
-            .set("sb-document-key", &self.document_key)
-            .set("sb-target-key", &self.target_key)
-            .set("sb-version", self.version)
-            .set("sb-digest", self.digest)
-            .set_optional("sb-created", self.created)
-            .set_optional("sb-source", self.source)
-            .set_optional(REPLAY, self.replay);
+        let Self { tenant, flow, flow_version, document_key, version, digest, created, trace, replay, .. } = self;
+        let common = Common { tenant, flow, flow_version, document_key, version, digest, created, trace, replay };
+        let mut headers = common.headers(TYPE_MAPPED, "mapping", self.target_key.as_str());
+        headers.set("sb-target-key", &self.target_key).set_optional("sb-source", self.source);
         Record { key: self.target_key.0.into_bytes(), headers, value: Some(self.value) }
     }
 
@@ -241,19 +264,20 @@ impl Mapped {
     /// [`RecordError`] naming the header or value that is missing or does not read. The value's JSON is not parsed.
     pub fn from_record(record: &Record) -> Result<Self, RecordError> {
         let headers = &record.headers;
-        let (tenant, flow) = headers.read_owner()?;
+        let Common { tenant, flow, flow_version, document_key, version, digest, created, trace, replay } =
+            Common::read(headers)?;
         Ok(Self {
             tenant,
             flow,
-            flow_version: headers.required("sb-flow-version")?.into(),
-            document_key: headers.required("sb-document-key")?.into(),
+            flow_version,
+            document_key,
             target_key: headers.required("sb-target-key")?.into(),
-            version: Version(headers.read("sb-version")?),
-            digest: headers.read("sb-digest")?,
-            created: headers.read_optional("sb-created")?,
+            version,
+            digest,
+            created,
             source: headers.read_optional("sb-source")?,
-            trace: headers.read(TRACE)?,
-            replay: headers.get(REPLAY).map(str::to_owned),
+            trace,
+            replay,
             value: record.value.clone().ok_or(RecordError::ValueMissing)?,
         })
     }
