@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use document::{FlowName, FlowVersion};
+use document::{Code, FlowName, FlowVersion};
 use queue::{Cluster, Error, FlowRegistry};
-use runtime::backoff::Backoff;
 use runtime::health::Readiness;
-use runtime::{Clock, Shutdown};
-use tracing::{error, warn};
+use runtime::{Clock, Patience, Shutdown};
+use tracing::error;
 
 use crate::definition::{Definition, Limits};
 use crate::error::connection_missing;
@@ -23,18 +22,9 @@ pub async fn follow(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Result<Option<FlowRegistry>, Error> {
-    let mut attempt = 0;
-    let followed = FlowRegistry::follow_patiently(cluster, member, |error| {
-        attempt += 1;
-        let fault = error.fault();
-        warn!(code = %fault.code, place = %fault.place, attempt, "the published flows cannot be read yet");
-        readiness.not_ready("kafka", fault.code.to_string());
-        Backoff::HOUSE.wait(attempt, None, rand::random())
-    });
-    tokio::select! {
-        () = shutdown.requested() => Ok(None),
-        followed = followed => followed.map(Some),
-    }
+    let attempt = async || FlowRegistry::follow(cluster, member).await;
+    let passing = |error: &Error| (error.code() != Code::KafkaSettings).then(|| error.fault());
+    Patience { condition: "kafka", readiness, shutdown, random: rand::random }.until(attempt, passing).await
 }
 
 type Key = (FlowName, String);

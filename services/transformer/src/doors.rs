@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::{FlowName, FlowVersion, Received, TraceParent, topic};
+use document::{Code, FlowName, FlowVersion, Received, TraceParent, topic};
 use queue::{Cluster, Consumer, Error, FlowRegistry, Lag, Next, Outgoing, Producer, TopicPartition};
 use runtime::health::Readiness;
-use runtime::{Backoff, Shutdown, telemetry};
+use runtime::{Patience, Shutdown, telemetry};
 
 use crate::core::{Definition, Flows, STAGE, Traces};
 
@@ -204,18 +204,9 @@ pub async fn follow(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Result<Option<FlowRegistry>, Error> {
-    let mut attempt = 0;
-    let followed = FlowRegistry::follow_patiently(cluster, member, |error| {
-        attempt += 1;
-        let fault = error.fault();
-        tracing::warn!(code = %fault.code, place = %fault.place, attempt, "the published flows cannot be read yet");
-        readiness.not_ready("flows", fault.code.to_string());
-        Backoff::HOUSE.wait(attempt, None, rand::random())
-    });
-    tokio::select! {
-        () = shutdown.requested() => Ok(None),
-        followed = followed => followed.map(Some),
-    }
+    let attempt = async || FlowRegistry::follow(cluster, member).await;
+    let passing = |error: &Error| (error.code() != Code::KafkaSettings).then(|| error.fault());
+    Patience { condition: "flows", readiness, shutdown, random: rand::random }.until(attempt, passing).await
 }
 
 /// Spans of the process, and new span ids where none are exported.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use document::{Code, Fault, FlowName, FlowVersion, Headers, Received, Record, topic};
+use document::{Fault, FlowName, FlowVersion, Headers, Received, Record, topic};
 use flow::{Flow, FlowBundle};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -84,24 +84,6 @@ pub struct FlowRegistry {
 }
 
 impl FlowRegistry {
-    /// [`FlowRegistry::follow`] as soon as brokers and topic are there, however long that takes. `waiting` hears why and
-    /// says how long to wait before the next try.
-    ///
-    /// # Errors
-    /// Settings that no waiting makes good.
-    pub async fn follow_patiently(
-        cluster: &Cluster,
-        client_id: &str,
-        mut waiting: impl FnMut(&Error) -> Duration,
-    ) -> Result<Self, Error> {
-        loop {
-            match Self::follow(cluster, client_id).await {
-                Err(error) if error.code() != Code::KafkaSettings => tokio::time::sleep(waiting(&error)).await,
-                followed => return followed,
-            }
-        }
-    }
-
     /// Reads `starbridge.flows` to its present end, then follows it on a thread of its own.
     ///
     /// # Errors

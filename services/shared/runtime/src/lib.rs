@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod clock;
 pub mod health;
 pub mod metrics;
+pub mod patience;
 pub mod probe;
 pub mod process;
 pub mod settings;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use backoff::Backoff;
 pub use clock::Clock;
+pub use patience::Patience;
 pub use settings::{Faults, Settings};
 pub use shutdown::Shutdown;
 
