@@ -1,15 +1,15 @@
 //! The door to the source systems.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coordination::{Breaker, BreakerSettings, Gate, Lane, Limit, Limiter, SessionStore, Turn};
+use connection::{Connection, Quota, Replicas};
+use coordination::{Breaker, BreakerSettings, Gate, Lane};
 use document::{Code, Fault};
-use kingdee::{Class, Client, HeldSession, LoginTurn, Permits, SessionCache};
+use kingdee::{Class, Client};
 use runtime::Clock;
-use secrecy::SecretString;
 
 use crate::config::Config;
 use crate::core::run::{Answer, Ask};
@@ -54,17 +54,17 @@ pub trait Source: Send + Sync {
 /// The connections of the settings, each with its client, breaker and share of the call limit.
 #[derive(Debug)]
 pub struct Connections {
-    by_name: BTreeMap<String, Connection>,
+    by_name: BTreeMap<String, Guarded>,
     clock: Clock,
     instruments: Instruments,
 }
 
+/// A connection with its breaker.
 #[derive(Debug)]
-struct Connection {
+struct Guarded {
     name: String,
     client: Client,
-    limiter: Limiter,
-    limit: Limit,
+    quota: Quota,
     breaker: Mutex<Breaker>,
 }
 
@@ -96,11 +96,19 @@ impl Connections {
             };
             by_name.insert(name.clone(), connection);
         }
+        let replicas = Replicas { most: config.rate.max_replicas, this: config.rate.replica };
+        let ready = connection::connect(&config.connections, config.redis.as_ref(), replicas);
+        let guarded = |(name, connection): (String, Connection)| {
+            let breaker = Mutex::new(Breaker::new(BreakerSettings::default()));
+            let Connection { client, quota } = connection;
+            (name.clone(), Guarded { name, client, quota, breaker })
+        };
+        let by_name = ready.map_err(|error| error.fault())?.into_iter().map(guarded).collect();
         Ok(Self { by_name, clock, instruments })
     }
 }
 
-impl Connection {
+impl Guarded {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,11 +122,6 @@ impl Connection {
                 Gate::Wait(wait) => tokio::time::sleep(wait.min(Duration::from_secs(5))).await,
             }
         }
-    }
-
-    /// Waits until the call limit has room.
-    async fn permit(&self) {
-        while !self.limiter.permit(self.client.account(), &self.limit, Lane::Fresh).await.is_fresh() {}
     }
 }
 
@@ -134,7 +137,7 @@ impl Source for Connections {
         let (tenant, clock) = (unit.flow.tenant.as_str(), &self.clock);
         connection.gate(clock).await;
         let asked = clock.monotonic();
-        connection.permit().await;
+        connection.quota.permit(Lane::Fresh).await;
         let sent = clock.monotonic();
         self.instruments.permit(tenant, sent.saturating_sub(asked));
         let answer = connection.client.execute_bill_query(&query).await;
@@ -192,52 +195,5 @@ fn sort(error: &kingdee::Error) -> SourceError {
             Code::SourceSchema | Code::UnknownForm | Code::QueryRefused | Code::TargetField => SourceError::Stop(fault),
             _ => SourceError::Refused(fault),
         },
-    }
-}
-
-/// Permits for the calls that a client adds by itself.
-struct LoginPermits {
-    limiter: Limiter,
-    limit: Limit,
-    account: String,
-}
-
-#[async_trait]
-impl Permits for LoginPermits {
-    async fn permit(&self) {
-        while !self.limiter.permit(&self.account, &self.limit, Lane::Fresh).await.is_fresh() {}
-    }
-}
-
-/// Sessions in Redis, as a client wants them.
-struct Sessions(SessionStore);
-
-fn held(held: coordination::Held) -> HeldSession {
-    HeldSession { generation: held.generation, session: held.session }
-}
-
-#[async_trait]
-impl SessionCache for Sessions {
-    async fn get(&self, identity: &str) -> Option<HeldSession> {
-        self.0.get(identity).await.map(held)
-    }
-
-    async fn put(&self, identity: &str, replaces: u64, session: &SecretString) -> HeldSession {
-        held(self.0.put(identity, replaces, session).await)
-    }
-
-    async fn login_turn(&self, identity: &str, every: Duration) -> LoginTurn {
-        match self.0.login_turn(identity, every).await {
-            Turn::Now => LoginTurn::Now,
-            Turn::After(wait) => LoginTurn::After(wait),
-        }
-    }
-
-    async fn refuse(&self, identity: &str, fingerprint: &str) {
-        self.0.refuse(identity, fingerprint).await;
-    }
-
-    async fn refused(&self, identity: &str, fingerprint: &str) -> bool {
-        self.0.refused(identity, fingerprint).await
     }
 }

@@ -1,24 +1,20 @@
-//! The connections of the settings, made ready.
+//! The targets, out of the connections of the settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use coordination::{Held, Lane, Limit, Limiter, SessionStore, Turn};
-use kingdee::{Client, HeldSession, LoginTurn, Permits, SessionCache};
+use connection::{Connection, Replicas};
 use runtime::Clock;
-use secrecy::SecretString;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::LoaderMetrics;
-use crate::target::{Quota, Target};
+use crate::target::Target;
 
 /// The targets by the names that flows use.
 pub type Targets = BTreeMap<String, Arc<Target>>;
 
-/// Prepares every connection; nothing is sent yet.
+/// Prepares every target; nothing is sent yet.
 ///
 /// # Errors
 /// [`Error`] of the first one, or of Redis, that cannot be used as it is set up.
@@ -84,4 +80,12 @@ impl SessionCache for Shared {
     async fn refused(&self, identity: &str, fingerprint: &str) -> bool {
         self.0.refused(identity, fingerprint).await
     }
+    let replicas = Replicas { most: config.rate.max_replicas, this: config.rate.replica };
+    let ready = connection::connect(&config.connections, config.redis.as_ref(), replicas)?;
+    let zones = config.connections.values().map(|settings| settings.zone);
+    let targets = ready.into_iter().zip(zones).map(|((name, Connection { client, quota }), zone)| {
+        let target = Target::new(Arc::new(client), quota, zone, clock.clone(), metrics.clone());
+        (name, Arc::new(target))
+    });
+    Ok(targets.collect())
 }

@@ -5,18 +5,9 @@ use document::{Code, Fault};
 /// Trouble that ends the process.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A target cannot be used as it is set up.
-    #[error("connection {name} cannot be used")]
-    Connection {
-        /// Its name in the settings.
-        name: String,
-        /// Why.
-        #[source]
-        source: Box<kingdee::Error>,
-    },
-    /// Redis, or the split of the quota, cannot be used as it is set up.
-    #[error("the quota cannot be shared")]
-    Coordination(#[from] coordination::Error),
+    /// Targets cannot be used as they are set up.
+    #[error("the targets cannot be used")]
+    Connection(#[from] connection::Error),
     /// Kafka cannot be used as it is set up.
     #[error("Kafka cannot be used")]
     Queue(#[from] queue::Error),
@@ -26,8 +17,7 @@ impl Error {
     /// The entry of the catalogue.
     pub fn code(&self) -> Code {
         match self {
-            Error::Connection { source, .. } => source.code(),
-            Error::Coordination(error) => error.code(),
+            Error::Connection(error) => error.code(),
             Error::Queue(error) => error.code(),
         }
     }

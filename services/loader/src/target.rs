@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono_tz::Tz;
-use coordination::{Lane as QuotaLane, Limit, Limiter, Permit};
+use connection::Quota;
+use coordination::{Lane as QuotaLane, Permit};
 use kingdee::{
     BillPage, BillQuery, BusinessError, Class, Client, DocumentOutcome, Error, Operation, OperationOutcome,
     OperationReply, Selection, UnknownReason,
@@ -54,9 +55,7 @@ impl Erp for Client {
 /// One connection of the settings.
 pub struct Target {
     erp: Arc<dyn Erp>,
-    limiter: Limiter,
-    account: String,
-    limit: Limit,
+    quota: Quota,
     zone: Tz,
     clock: Clock,
     metrics: LoaderMetrics,
@@ -66,26 +65,14 @@ pub struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("Target").field("account", &self.quota.account).finish_non_exhaustive()
     }
-}
-
-/// What a target is made of beside its client.
-#[derive(Debug, Clone)]
-pub struct Quota {
-    /// Grants permits.
-    pub limiter: Limiter,
-    /// The account they are for.
-    pub account: String,
-    /// How many there are, and who shares them.
-    pub limit: Limit,
 }
 
 impl Target {
     /// A target behind `erp`.
     pub fn new(erp: Arc<dyn Erp>, quota: Quota, zone: Tz, clock: Clock, metrics: LoaderMetrics) -> Self {
-        let Quota { limiter, account, limit } = quota;
-        Self { erp, limiter, account, limit, zone, clock, metrics, unknown: Mutex::default() }
+        Self { erp, quota, zone, clock, metrics, unknown: Mutex::default() }
     }
 
     /// Waits for leave to make one call.
@@ -95,13 +82,7 @@ impl Target {
             Lane::Fresh => QuotaLane::Fresh,
             Lane::Replay => QuotaLane::Replay,
         };
-        // One that has become old while it was waited for is worth nothing.
-        let permit = loop {
-            let permit = self.limiter.permit(&self.account, &self.limit, lane).await;
-            if permit.is_fresh() {
-                break permit;
-            }
-        };
+        let permit = self.quota.permit(lane).await;
         self.metrics.rate_limit_wait(tenant, asked.elapsed());
         permit
     }

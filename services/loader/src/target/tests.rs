@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use coordination::{Limit, Limiter};
 use document::{Code, TraceParent, Version};
 use runtime::metrics::Metrics;
 use serde_json::Map;
