@@ -12,7 +12,9 @@ const SCHEMA_VERSION: i64 = 1;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 32 * 1024;
 /// Page cache of each reading connection, KiB.
-const READER_CACHE: i64 = 12 * 1024;
+const READER_CACHE: i64 = 24 * 1024;
+/// Of a new file, bytes. A scan of the letters takes half the reads that it takes with SQLite's own 4 KiB.
+const PAGE_SIZE: i64 = 8 * 1024;
 
 /// `version` columns hold u64 moved down by 2^63, which keeps the order. A letter's state is null while its last event
 /// is unreadable. Bodies have a table of their own, so that a scan of the letters does not pass them.
@@ -102,6 +104,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Fault> {
 fn try_writer(path: &Path) -> rusqlite::Result<Option<Connection>> {
     let mut connection = Connection::open(path)?;
     set_up(&connection, WRITER_CACHE)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // After a power cut the last transactions may be gone, rows and positions together: they are read again.
     connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -14,7 +14,7 @@ use super::schema::failed;
 use crate::selector::{Fact, Facts, Field, Unanswered, holds};
 
 /// Bodies above this many bytes are not read by a scan; how many there were is told.
-pub const MAX_BODY_BYTES: i64 = 4 << 20;
+pub const MAX_BODY_BYTES: i64 = 2 << 20;
 
 /// How far a selector may go through letters that the columns cannot rule out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct ScanLimits {
 
 impl Default for ScanLimits {
     fn default() -> Self {
-        Self { rows: 50_000, bytes: 64 << 20 }
+        Self { rows: 50_000, bytes: 32 << 20 }
     }
 }
 
@@ -134,13 +134,18 @@ impl Facts for Candidate<'_> {
 impl Candidate<'_> {
     fn fetch(&self) -> Result<Option<Json>, Unanswered> {
         let cannot = failed("a body cannot be read");
-        let bytes: Option<Vec<u8>> = self
+        let read = self
             .connection
             .prepare_cached("SELECT CASE WHEN length(body) <= ? THEN body END FROM bodies WHERE row = ?")
-            .and_then(|mut statement| statement.query_row((MAX_BODY_BYTES, self.row), |row| row.get(0)))
+            .and_then(|mut statement| {
+                statement.query_row((MAX_BODY_BYTES, self.row), |row| {
+                    let bytes = row.get_ref(0)?.as_blob_or_null()?;
+                    Ok(bytes.map(|bytes| (bytes.len() as u64, serde_json::from_slice(bytes).ok())))
+                })
+            })
             .map_err(|error| Unanswered::Failed(cannot(error)))?;
-        let bytes = bytes.ok_or(Unanswered::TooLarge)?;
-        self.bytes.set(bytes.len() as u64);
-        Ok(serde_json::from_slice(&bytes).ok())
+        let (bytes, body) = read.ok_or(Unanswered::TooLarge)?;
+        self.bytes.set(bytes);
+        Ok(body)
     }
 }
