@@ -16,7 +16,7 @@ use super::walk::{Scan, Walk, walk};
 use crate::selector::Selector;
 
 /// The order of a list. Letters that are equal in it are ordered by id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// By the first failure.
     FirstFailed,

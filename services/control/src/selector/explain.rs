@@ -91,7 +91,7 @@ const CHINESE: Words = Words {
     not: "并非（{s}）",
     comma: "、",
     field: Field::chinese,
-    payload: "单据内容 {s}",
+    payload: "单据内容 {s} ",
     exists: "{s}有值",
     equal: "{s}为 {v}",
     less: "{s}小于 {v}",

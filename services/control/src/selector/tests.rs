@@ -34,7 +34,7 @@ fn the_selector_of_the_manual_is_read_and_explained_in_both_languages() {
     assert_eq!(
         explained.chinese,
         "满足以下条件的死信：流程为 \"misc-inbound\"，且类别为以下之一：\"reference_missing\"、\"validation\"，且错误码匹配正则 \
-         \"^E_REF\"，且首次失败至今时长大于 10m，且尝试次数小于 3，且单据内容 FBillNo为 \"X1\""
+         \"^E_REF\"，且首次失败至今时长大于 10m，且尝试次数小于 3，且单据内容 FBillNo 为 \"X1\""
     );
     assert_eq!(explained.on_columns.len(), 4);
     assert_eq!(explained.over_rows, ["code matches the pattern \"^E_REF\""]);

@@ -137,6 +137,26 @@ fn letters_whose_last_record_expired_go() {
 }
 
 #[test]
+fn events_and_ends_whose_record_expired_go_too() {
+    let (_folder, index) = index();
+    let (parked, kept) = (sample("A", 10), sample("B", 20));
+    let wrong = keyed(topic::DEAD_LETTER_EVENTS, 2, "other", Some(b"?"));
+    let events = [state(0, &parked.id(), State::Parked), state(1, &kept.id(), State::Parked), wrong];
+    index.apply(&events).expect("applied");
+    index
+        .apply(&[letter(0, &parked), letter(1, &kept), end(0, "T-1", "A", 3), end(1, "T-2", "A", 4)])
+        .expect("applied");
+    assert_eq!(index.prune(topic::DEAD_LETTER_EVENTS, 0, 1), Ok(1));
+    assert_eq!((count(&index, "state=open"), count(&index, "state=parked")), (1, 1));
+    assert_eq!(index.prune(topic::DEAD_LETTER_EVENTS, 0, 3), Ok(3));
+    assert_eq!((count(&index, "state=open"), index.count_unreadable()), (2, Ok(0)));
+    assert_eq!(index.prune("starbridge.misc-inbound.ledger", 0, 1), Ok(1));
+    assert_eq!(index.ends_of_document(&"A".into(), None).map(|ends| ends.len()), Ok(1));
+    // Another partition of the same topic is not concerned.
+    assert_eq!(index.prune(topic::DEAD_LETTERS, 1, 9), Ok(0));
+}
+
+#[test]
 fn a_topic_that_is_not_indexed_is_refused_and_nothing_is_kept_of_the_batch() {
     let (_folder, index) = index();
     let batch = [letter(0, &sample("A", 10)), keyed("starbridge.flows", 0, "a", None)];
