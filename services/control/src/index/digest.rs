@@ -5,9 +5,9 @@ use rusqlite::types::ValueRef;
 
 use super::Index;
 
-/// Each table in the order of its key. Row numbers are left out: they tell in which order letters first came.
-const TABLES: [&str; 5] = [
-    "SELECT * FROM positions ORDER BY topic, partition",
+/// Each table in the order of its key. Row numbers are left out: they tell in which order letters first came. So are
+/// positions: where the last record of a compacted partition was a deletion, Kafka forgets it in time.
+const TABLES: [&str; 4] = [
     "SELECT tenant, flow, flow_version, stage, category, code, state, document, version, target_key, field, attempts, \
      first_failed, last_failed, retry_at, replay, reason, edited, claimed_by, origin_topic, origin_partition, \
      origin_offset, message, partition, offset, id, headers, body \
@@ -18,7 +18,7 @@ const TABLES: [&str; 5] = [
 ];
 
 impl Index {
-    /// The BLAKE3 hash, in hex, over positions, letters with bodies, events, ends and unreadable records.
+    /// The BLAKE3 hash, in hex, over letters with bodies, events, ends and unreadable records.
     ///
     /// # Errors
     /// `E_INDEX`.

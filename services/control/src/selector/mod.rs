@@ -58,6 +58,23 @@ impl Selector {
         Ok(Self { text: text.trim().to_owned(), expression: parser::parse(text)? })
     }
 
+    /// The letters that both select, as a caller's scope and wish.
+    #[must_use]
+    pub fn and(&self, other: &Selector) -> Selector {
+        let parts: Vec<&Selector> = [self, other].into_iter().filter(|part| !part.text.is_empty()).collect();
+        match parts.as_slice() {
+            [] => Selector::all(),
+            [only] => (*only).clone(),
+            parts => Selector {
+                text: parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" and "),
+                // One list of conditions, so that each is answered where it is answered best.
+                expression: Expression::And(
+                    parts.iter().flat_map(|part| part.expression.conjuncts()).cloned().collect(),
+                ),
+            },
+        }
+    }
+
     /// As it was written, without blanks around it.
     pub fn text(&self) -> &str {
         &self.text

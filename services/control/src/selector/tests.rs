@@ -67,6 +67,17 @@ fn blanks_alone_select_every_letter() {
 }
 
 #[test]
+fn a_scope_narrows_a_selector_whatever_that_says() {
+    let scope = Selector::parse("tenant = default and flow in (a, b)").expect("readable");
+    let wish = Selector::parse("flow = c or payload.x = 1").expect("readable");
+    let both = scope.and(&wish);
+    assert_eq!(both.text(), "(tenant = default and flow in (a, b)) and (flow = c or payload.x = 1)");
+    let explained = both.explain();
+    assert_eq!((explained.on_columns.len(), explained.over_bodies.len()), (2, 1));
+    assert_eq!((Selector::all().and(&wish), scope.and(&Selector::all())), (wish, scope));
+}
+
+#[test]
 fn and_binds_closer_than_or_and_not_closest() {
     let plain = expression("flow=a or not flow=b and flow=c");
     let grouped = expression("(flow=a or ((not (flow=b)) and flow=c))");

@@ -5,7 +5,7 @@ use document::{Category, Code, Stage, topic};
 use super::records::{Sample, index, letter, received, sample, selector, state};
 use crate::index::{AgeBucket, Index, List, MAX_BODY_BYTES, Order, ScanLimits};
 use crate::letter::State;
-use crate::selector::Selector;
+use crate::selector::{MAX_DEPTH, MAX_TESTS, MAX_VALUES, Selector};
 
 /// The documents of all pages, one page after the other.
 fn documents(index: &Index, selector: &Selector, order: Order, descending: bool, limit: usize) -> Vec<String> {
@@ -126,6 +126,17 @@ fn a_body_that_is_too_large_is_left_out_and_counted() {
     index.apply(&[letter(0, &large), letter(1, &sample("B", 20))]).expect("applied");
     let count = index.count(&selector("not exists(payload.a)"), 1_000).expect("counted");
     assert_eq!((count.letters, count.scan.expect("a scan").too_large), (1, 1));
+}
+
+#[test]
+fn the_largest_selectors_are_answered() {
+    let (_folder, index) = filled();
+    let many = |link: &str| vec!["(flow = a or attempts < 9)"; MAX_TESTS / 2].join(link);
+    let values = vec!["A"; MAX_VALUES].join(", ");
+    let nots = format!("{}document = A", "not ".repeat(MAX_DEPTH - 1));
+    for (text, letters) in [(many(" and "), 5), (many(" or "), 5), (format!("document in ({values})"), 1), (nots, 4)] {
+        assert_eq!(index.count(&selector(&text), 1_000).expect("counted").letters, letters);
+    }
 }
 
 #[test]
