@@ -3,12 +3,10 @@
 //! The reading below shares nothing with the product: selectors are made as a model, written out as text for the
 //! index, and the model is asked of letters that are kept in memory.
 
-use std::sync::LazyLock;
-
 use document::{Category, Code, Stage};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{TestCaseError, TestRunner};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -105,7 +103,7 @@ struct Population {
     letters: Vec<(Sample, Option<LetterEvent>)>,
 }
 
-static POPULATION: LazyLock<Vec<Population>> = LazyLock::new(|| {
+fn populations() -> Vec<Population> {
     let mut runner = TestRunner::deterministic();
     (0..POPULATIONS)
         .map(|_| {
@@ -125,7 +123,7 @@ static POPULATION: LazyLock<Vec<Population>> = LazyLock::new(|| {
             Population { _folder: folder, index, letters: kept }
         })
         .collect()
-});
+}
 
 // --- the model of a selector -------------------------------------------------------------------------------------------
 
@@ -448,42 +446,42 @@ fn wanted(model: &Model, sample: &Sample, event: Option<&LetterEvent>) -> bool {
     found != (operator == "!=" || operator.starts_with("not "))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12_000))]
+#[test]
+fn sql_and_evaluation_find_what_the_manual_says() {
+    let populations = populations();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(12_000));
+    let cases = (models(), 0..POPULATIONS, 1_usize..40);
+    let outcome = runner.run(&cases, |(model, population, limit)| agrees(&model, &populations[population], limit));
+    outcome.expect("the index agrees with the manual");
+}
 
-    #[test]
-    fn sql_and_evaluation_find_what_the_manual_says(
-        model in models(),
-        population in 0..POPULATIONS,
-        limit in 1_usize..40,
-    ) {
-        let population = &POPULATION[population];
-        let text = written(&model);
-        let selector = Selector::parse(&text).expect(&text);
-        let mut expected: Vec<(&str, &str, u64, String)> = population
-            .letters
-            .iter()
-            .filter(|(sample, event)| wanted(&model, sample, event.as_ref()))
-            .map(|(sample, _)| {
-                let key = sample.target_key.as_ref().unwrap_or(&sample.document);
-                (sample.flow.as_str(), key.as_str(), sample.version, sample.id().0)
-            })
-            .collect();
-        expected.sort_unstable();
-        let expected: Vec<String> = expected.into_iter().map(|(_, _, _, id)| id).collect();
+fn agrees(model: &Model, population: &Population, limit: usize) -> Result<(), TestCaseError> {
+    let text = written(model);
+    let selector = Selector::parse(&text).expect(&text);
+    let mut expected: Vec<(&str, &str, u64, String)> = population
+        .letters
+        .iter()
+        .filter(|(sample, event)| wanted(model, sample, event.as_ref()))
+        .map(|(sample, _)| {
+            let key = sample.target_key.as_ref().unwrap_or(&sample.document);
+            (sample.flow.as_str(), key.as_str(), sample.version, sample.id().0)
+        })
+        .collect();
+    expected.sort_unstable();
+    let expected: Vec<String> = expected.into_iter().map(|(_, _, _, id)| id).collect();
 
-        let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let page = population.index.ids(&selector, token.as_deref(), limit, NOW).expect("a page");
-            found.extend(page.items.into_iter().map(|id| id.0));
-            match page.next {
-                Some(next) => token = Some(next),
-                None => break,
-            }
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let page = population.index.ids(&selector, token.as_deref(), limit, NOW).expect("a page");
+        found.extend(page.items.into_iter().map(|id| id.0));
+        match page.next {
+            Some(next) => token = Some(next),
+            None => break,
         }
-        prop_assert_eq!(&found, &expected, "{}", text);
-        prop_assert_eq!(population.index.count(&selector, NOW).expect("counted").letters, expected.len() as u64);
-        prop_assert_eq!(population.index.stats(&selector, NOW).expect("stats").letters, expected.len() as u64);
     }
+    prop_assert_eq!(&found, &expected, "{}", text);
+    prop_assert_eq!(population.index.count(&selector, NOW).expect("counted").letters, expected.len() as u64);
+    prop_assert_eq!(population.index.stats(&selector, NOW).expect("stats").letters, expected.len() as u64);
+    Ok(())
 }
