@@ -1,7 +1,7 @@
 //! What one call makes of one reply, and of none.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -263,4 +263,16 @@ async fn a_secret_that_everybody_may_read_makes_no_client_unless_the_settings_pe
     let mut permitted = rig.settings.clone();
     permitted.allow_world_readable_secrets = true;
     assert!(make(permitted).is_ok());
+
+    // As a pod has it: the name is a link to a link, what it leads to is for the group alone.
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let version = folder.path().join("..2026_01_01");
+    std::fs::create_dir(&version).expect("a folder");
+    std::fs::write(version.join("app-secret"), "0f1e2d3c4b5a69788796a5b4c3d2e1f0").expect("written");
+    std::fs::set_permissions(version.join("app-secret"), std::fs::Permissions::from_mode(0o440)).expect("mode set");
+    symlink("..2026_01_01", folder.path().join("..data")).expect("a link");
+    symlink("..data/app-secret", folder.path().join("app-secret")).expect("a link");
+    let mut mounted = rig.settings.clone();
+    mounted.app_secret_file = Some(folder.path().join("app-secret"));
+    assert!(make(mounted).is_ok());
 }

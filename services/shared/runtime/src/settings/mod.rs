@@ -4,11 +4,10 @@
 //! single values are overridden by environment variables named after service and key:
 //! `LOADER__BATCH__MAX_AGE=5s` sets `max_age` in table `batch` of the loader, and a `-` of a key is written `_`
 //! there. A key that nobody reads is refused, and every fault says in which layer, line and key it lies. Secrets are
-//! never settings: settings name the file that holds them ([`SecretFile`]).
+//! never settings: settings name the file that holds them ([`document::SecretFile`]).
 
 pub mod duration;
 mod layer;
-mod secret;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +21,6 @@ use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use layer::{Layer, Layers, dotted};
-pub use secret::SecretFile;
 
 use crate::health::HealthSettings;
 use crate::probe::probe;
