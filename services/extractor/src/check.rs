@@ -1,7 +1,5 @@
 //! `--check-config`: the settings in full and every fault of the flows, without starting anything.
 
-use std::sync::Arc;
-
 use document::Fault;
 
 use crate::config::Config;
@@ -11,10 +9,10 @@ use crate::unit::Unit;
 
 /// Every fault of the flows that `config` names, and every note about them.
 pub fn flows(config: &Config) -> (Vec<Fault>, Vec<String>) {
-    let findings = folder::read(&config.flows.folders);
+    let findings = folder::read(&config.flows.folders, &folder::Known::new());
     let mut faults = findings.faults;
     for found in findings.flows.into_values() {
-        faults.extend(Unit::new(Arc::new(found.flow), config).err().into_iter().flatten());
+        faults.extend(Unit::new(found.flow, config).err().into_iter().flatten());
     }
     (faults, findings.notes)
 }

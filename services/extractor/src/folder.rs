@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use document::{Code, Fault, FlowName};
 use flow::{FLOW_FILE, FileNames, Flow, FlowBundle};
@@ -9,11 +10,16 @@ use flow::{FLOW_FILE, FileNames, Flow, FlowBundle};
 /// A flow as it was found.
 #[derive(Debug)]
 pub struct Found {
+    /// Its folder.
+    pub place: PathBuf,
     /// Its texts.
     pub bundle: FlowBundle,
     /// Read.
-    pub flow: Flow,
+    pub flow: Arc<Flow>,
 }
+
+/// Flows by the folders they were found in.
+pub type Known = BTreeMap<PathBuf, Arc<Flow>>;
 
 /// What the folders hold.
 #[derive(Debug, Default)]
@@ -27,12 +33,15 @@ pub struct Findings {
 }
 
 /// Reads every flow below `folders`: a folder that holds a flow file is a flow, another one holds folders that are.
-pub fn read(folders: &[PathBuf]) -> Findings {
+///
+/// What is `known` and has not changed is taken as it is, without its notes: folders are looked at every few seconds, and
+/// compiling every flow anew would cost the memory of all of them a second time.
+pub fn read(folders: &[PathBuf], known: &Known) -> Findings {
     let mut findings = Findings::default();
     let mut places: BTreeMap<FlowName, Vec<PathBuf>> = BTreeMap::new();
     for folder in folders {
         for place in flow_folders(folder, &mut findings.faults) {
-            let found = match read_one(&place, &mut findings.notes) {
+            let found = match read_one(&place, known.get(&place), &mut findings.notes) {
                 Ok(found) => found,
                 Err(faults) => {
                     findings.faults.extend(faults);
@@ -81,12 +90,24 @@ fn flow_folders(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
     places
 }
 
-fn read_one(place: &Path, notes: &mut Vec<String>) -> Result<Found, Vec<Fault>> {
+fn read_one(place: &Path, known: Option<&Arc<Flow>>, notes: &mut Vec<String>) -> Result<Found, Vec<Fault>> {
     let text = |name: &str| {
         let path = place.join(name);
         std::fs::read_to_string(&path).map_err(|error| vec![unreadable(&path, &error)])
     };
     let flow = text(FLOW_FILE)?;
+    // Only the names of the documents are wanted here; whatever is wrong with the file, compiling it says.
+    let names = toml::from_str::<FlowFile>(&flow).unwrap_or_default();
+    let documents = [&names.source.document, &names.target.document];
+    if let Some(outside) = documents.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
+        let fault = Fault::new(Code::FlowsFolder, format!("{outside:?} is not a file beside the flow file"));
+        return Err(vec![fault.in_file(place.join(FLOW_FILE).display().to_string()).at_path("$.source.document")]);
+    }
+    let bundle = FlowBundle { source: text(documents[0])?, target: text(documents[1])?, flow };
+    let found = |bundle, flow| Found { place: place.to_owned(), bundle, flow };
+    if let Some(known) = known.filter(|known| known.version == bundle.version()) {
+        return Ok(found(bundle, Arc::clone(known)));
+    }
     let within = |mut fault: Fault| {
         let file = fault.place.file.as_ref().map_or_else(|| place.to_owned(), |file| place.join(file));
         fault.place.file = Some(file.display().to_string());
@@ -101,7 +122,7 @@ fn read_one(place: &Path, notes: &mut Vec<String>) -> Result<Found, Vec<Fault>> 
             let name = compiled.flow.name.clone();
             notes.extend(compiled.notes.iter().map(|note| format!("{name}: {note}")));
             notes.extend(compiled.warnings.into_iter().map(|warning| within(warning).to_string()));
-            Ok(Found { bundle, flow: compiled.flow })
+            Ok(found(bundle, Arc::new(compiled.flow)))
         }
         Err(faults) => Err(faults.into_iter().map(within).collect()),
     }
@@ -114,7 +135,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let missing = PathBuf::from("no/such/folder");
-        let findings = read(std::slice::from_ref(&missing));
+        let findings = read(std::slice::from_ref(&missing), &Known::new());
         assert_eq!(findings.faults.len(), 1);
         assert_eq!(findings.faults[0].code, Code::FlowsFolder);
         assert_eq!(findings.faults[0].place.file.as_deref(), Some("no/such/folder"));
@@ -139,7 +160,7 @@ mod tests {
         put(&good, crate::testing::FLOW);
         put(&bad, &crate::testing::FLOW.replace("[target]", "[targt]"));
         put(&alone, &crate::testing::FLOW.replace("misc-inbound", "other"));
-        let findings = read(&[scratch.path().join("all"), alone]);
+        let findings = read(&[scratch.path().join("all"), alone], &Known::new());
         let names: Vec<&str> = findings.flows.keys().map(FlowName::as_str).collect();
         assert_eq!(names, ["misc-inbound", "other"]);
         assert!(!findings.faults.is_empty());
@@ -152,11 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn only_what_has_changed_is_compiled_again() {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let (kept, changed) = (scratch.path().join("kept"), scratch.path().join("changed"));
+        put(&kept, crate::testing::FLOW);
+        put(&changed, &crate::testing::FLOW.replace("misc-inbound", "other"));
+        let known = |findings: &Findings| -> Known {
+            findings.flows.values().map(|found| (found.place.clone(), Arc::clone(&found.flow))).collect()
+        };
+        let before = known(&read(&[scratch.path().to_owned()], &Known::new()));
+        put(&changed, &crate::testing::FLOW.replace("misc-inbound", "renamed"));
+        let after = read(&[scratch.path().to_owned()], &before);
+        let names: Vec<&str> = after.flows.keys().map(FlowName::as_str).collect();
+        assert_eq!(names, ["misc-inbound", "renamed"]);
+        let after = known(&after);
+        assert!(Arc::ptr_eq(&before[&kept], &after[&kept]));
+        assert!(!Arc::ptr_eq(&before[&changed], &after[&changed]));
+    }
+
+    #[test]
     fn two_flows_of_one_name_are_both_refused() {
         let scratch = tempfile::tempdir().expect("a scratch folder");
         put(&scratch.path().join("a"), crate::testing::FLOW);
         put(&scratch.path().join("b"), crate::testing::FLOW);
-        let findings = read(&[scratch.path().to_owned()]);
+        let findings = read(&[scratch.path().to_owned()], &Known::new());
         assert!(findings.flows.is_empty());
         assert_eq!(findings.faults[0].code, Code::FlowTwice);
         assert_eq!(findings.faults[0].place.path.as_deref(), Some("flow"));
@@ -183,7 +223,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a scratch folder");
         let flow = crate::testing::FLOW.replace("[source]", "[source]\ndocument = \"../secret.json\"");
         put(&scratch.path().join("a"), &flow);
-        let findings = read(&[scratch.path().to_owned()]);
+        let findings = read(&[scratch.path().to_owned()], &Known::new());
         assert_eq!((findings.flows.len(), findings.faults[0].code), (0, Code::FlowsFolder));
     }
 }

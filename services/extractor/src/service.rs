@@ -59,6 +59,8 @@ pub struct Extractor {
     units: Units,
     /// Versions that were taken up or refused, so that each is spoken of once.
     known: BTreeMap<FlowName, FlowVersion>,
+    /// What the last look at the folders found.
+    found: folder::Known,
     spoken: Vec<Fault>,
     looked_at: Option<Duration>,
     greeted: BTreeSet<FlowName>,
@@ -83,6 +85,7 @@ impl Extractor {
             around,
             units: Units::new(),
             known: BTreeMap::new(),
+            found: folder::Known::new(),
             spoken: Vec::new(),
             looked_at: None,
             greeted: BTreeSet::new(),
@@ -280,8 +283,10 @@ impl Extractor {
         }
         self.looked_at = Some(now);
         let folders = self.config.flows.folders.clone();
-        let findings =
-            tokio::task::spawn_blocking(move || folder::read(&folders)).await.expect("reading folders does not panic");
+        let before = std::mem::take(&mut self.found);
+        let reading = tokio::task::spawn_blocking(move || folder::read(&folders, &before));
+        let findings = reading.await.expect("reading folders does not panic");
+        self.found = findings.flows.values().map(|found| (found.place.clone(), Arc::clone(&found.flow))).collect();
         let mut faults = findings.faults;
         let gone: Vec<FlowName> =
             self.units.keys().filter(|name| !findings.flows.contains_key(*name)).cloned().collect();
@@ -342,7 +347,7 @@ impl Extractor {
         admin: &Admin,
         registry: &FlowRegistry,
     ) -> Result<Arc<Unit>, Vec<Fault>> {
-        let unit = Unit::new(Arc::new(found.flow), &self.config)?;
+        let unit = Unit::new(found.flow, &self.config)?;
         let partitions = i32::try_from(unit.flow.settings.partitions).unwrap_or(i32::MAX);
         let refused = |error: queue::Error| vec![error.fault()];
         admin.ensure(&topics::of_flow(name, partitions), self.config.flows.replication).await.map_err(refused)?;
