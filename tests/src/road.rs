@@ -1,6 +1,7 @@
 //! A whole road for one scenario: a broker, a Redis, two Galaxies and the stages, with the first orders of the real file.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use crate::servers::{Kafka, Redis, workspace};
 pub struct RoadPlan {
     /// How many orders of the real file; all when more than there are.
     pub orders: usize,
+    /// How often each of them comes, under numbers of its own.
+    pub copies: usize,
     /// Folder of the flow below `deploy/flows`.
     pub flow: &'static str,
     /// Documents per call; the flow file's own when `None`.
@@ -37,6 +40,8 @@ pub struct RoadPlan {
     pub source: Vec<(&'static str, String)>,
     /// Further options of the target.
     pub target: Vec<(&'static str, String)>,
+    /// Further tables of the transformer's settings.
+    pub transformer: &'static str,
     /// Further tables of the loader's settings.
     pub loader: &'static str,
     /// Replicas of the control plane.
@@ -47,6 +52,7 @@ impl Default for RoadPlan {
     fn default() -> Self {
         Self {
             orders: 200,
+            copies: 1,
             flow: "misc-inbound",
             documents: None,
             calls_per_minute: 6_000,
@@ -55,6 +61,7 @@ impl Default for RoadPlan {
             planted: true,
             source: Vec::new(),
             target: Vec::new(),
+            transformer: "",
             loader: "",
             controls: 0,
         }
@@ -107,7 +114,7 @@ impl Road {
         let folder = scratch.path().to_owned();
         let kafka = tokio::task::spawn_blocking(move || Kafka::start(&folder));
         let redis = Redis::start(scratch.path())?;
-        let file = first_orders(plan.orders, scratch.path())?;
+        let file = first_orders(plan.orders, plan.copies, scratch.path())?;
         let (orders, lines) = orders::read(&file)?;
         let mut expectation = rules::expect(&orders, lines);
         let mut source = GalaxyPlan::new("galaxy-a").option("--orders", file.clone());
@@ -135,7 +142,9 @@ impl Road {
             source = source.option("--calls-per-minute", limit.clone());
             target = target.option("--calls-per-minute", limit);
         }
-        copy_flow(plan.flow, &scratch.path().join("flow"), plan.documents)?;
+        let changes: Vec<(&str, String)> =
+            plan.documents.map(|documents| ("documents", documents.to_string())).into_iter().collect();
+        copy_flow(plan.flow, &scratch.path().join("flows").join(plan.flow), &changes)?;
         let source = Galaxy::start(source, scratch.path())?;
         let target = Galaxy::start(target, scratch.path())?;
         let kafka = kafka.await.context("starting Kafka")??;
@@ -179,15 +188,40 @@ impl Road {
         let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());
         let connections = fleet::connections(&[&self.source, &self.target], self.plan.calls_per_minute);
         let flow = self.scratch.path().join("flow").display().to_string();
+        let connections =
+            [&self.source, &self.target].map(|galaxy| galaxy.connection(self.plan.calls_per_minute)).join("\n");
+        let flows = self.scratch.path().join("flows").display().to_string();
         let settings = match service {
             "extractor" => format!(
-                "{kafka}{redis}[flows]\nfolders = [{flow:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
+                "{kafka}{redis}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
             ),
             "transformer" => kafka,
             "control" => format!("{kafka}{}", self.desk.settings(self.scratch.path(), ordinal)),
             _ => format!("{kafka}{redis}{}\n{connections}", self.plan.loader),
+            "transformer" => format!("{kafka}{}", self.plan.transformer),
+            _ => {
+                let rate = format!("[rate]\nmax_replicas = {}\nreplica = {ordinal}\n\n", self.plan.replicas);
+                format!("{kafka}{redis}{rate}{}\n{connections}", self.plan.loader)
+            }
         };
         StagePlan { service, ordinal, settings, worker: String::new() }
+    }
+
+    /// Adds flows beside the road's own that find nothing to carry, one partition each, called `idle-N`.
+    ///
+    /// # Errors
+    /// A folder cannot be written.
+    pub fn add_idle_flows(&self, numbers: Range<usize>) -> anyhow::Result<()> {
+        for number in numbers {
+            let name = format!("idle-{number}");
+            let changes = [
+                ("flow", format!("{name:?}")),
+                ("start_from", "\"2099-01-01T00:00:00+08:00\"".to_owned()),
+                ("partitions", "1".to_owned()),
+            ];
+            copy_flow(self.plan.flow, &self.scratch.path().join("flows").join(&name), &changes)?;
+        }
+        Ok(())
     }
 
     /// The stages of one service.
@@ -335,8 +369,8 @@ async fn bills(galaxy: &Galaxy) -> anyhow::Result<Bills> {
     webapi::Galaxy::login(&serde_json::from_str(&access)?).await?.bills().await
 }
 
-/// The first `count` orders of the shipped file, as a file of their own.
-fn first_orders(count: usize, scratch: &Path) -> anyhow::Result<PathBuf> {
+/// The first `count` orders of the shipped file, each `copies` times under its own number, as a file of their own.
+fn first_orders(count: usize, copies: usize, scratch: &Path) -> anyhow::Result<PathBuf> {
     let shipped = workspace().join("tests/data/superstore-orders.csv");
     let mut reader = csv::Reader::from_path(&shipped).context("opening the orders")?;
     let path = scratch.join("orders.csv");
@@ -346,33 +380,39 @@ fn first_orders(count: usize, scratch: &Path) -> anyhow::Result<PathBuf> {
     for row in reader.records() {
         let row = row?;
         let id = row.get(0).unwrap_or_default().to_owned();
-        if seen.contains(&id) || seen.len() < count {
-            seen.insert(id);
-            writer.write_record(&row)?;
+        if !seen.contains(&id) && seen.len() >= count {
+            continue;
         }
+        writer.write_record(&row)?;
+        for copy in 2..=copies {
+            let number = format!("{id}-{copy}");
+            writer.write_record(std::iter::once(number.as_str()).chain(row.iter().skip(1)))?;
+        }
+        seen.insert(id);
     }
     writer.flush()?;
     Ok(path)
 }
 
-/// Copies a shipped flow to `folder`, with `documents` per call where the scenario wants its own number.
-fn copy_flow(flow: &str, folder: &Path, documents: Option<usize>) -> anyhow::Result<()> {
+/// Copies a shipped flow to `folder`; `changes` are lines of the flow file with another value.
+fn copy_flow(flow: &str, folder: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     for entry in std::fs::read_dir(workspace().join("deploy/flows").join(flow)).context("reading the flow's folder")? {
         let entry = entry?;
         std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
     }
-    if let Some(documents) = documents {
-        let path = folder.join("flow.toml");
-        let text = std::fs::read_to_string(&path)?;
-        let changed: Vec<String> = text
-            .lines()
-            .map(|line| match line.split_once('=') {
-                Some((name, _)) if name.trim() == "documents" => format!("documents = {documents}"),
-                _ => line.to_owned(),
-            })
-            .collect();
-        std::fs::write(&path, changed.join("\n"))?;
-    }
+    let path = folder.join("flow.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let changed: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let name = line.split_once('=').map_or("", |(name, _)| name.trim());
+            match changes.iter().find(|(changed, _)| *changed == name) {
+                Some((name, value)) => format!("{name} = {value}"),
+                None => line.to_owned(),
+            }
+        })
+        .collect();
+    std::fs::write(&path, changed.join("\n"))?;
     Ok(())
 }

@@ -168,6 +168,11 @@ impl Metrics {
             .map(|(_, value)| value)
             .sum()
     }
+
+    /// How many samples `metric` has.
+    pub fn count(&self, metric: &str) -> usize {
+        self.0.keys().filter(|name| name.split('{').next() == Some(metric)).count()
+    }
 }
 
 #[cfg(test)]
@@ -183,5 +188,6 @@ mod tests {
         assert_eq!(metrics.sum("starbridge_records_total", &[]), 5.0);
         assert_eq!(metrics.sum("starbridge_records_total", &["outcome=\"parked\""]), 2.0);
         assert_eq!(metrics.sum("absent", &[]), 0.0);
+        assert_eq!((metrics.count("starbridge_records_total"), metrics.count("absent")), (2, 0));
     }
 }

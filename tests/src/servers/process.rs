@@ -148,6 +148,18 @@ impl Process {
         self.child.id()
     }
 
+    /// A number of bytes that the kernel gives of its memory: `field` of `file` in its folder under `/proc`.
+    ///
+    /// # Errors
+    /// It is gone, or there is no such field.
+    pub fn memory(&self, file: &str, field: &str) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/{file}", self.id());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path} of {}", self.name))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(number.with_context(|| format!("no {field} in {path}"))? * 1024)
+    }
+
     /// The file with everything it printed.
     pub fn log(&self) -> &Path {
         &self.log

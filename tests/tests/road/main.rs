@@ -1,5 +1,6 @@
 //! The whole road against real servers, one scenario a test: what happens to documents when things go wrong.
 
+mod flows;
 mod happy;
 mod kills;
 mod limits;
