@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-e2e demo clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-e2e demo bench clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -41,6 +41,10 @@ test-e2e: build ## Tests against the real Kafka, the real Redis and the simulate
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
 	@target/debug/demo --orders $(ORDERS)
+
+bench: setup ## Measure speed, memory and calls: one JSON line a figure on standard output (minutes; not part of test)
+	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins
+	@cargo bench --locked -p e2e --bench figures
 
 clean: ## Remove build results and downloads
 	cargo clean

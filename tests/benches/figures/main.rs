@@ -1,0 +1,37 @@
+//! `make bench`: what Starbridge costs, one JSON line a figure on standard output, everything else on standard error.
+//!
+//! Not part of the tests: figures depend on the machine, so nothing passes or fails by them. Each part asserts first that
+//! what it measured also came out right.
+
+mod figure;
+mod machine;
+mod mapping;
+mod road;
+mod transactions;
+
+use figure::Output;
+
+/// Words of the command line choose parts by name; none chooses all.
+fn main() -> anyhow::Result<()> {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|word| word == part);
+    let output = Output::new(machine::commit()?);
+    machine::describe()?;
+    if wanted("mapping") {
+        mapping::measure(&output)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if wanted("transactions") {
+        runtime.block_on(transactions::measure(&output))?;
+    }
+    if wanted("road") {
+        runtime.block_on(road::measure(&output))?;
+    }
+    Ok(())
+}
+
+/// Says something to the person who watches.
+#[expect(clippy::print_stderr, reason = "standard output carries the figures alone")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
