@@ -1,11 +1,11 @@
 //! The settings of the control plane; `defaults.toml` beside the manifest explains each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Code, Fault};
 use runtime::health::HealthSettings;
-use runtime::settings::{Refusals, SecretFile, Settings, duration};
+use runtime::settings::{Refusals, Settings, duration};
 use runtime::telemetry::TelemetrySettings;
 use serde::Deserialize;
 
@@ -13,6 +13,7 @@ use crate::access::{KeyRing, SigningKey};
 use crate::grpc::Bounds;
 use crate::grpc::server::Files;
 use crate::mask::{DEFAULT_RULES, Masker};
+use crate::secret;
 
 /// Every setting with its comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -77,13 +78,13 @@ pub struct Worker {
 #[serde(deny_unknown_fields)]
 pub struct Access {
     /// The key that signs tokens.
-    pub signing_key_file: SecretFile,
+    pub signing_key_file: PathBuf,
     /// Keys that verify as well.
-    pub trusted_key_files: Vec<SecretFile>,
+    pub trusted_key_files: Vec<PathBuf>,
     /// The name of this installation in tokens.
     pub audience: String,
     /// The credential of the first administrator.
-    pub bootstrap_file: SecretFile,
+    pub bootstrap_file: PathBuf,
     /// How long after the start it can be used.
     #[serde(with = "duration")]
     pub bootstrap_within: Duration,
@@ -136,9 +137,9 @@ impl Config {
     /// # Errors
     /// The fault of the file that cannot be used.
     pub fn keys(&self) -> Result<KeyRing, Fault> {
-        let read = |file: &SecretFile, setting: &str| {
-            let in_file = |fault: Fault| fault.in_file(file.0.display().to_string()).at_path(setting.to_owned());
-            SigningKey::from_pem(&file.read(setting)?).map_err(in_file)
+        let read = |file: &Path, setting: &str| {
+            let in_file = |fault: Fault| fault.in_file(file.display().to_string()).at_path(setting.to_owned());
+            SigningKey::from_pem(&secret::text(file, setting)?).map_err(in_file)
         };
         let mut ring = KeyRing::new(read(&self.access.signing_key_file, "$.access.signing_key_file")?);
         for file in &self.access.trusted_key_files {
@@ -176,7 +177,7 @@ impl Settings for Config {
                 refusals.value(key, "must name a PEM file: there is no way to serve without TLS");
             }
         }
-        if self.access.signing_key_file.0.as_os_str().is_empty() {
+        if self.access.signing_key_file.as_os_str().is_empty() {
             refusals.value("access.signing_key_file", "must name the key that signs tokens");
         }
         if !(self.replay.rate > 0.0 && self.replay.rate <= self.replay.rate_max) {

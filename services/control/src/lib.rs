@@ -13,6 +13,7 @@ pub mod index;
 pub mod letter;
 pub mod mask;
 pub mod mirror;
+pub mod secret;
 pub mod selector;
 pub mod vault;
 pub mod writer;
@@ -176,10 +177,10 @@ impl Control {
 /// What is known of the credential of the first administrator, where one is set.
 fn bootstrap(config: &Config, now: DateTime<Utc>) -> Result<Option<Bootstrap>, Fault> {
     let file = &config.access.bootstrap_file;
-    if file.0.as_os_str().is_empty() {
+    if file.as_os_str().is_empty() {
         return Ok(None);
     }
-    let credential = file.read("$.access.bootstrap_file")?;
+    let credential = secret::text(file, "$.access.bootstrap_file")?;
     let hash = Hash::of(secrecy::ExposeSecret::expose_secret(&credential).as_bytes());
     let within = TimeDelta::from_std(config.access.bootstrap_within).unwrap_or(TimeDelta::days(1));
     Ok(Some(Bootstrap { hash, expires: now + within, used: None }))

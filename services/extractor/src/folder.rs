@@ -96,18 +96,6 @@ fn read_one(place: &Path, known: Option<&Arc<Flow>>, notes: &mut Vec<String>) ->
         std::fs::read_to_string(&path).map_err(|error| vec![unreadable(&path, &error)])
     };
     let flow = text(FLOW_FILE)?;
-    // Only the names of the documents are wanted here; whatever is wrong with the file, compiling it says.
-    let names = toml::from_str::<FlowFile>(&flow).unwrap_or_default();
-    let documents = [&names.source.document, &names.target.document];
-    if let Some(outside) = documents.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
-        let fault = Fault::new(Code::FlowsFolder, format!("{outside:?} is not a file beside the flow file"));
-        return Err(vec![fault.in_file(place.join(FLOW_FILE).display().to_string()).at_path("$.source.document")]);
-    }
-    let bundle = FlowBundle { source: text(documents[0])?, target: text(documents[1])?, flow };
-    let found = |bundle, flow| Found { place: place.to_owned(), bundle, flow };
-    if let Some(known) = known.filter(|known| known.version == bundle.version()) {
-        return Ok(found(bundle, Arc::clone(known)));
-    }
     let within = |mut fault: Fault| {
         let file = fault.place.file.as_ref().map_or_else(|| place.to_owned(), |file| place.join(file));
         fault.place.file = Some(file.display().to_string());
@@ -117,6 +105,10 @@ fn read_one(place: &Path, known: Option<&Arc<Flow>>, notes: &mut Vec<String>) ->
     let collections = names.collections.into_iter().map(|(scheme, name)| Ok((scheme, text(&name)?)));
     let collections = collections.collect::<Result<_, Vec<Fault>>>()?;
     let bundle = FlowBundle { source: text(&names.source)?, target: text(&names.target)?, collections, flow };
+    let found = |bundle, flow| Found { place: place.to_owned(), bundle, flow };
+    if let Some(known) = known.filter(|known| known.version == bundle.version()) {
+        return Ok(found(bundle, Arc::clone(known)));
+    }
     match flow::compile(&bundle) {
         Ok(compiled) => {
             let name = compiled.flow.name.clone();

@@ -74,30 +74,8 @@ impl Connections {
     /// # Errors
     /// The fault of the first connection, or of Redis's settings, that cannot work.
     pub fn connect(config: &Config, clock: Clock, instruments: Instruments) -> Result<Self, Fault> {
-        let limiter = Limiter::connect(config.redis.as_ref()).map_err(|error| error.fault().clone())?;
-        let sessions = SessionStore::connect(config.redis.as_ref()).map_err(|error| error.fault().clone())?;
-        let sessions: Arc<dyn SessionCache> = Arc::new(Sessions(sessions));
-        let mut by_name = BTreeMap::new();
-        for (name, settings) in &config.connections {
-            let limit = Limit {
-                per_minute: settings.calls_per_minute,
-                max_replicas: config.rate.max_replicas,
-                replica: config.rate.replica,
-            };
-            let permits = Arc::new(LoginPermits { limiter: limiter.clone(), limit, account: settings.account() });
-            let client = Client::new(settings.clone(), &config.outbound, Arc::clone(&sessions), permits)
-                .map_err(|error| error.fault())?;
-            let connection = Connection {
-                name: name.clone(),
-                client,
-                limiter: limiter.clone(),
-                limit,
-                breaker: Mutex::new(Breaker::new(BreakerSettings::default())),
-            };
-            by_name.insert(name.clone(), connection);
-        }
         let replicas = Replicas { most: config.rate.max_replicas, this: config.rate.replica };
-        let ready = connection::connect(&config.connections, config.redis.as_ref(), replicas);
+        let ready = connection::connect(&config.connections, &config.outbound, config.redis.as_ref(), replicas);
         let guarded = |(name, connection): (String, Connection)| {
             let breaker = Mutex::new(Breaker::new(BreakerSettings::default()));
             let Connection { client, quota } = connection;

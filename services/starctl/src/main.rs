@@ -1,26 +1,28 @@
-//! `starctl`: the operator's command line. What is here works offline: it knows the flows, and no server.
+//! `starctl`: the operator's command line. It looks at flows offline, and speaks with the control plane about everything
+//! else.
 //!
 //! Data goes to standard output, everything else to standard error; the exit code says how it went ([`exit`]).
 
+mod about;
 mod cli;
+mod client;
+mod command;
+mod context;
 mod exit;
-mod flow_command;
+mod message;
 mod output;
 mod place;
+mod private_file;
+mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    let output = output::Output::new(cli.output, cli.lang);
-    let outcome = match &cli.command {
-        cli::Command::Flow { command } => flow_command::run(command, &output),
-        cli::Command::Version => output.line(concat!("starctl ", env!("CARGO_PKG_VERSION"))).map(|()| exit::DONE),
-    };
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => output.failure(&failure),
+    let matches = about::translated(cli::Cli::command()).get_matches();
+    match cli::Cli::from_arg_matches(&matches) {
+        Ok(cli) => command::run(&cli),
+        Err(error) => error.exit(),
     }
 }

@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use flow::{FLOW_FILE, FileNames, FlowBundle, Shelf};
 
 use crate::exit;
-use crate::output::Failure;
+use crate::output::failure::Failure;
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {

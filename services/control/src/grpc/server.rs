@@ -67,16 +67,7 @@ fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static
 /// A fault with [`Code::ControlSettings`] at the file that cannot be used.
 pub fn tls(files: &Files) -> Result<ServerConfig, Fault> {
     let chain = certificates("$.grpc.certificate_file", &files.certificate)?;
-    let secret = document::SecretFile {
-        path: &files.key,
-        setting: "$.grpc.key_file",
-        allow_world_readable: false,
-    };
-    let opened = File::open(&files.key).and_then(|file| {
-        use std::os::unix::fs::PermissionsExt as _;
-        Ok((file.metadata()?.permissions().mode(), file))
-    });
-    let pem = secret.bytes(opened)?;
+    let pem = crate::secret::bytes(&files.key, "$.grpc.key_file")?;
     let key = PrivateKeyDer::from_pem_slice(secrecy::ExposeSecret::expose_secret(&pem))
         .map_err(|_| refused("$.grpc.key_file", &files.key, "holds no private key in PEM"))?;
     let builder = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]);

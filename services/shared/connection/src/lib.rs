@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use coordination::{Lane, Limit, Limiter, Permit, RedisSettings, SessionStore};
 use document::{Code, Fault};
-use kingdee::{Client, Permits, SessionCache, Settings};
+use kingdee::{Client, Outbound, Permits, SessionCache, Settings};
 
 use sessions::Sessions;
 
@@ -105,6 +105,7 @@ pub struct Replicas {
 /// [`Error`] of the first one, or of Redis, that cannot be used as it is set up.
 pub fn connect(
     connections: &BTreeMap<String, Settings>,
+    outbound: &Outbound,
     redis: Option<&RedisSettings>,
     replicas: Replicas,
 ) -> Result<BTreeMap<String, Connection>, Error> {
@@ -116,7 +117,7 @@ pub fn connect(
         let limit = Limit { per_minute, max_replicas: replicas.most, replica: replicas.this };
         limit.check()?;
         let quota = Quota { limiter: limiter.clone(), account: settings.account(), limit };
-        let client = Client::new(settings.clone(), Arc::clone(&sessions), Arc::new(quota.clone()))
+        let client = Client::new(settings.clone(), outbound, Arc::clone(&sessions), Arc::new(quota.clone()))
             .map_err(|error| Error::Client { name: name.clone(), source: Box::new(error) })?;
         ready.insert(name.clone(), Connection { client, quota });
     }
@@ -139,7 +140,9 @@ mod tests {
 
     #[test]
     fn no_connections_are_no_fault_and_faults_of_the_quota_keep_their_code() {
-        assert!(connect(&BTreeMap::new(), None, Replicas { most: 1, this: 0 }).expect("nothing to prepare").is_empty());
+        let nobody = Outbound::default();
+        let ready = connect(&BTreeMap::new(), &nobody, None, Replicas { most: 1, this: 0 }).expect("nothing to prepare");
+        assert!(ready.is_empty());
         let error = Error::from(Limit { per_minute: 1, max_replicas: 100, replica: 0 }.check().expect_err("too thin"));
         assert_eq!((error.code(), error.fault().code), (Code::QuotaSplit, Code::QuotaSplit));
     }

@@ -643,4 +643,27 @@ codes! {
     OrdersDuplicateLine = "E_ORDERS_DUPLICATE_LINE", Validation,
         en: ("The order file has the same line of the same order twice.", "Remove or renumber one of the two rows."),
         zh: ("订单文件中同一订单的同一行重复出现。", "删除其中一行或重新编号。");
+
+    // --- command line (starctl) ---
+    CliUsage = "E_CLI_USAGE", Validation,
+        en: ("A command cannot be carried out as it was typed.", "Correct it as the message says; --help lists what there is."),
+        zh: ("命令无法按所输入的方式执行。", "按提示修正；--help 列出全部用法。");
+    CliConfirm = "E_CLI_CONFIRM", Validation,
+        en: ("A change was not confirmed, so nothing was done.", "Look at it with --dry-run; confirm it on a terminal, or by --yes."),
+        zh: ("变更未经确认，未做任何操作。", "先用 --dry-run 查看，再在终端确认或加 --yes。");
+    CliContext = "E_CLI_CONTEXT", Configuration,
+        en: ("The context names no control plane that can be spoken to.", "See starctl context list and starctl context view; correct it with starctl context set."),
+        zh: ("上下文没有指向可用的控制面。", "用 starctl context list 和 starctl context view 查看，用 starctl context set 修正。");
+    CliPrivateFile = "E_CLI_PRIVATE_FILE", Configuration,
+        en: ("A file with contexts, a token or a key can be read by others, or cannot be read or written.", "Make it yours alone: chmod 600."),
+        zh: ("保存上下文、令牌或密钥的文件可被他人读取，或无法读写。", "改为仅本人可读写：chmod 600。");
+    NotSignedIn = "E_NOT_SIGNED_IN", Permission,
+        en: ("There is no token or client certificate to sign in with.", "Sign in with starctl auth login, or name --token-file or --client-cert."),
+        zh: ("没有可用于登录的令牌或客户端证书。", "用 starctl auth login 登录，或指定 --token-file 或 --client-cert。");
+    ControlUnreachable = "E_CONTROL_UNREACHABLE", Transport,
+        en: ("The control plane cannot be reached, so nothing was sent.", "Run starctl doctor; it names the step that fails."),
+        zh: ("无法连接控制面，未发送任何请求。", "运行 starctl doctor 查看在哪一步失败。");
+    OutcomeUnknown = "E_OUTCOME_UNKNOWN", Transport,
+        en: ("The answer to a change got lost: it may or may not have happened.", "Send it again with the same idempotency key: it is done once, and the first answer comes back."),
+        zh: ("变更的应答丢失：可能已执行，也可能未执行。", "用相同的幂等键重发：只会执行一次，并返回首次结果。");
 }

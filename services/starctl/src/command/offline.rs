@@ -9,27 +9,32 @@ use document::Fault;
 use flow::lint::{self, Findings};
 use serde_json::{Value, json};
 
-use crate::cli::FlowCommand;
+use crate::cli::Form;
+use crate::cli::flow::OfflineCommand;
 use crate::exit;
-use crate::output::{Failure, Output};
+use crate::output::Output;
+use crate::output::failure::Failure;
 use crate::place::{self, FlowFolder};
 
 /// Runs one command; the number is its exit code.
-pub(crate) fn run(command: &FlowCommand, output: &Output) -> Result<u8, Failure> {
+pub(crate) fn run(command: &OfflineCommand, output: &Output) -> Result<u8, Failure> {
+    if !matches!(output.form(), Form::Table | Form::Wide | Form::Json) {
+        return Err(Failure::usage("this command shows -o table or -o json"));
+    }
     match command {
-        FlowCommand::Lint { paths } => {
+        OfflineCommand::Lint { paths } => {
             let mut all = Remarks::default();
             for path in paths {
                 all.add(look_at(path)?);
             }
             all.report(output)
         }
-        FlowCommand::Test { files } => test::run(files, output),
-        FlowCommand::Render { flow, rows, now, last_sync_time } => {
+        OfflineCommand::Test { files } => test::run(files, output),
+        OfflineCommand::Render { flow, rows, now, last_sync_time } => {
             let sample = render::Sample { rows, now: *now, last_sync_time: *last_sync_time };
             render::run(flow, &sample, output)
         }
-        FlowCommand::Schema => output.json(&flow::file::schema()).map(|()| exit::DONE),
+        OfflineCommand::Schema => output.json(&flow::file::schema()).map(|()| exit::DONE),
     }
 }
 

@@ -7,7 +7,8 @@ use flow::cases::{CaseFile, CaseOutcome};
 use serde_json::{Value, json};
 
 use crate::exit;
-use crate::output::{Failure, Output};
+use crate::output::Output;
+use crate::output::failure::Failure;
 use crate::place;
 
 /// What became of one case file.

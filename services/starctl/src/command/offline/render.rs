@@ -7,7 +7,8 @@ use flow::Flow;
 use serde_json::{Value, json};
 
 use crate::exit;
-use crate::output::{Failure, Output};
+use crate::output::Output;
+use crate::output::failure::Failure;
 use crate::place::{self, FlowFolder};
 
 /// What to render, and when it is.

@@ -1,0 +1,161 @@
+//! What `--help` says of each command, in Chinese. The English texts stand beside the commands ([`crate::cli`]).
+
+use clap::{Arg, Command, ValueEnum};
+
+use crate::words::Language;
+
+/// The command with its texts in the language that the command line or the environment asks for. Help is given while the
+/// arguments are still being read, so the language is looked for before.
+pub(crate) fn translated(command: Command) -> Command {
+    match wanted(std::env::args()) {
+        Language::En => command,
+        Language::Zh => chinese(command, ""),
+    }
+}
+
+/// The language that arguments ask for, else the environment.
+fn wanted(arguments: impl Iterator<Item = String>) -> Language {
+    let mut mine = vec!["starctl".to_owned()];
+    let mut arguments = arguments.skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--lang" {
+            mine.push(argument);
+            mine.extend(arguments.next());
+        } else if argument.starts_with("--lang=") {
+            mine.push(argument);
+        }
+    }
+    let lang = Arg::new("lang").long("lang").env("STARCTL_LANG").overrides_with("lang");
+    // A wrong value is complained of when the whole line is read.
+    let asked = Command::new("starctl").arg(lang).try_get_matches_from(mine).ok();
+    asked
+        .and_then(|matches| matches.get_one::<String>("lang").cloned())
+        .and_then(|word| Language::from_str(&word, false).ok())
+        .unwrap_or_default()
+}
+
+fn chinese(command: Command, path: &str) -> Command {
+    let text = ABOUT.iter().find(|(known, _)| *known == path).map(|(_, text)| *text);
+    let command = match text {
+        Some(text) => command.about(text).long_about(None),
+        None => command,
+    };
+    let names: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| {
+        let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        command.mut_subcommand(name, |inner| chinese(inner, &path))
+    })
+}
+
+/// The texts by the words of the command.
+const ABOUT: &[(&str, &str)] = &[
+    ("", "照看 Starbridge：流程、死信及其去向。"),
+    ("flow", "流程：离线检查文件，在线查看与管理。"),
+    ("flow lint", "报告流程、文档和用例文件的全部问题，附位置和提示。"),
+    ("flow test", "按用例文件运行旁边的文档，显示结果与预期的差异。"),
+    ("flow render", "显示样例行会变成的目标单据。"),
+    ("flow schema", "输出流程文件的 JSON Schema。"),
+    ("flow list", "列出已发布的流程。"),
+    ("flow get", "显示一个流程；-o json 时包括其文本。"),
+    ("flow apply", "检查流程目录，发布并使其生效。"),
+    ("flow diff", "显示流程目录与已发布版本的差异。"),
+    ("flow history", "列出流程的各个版本，新的在前。"),
+    ("flow rollback", "使较早的版本重新生效。"),
+    ("flow pause", "暂停流程：恢复之前不再读取新数据。"),
+    ("flow resume", "恢复流程运行。"),
+    ("flow run", "在计划之外立即运行流程。"),
+    ("dlq", "死信：查看、处理、重放。"),
+    ("dlq list", "列出死信，不含内容。"),
+    ("dlq get", "显示一条死信及其内容、原因和处理办法。"),
+    ("dlq stats", "按流程、状态、阶段、类别、代码和时长统计死信。"),
+    ("dlq tail", "持续显示新到或变化的死信，直到中断。"),
+    ("dlq explain-selector", "用文字说明选择条件的含义，以及是否读取内容。"),
+    ("dlq edit", "修改重放时将发布的内容；原件保留。"),
+    ("dlq discard", "永久放弃死信。"),
+    ("dlq park", "搁置死信，按条件重放时不再选中。"),
+    ("dlq reopen", "重新打开已搁置的死信；有权限者也可打开已放弃的。"),
+    ("dlq replay", "以任务方式重新发布死信。"),
+    ("replay", "重放任务：跟踪、暂停、结束。"),
+    ("replay list", "列出任务，新的在前。"),
+    ("replay get", "显示任务的当前状态。"),
+    ("replay watch", "跟踪任务直到结束；有死信再次失败时退出码为 6。"),
+    ("replay pause", "暂停发布；已发布的继续处理。"),
+    ("replay resume", "继续发布。"),
+    ("replay cancel", "结束任务；尚未发布的死信保持未处理。"),
+    ("replay report", "列出任务中的死信及其结果。"),
+    ("doubt", "结果不明的单据：不知目标是否已有。"),
+    ("doubt list", "列出结果不明的单据。"),
+    ("doubt resolve", "在目标系统查证后，由人确认单据的结果。"),
+    ("record", "单张单据。"),
+    ("record trace", "说明单据经过各阶段的情况。"),
+    ("audit", "审计记录。"),
+    ("audit list", "列出谁做了什么，新的在前。"),
+    ("audit verify", "读取全部记录，校验哈希链和最后签名；被破坏时退出码为 9。"),
+    ("auth", "登录、令牌与角色。"),
+    ("auth login", "从终端（不回显）、标准输入或文件读取令牌，验证后为上下文保存。"),
+    ("auth logout", "删除本机保存的令牌；令牌在到期或吊销前仍有效。"),
+    ("auth whoami", "显示你的身份、有效期和角色。"),
+    ("auth can-i", "说明你能否做某事及原因；不能时退出码为 4。"),
+    ("auth bootstrap", "用一次性引导凭据换取首位管理员的令牌并保存。"),
+    ("auth issue-token", "签发令牌：仅此一次输出到标准输出或文件。"),
+    ("auth revoke-token", "吊销令牌；所有副本在 30 秒内拒绝它。"),
+    ("auth bindings", "列出谁在何处有何角色。"),
+    ("auth bind", "授予角色。"),
+    ("auth unbind", "收回角色。"),
+    ("context", "保存在上下文文件中的控制面。"),
+    ("context list", "列出上下文。"),
+    ("context use", "切换当前上下文。"),
+    (
+        "context set",
+        "新建或修改上下文：--endpoint、--ca-cert、--client-cert、--client-key、--server-name、--token-file、--timeout、--lang、--utc。",
+    ),
+    ("context view", "显示生效的设置：上下文加上参数和环境变量。"),
+    ("context delete", "删除上下文；令牌文件保留。"),
+    ("doctor", "逐步检查到控制面的通路并给出建议。"),
+    ("explain", "解释一个名词或其字段。"),
+    ("completion", "输出 shell 的命令补全脚本。"),
+    ("version", "显示版本。"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    /// Every command by its words, with what is said of it.
+    fn all(command: &Command, path: &str, into: &mut Vec<(String, String)>) {
+        into.push((path.to_owned(), command.get_about().map(ToString::to_string).unwrap_or_default()));
+        for inner in command.get_subcommands() {
+            let path =
+                if path.is_empty() { inner.get_name().to_owned() } else { format!("{path} {}", inner.get_name()) };
+            all(inner, &path, into);
+        }
+    }
+
+    #[test]
+    fn every_command_is_told_in_both_languages() {
+        let mut commands = Vec::new();
+        all(&chinese(Cli::command(), ""), "", &mut commands);
+        for (path, about) in &commands {
+            assert!(about.chars().any(|character| character > '\u{2e80}'), "{path}: {about}");
+        }
+        for (path, _) in ABOUT {
+            assert!(commands.iter().any(|(known, _)| known == path), "{path} is no command");
+        }
+    }
+
+    #[test]
+    fn the_language_is_found_wherever_it_stands() {
+        let of = |words: &[&str]| wanted(words.iter().map(|word| (*word).to_owned()));
+        assert_eq!(of(&["starctl", "dlq", "--lang", "zh", "--help"]), Language::Zh);
+        assert_eq!(of(&["starctl", "--lang=zh"]), Language::Zh);
+        assert_eq!(of(&["starctl", "--lang", "fr"]), Language::En);
+    }
+
+    #[test]
+    fn the_arguments_are_in_order() {
+        Cli::command().debug_assert();
+    }
+}

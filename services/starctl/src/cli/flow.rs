@@ -1,0 +1,140 @@
+//! Flows.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
+use super::value;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FlowCommand {
+    #[command(flatten)]
+    Offline(OfflineCommand),
+    #[command(flatten)]
+    Online(OnlineCommand),
+}
+
+/// What needs no server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfflineCommand {
+    /// Reports every fault of flows, documents and case files, with place and hint.
+    Lint {
+        /// A flow folder, a flow file, a source or target document, or a case file.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Runs case files against the documents beside them; shows how results differ from what is expected.
+    Test {
+        /// Case files, `NAME.cases.json`.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Shows the target documents that sample rows become.
+    Render {
+        /// A flow folder or a flow file.
+        flow: PathBuf,
+        /// JSON list of rows: objects as stored, or lists as a bill query answers them.
+        #[arg(long)]
+        rows: PathBuf,
+        /// Start of the run: unix seconds or RFC 3339; now where absent.
+        #[arg(long, value_parser = instant)]
+        now: Option<i64>,
+        /// LAST_SYNC_TIME: unix seconds or RFC 3339; the flow's start_from where absent.
+        #[arg(long, value_parser = instant)]
+        last_sync_time: Option<i64>,
+    },
+    /// Prints the JSON Schema of the flow file.
+    Schema,
+}
+
+/// What the control plane does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OnlineCommand {
+    /// Lists the published flows.
+    List {
+        /// The field to sort by; a dash before it turns the order round.
+        #[arg(long, allow_hyphen_values = true)]
+        sort_by: Option<String>,
+    },
+    /// Shows one flow; with -o json its texts, too.
+    Get {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        /// An earlier version instead of the current one.
+        #[arg(long = "at", value_name = "VERSION")]
+        version: Option<String>,
+    },
+    /// Checks a flow folder, publishes it and makes it current.
+    Apply {
+        /// A flow folder or a flow file.
+        path: PathBuf,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Shows what differs between a flow folder and what is published.
+    Diff {
+        /// A flow folder or a flow file.
+        path: PathBuf,
+    },
+    /// Lists the versions of a flow, newest first.
+    History {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+    },
+    /// Makes an earlier version current again.
+    Rollback {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        /// The version to go back to.
+        #[arg(long)]
+        to: String,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Lets a flow rest: nothing new is read from its source until it is resumed.
+    Pause {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Lets a flow run again.
+    Resume {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Runs a flow now, besides its schedule.
+    Run {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        /// Takes the slow second look at the last days instead of what changed.
+        #[arg(long)]
+        lookback: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+}
+
+fn instant(text: &str) -> Result<i64, String> {
+    let of_date = || chrono::DateTime::parse_from_rfc3339(text).map(|instant| instant.timestamp());
+    text.parse().or_else(|_| of_date()).map_err(|_| "neither unix seconds nor RFC 3339".to_owned())
+}

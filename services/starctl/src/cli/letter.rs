@@ -1,0 +1,193 @@
+//! Dead letters, documents in doubt, single records.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::PageArgs;
+use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
+use super::value;
+
+/// Which letters a change is about.
+#[derive(Debug, Clone, Args)]
+#[group(id = "selection", required = true, multiple = false)]
+pub(crate) struct SelectionArgs {
+    /// Ids of letters.
+    #[arg(value_name = "ID", value_parser = value::letter_id)]
+    pub(crate) ids: Vec<String>,
+    /// A selector: 'flow=misc-inbound and category in (reference_missing, validation) and age>10m'.
+    #[arg(short = 'l', long, value_parser = value::some_text)]
+    pub(crate) selector: Option<String>,
+}
+
+/// Which letters are shown.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SelectorArgs {
+    /// A selector: 'flow=misc-inbound and category in (reference_missing, validation) and age>10m'. All where absent.
+    #[arg(short = 'l', long)]
+    pub(crate) selector: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LetterCommand {
+    /// Lists letters without their payload.
+    List {
+        #[command(flatten)]
+        selector: SelectorArgs,
+        #[command(flatten)]
+        page: PageArgs,
+        /// Counts everything the selector takes, too.
+        #[arg(long)]
+        count: bool,
+    },
+    /// Shows one letter with its payload, cause and way out.
+    Get {
+        /// Its id, or the first 8 characters or more of it.
+        #[arg(value_parser = value::letter_id)]
+        id: String,
+        /// Shows the payload as it is. Needs a permission of its own and is audited.
+        #[arg(long)]
+        unmask: bool,
+    },
+    /// Counts letters by flow, state, stage, category, code and age.
+    Stats {
+        #[command(flatten)]
+        selector: SelectorArgs,
+    },
+    /// Shows letters as they arrive or change, until it is interrupted.
+    Tail {
+        #[command(flatten)]
+        selector: SelectorArgs,
+    },
+    /// Says in words what a selector takes, and whether payloads are read for it.
+    ExplainSelector {
+        /// The selector.
+        selector: String,
+    },
+    /// Changes the payload that a replay will publish; the original is kept.
+    Edit {
+        /// The letter.
+        #[arg(value_parser = value::letter_id)]
+        id: String,
+        /// Sets one value: FEntity[0].FQty=12 or /FEntity/0/FQty=12. The value is JSON, a text in double quotes.
+        #[arg(long = "set", value_name = "PATH=JSON", required_unless_present = "patch", conflicts_with = "patch")]
+        set: Vec<String>,
+        /// A JSON Patch (RFC 6902) in a file.
+        #[arg(long, value_name = "FILE")]
+        patch: Option<PathBuf>,
+        /// The revision that the change is made for; the letter's present one where absent.
+        #[arg(long)]
+        expected_revision: Option<u32>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Gives letters up for good.
+    Discard {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Sets letters aside, so that no replay by selector takes them.
+    Park {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Opens parked letters again; discarded ones too, for those who may.
+    Reopen {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Publishes letters again, as a job.
+    Replay {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        how: ReplayArgs,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+        /// Waits until every letter has its outcome; exit code 6 when some failed again.
+        #[arg(long, conflicts_with = "dry_run")]
+        wait: bool,
+    },
+}
+
+/// How a replay is done.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReplayArgs {
+    /// Letters a second, at most: 20 or 20/s. The server's default where absent.
+    #[arg(long, value_parser = value::rate)]
+    pub(crate) rate: Option<f64>,
+    /// Refuses a selection with more letters than this.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) max: Option<i64>,
+    /// The flow version to handle them by: current, original, or a version.
+    #[arg(long, default_value = "current")]
+    pub(crate) flow_version: String,
+    /// Letters that have failed more often than this are parked instead.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempt_cap: u32,
+    /// Ends the job when more than this share of at least 20 outcomes are failures: 0.2. Never where absent.
+    #[arg(long, value_parser = value::ratio)]
+    pub(crate) stop_on_failure_ratio: Option<f64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoubtCommand {
+    /// Lists the documents in doubt.
+    List {
+        #[command(flatten)]
+        selector: SelectorArgs,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Settles a document by your word, after you have looked into the target.
+    Resolve {
+        /// The letter.
+        #[arg(value_parser = value::letter_id)]
+        id: String,
+        /// What you found.
+        #[arg(long, value_enum)]
+        verdict: Verdict,
+        /// The document's id in the target.
+        #[arg(long, required_if_eq("verdict", "applied"))]
+        target_id: Option<String>,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+}
+
+/// What a person found in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verdict {
+    /// The document is not there: it may be saved.
+    Absent,
+    /// The document is there, under the id that is given.
+    Applied,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordCommand {
+    /// Tells how a document went through every stage.
+    Trace {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        flow: String,
+        /// The document's key in the source or in the target.
+        key: String,
+    },
+}

@@ -1,0 +1,90 @@
+//! Discard, park, reopen: one decision about a selection of letters.
+
+use serde_json::{Map, Value};
+use starbridge_proto::v1;
+
+use crate::cli::Form;
+use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::letter::SelectionArgs;
+use crate::client::{self, AskChange};
+use crate::command::{Session, view};
+use crate::exit;
+use crate::message;
+use crate::output::failure::Failure;
+
+/// Ids in one question about the flows that letters belong to.
+const IDS_A_QUESTION: usize = 100;
+
+/// Decides, after asking where that is needed. `does` is the decision as a verb of the third person.
+pub(super) async fn run<R: AskChange>(
+    session: &Session,
+    does: &str,
+    selection: &SelectionArgs,
+    args: &ChangeArgs,
+    yes: YesArgs,
+    ask: impl Fn(Option<v1::Selection>, Option<v1::Change>) -> R,
+    outcome: impl Fn(R::Answer) -> Option<v1::Outcome>,
+) -> Result<u8, Failure> {
+    let selection = super::selection(selection);
+    if session.must_ask(yes.yes, args.dry_run)? {
+        let look =
+            v1::Change { dry_run: true, ..client::change(&ChangeArgs { idempotency_key: None, ..args.clone() }) };
+        let planned = session.client.change(ask(Some(selection.clone()), Some(look))).await?;
+        let planned = outcome(planned).unwrap_or_default();
+        if planned.changed == 0 {
+            return show(session, &planned, true);
+        }
+        let (number, left) = (planned.changed, planned.refused.len());
+        let what = session.output.pick(
+            format!("This {does} {number} letters and leaves {left} alone."),
+            format!("将{does} {number} 条死信，{left} 条不处理。"),
+        );
+        session.confirm(&what, &flows(session, &selection).await?)?;
+    }
+    let answer = session.client.change(ask(Some(selection), Some(client::change(args)))).await?;
+    show(session, &outcome(answer).unwrap_or_default(), args.dry_run)
+}
+
+fn show(session: &Session, outcome: &v1::Outcome, only_said: bool) -> Result<u8, Failure> {
+    let output = &session.output;
+    if only_said {
+        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
+    }
+    let value = message::value("Outcome", outcome);
+    match output.form() {
+        Form::Name => outcome.first_ids.iter().try_for_each(|id| output.line(&format!("dead_letter/{id}")))?,
+        _ => output.one(&view::OUTCOME, &value)?,
+    }
+    if matches!(output.form(), Form::Table | Form::Wide) {
+        refusals(session, &value["refused"])?;
+    }
+    Ok(if outcome.refused.is_empty() || only_said { exit::DONE } else { exit::SOME_FAILED })
+}
+
+/// Shows letters that were left alone, below what was said before.
+pub(super) fn refusals(session: &Session, refused: &Value) -> Result<(), Failure> {
+    let refused = refused.as_array().map(Vec::as_slice).unwrap_or_default();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    session.output.line("")?;
+    session.output.list(&view::REFUSAL, refused, &Map::new())
+}
+
+/// The flows that a selection's letters belong to, by name. Only production asks for them.
+pub(super) async fn flows(session: &Session, selection: &v1::Selection) -> Result<Vec<String>, Failure> {
+    if !session.settings.context.production {
+        return Ok(Vec::new());
+    }
+    let quoted = |ids: &[String]| ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", ");
+    let selectors = match selection.selector.is_empty() {
+        true => selection.ids.chunks(IDS_A_QUESTION).map(|ids| format!("id in ({})", quoted(ids))).collect(),
+        false => vec![selection.selector.clone()],
+    };
+    let mut flows = std::collections::BTreeSet::new();
+    for selector in selectors {
+        let answer = session.client.ask(v1::GetDeadLetterStatsRequest { selector }).await?;
+        flows.extend(answer.counts.into_iter().filter(|count| count.by == "flow").map(|count| count.value));
+    }
+    Ok(flows.into_iter().collect())
+}

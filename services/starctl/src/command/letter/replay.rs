@@ -1,0 +1,90 @@
+//! `starctl dlq replay`: plans a replay, asks, starts it, and follows it where that is wanted.
+
+use starbridge_proto::v1;
+
+use super::decide;
+use crate::cli::Form;
+use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::letter::{ReplayArgs, SelectionArgs};
+use crate::client;
+use crate::command::{Session, view, watch};
+use crate::exit;
+use crate::message;
+use crate::output::failure::Failure;
+
+pub(super) async fn run(
+    session: &Session,
+    selection: &SelectionArgs,
+    how: &ReplayArgs,
+    args: &ChangeArgs,
+    yes: YesArgs,
+    wait: bool,
+) -> Result<u8, Failure> {
+    let output = &session.output;
+    let selection = super::selection(selection);
+    let request = |change: v1::Change| v1::StartReplayRequest {
+        selection: Some(selection.clone()),
+        options: Some(options(how)),
+        change: Some(change),
+    };
+    if session.must_ask(yes.yes, args.dry_run)? {
+        let look =
+            v1::Change { dry_run: true, ..client::change(&ChangeArgs { idempotency_key: None, ..args.clone() }) };
+        let plan = session.client.change(request(look)).await?.plan.unwrap_or_default();
+        if plan.letters == 0 {
+            return show_plan(session, &plan);
+        }
+        session.confirm(&in_words(session, &plan), &decide::flows(session, &selection).await?)?;
+    }
+    let change = client::change(args);
+    if !args.dry_run {
+        output.remark(&format!("{} {}", output.pick("idempotency key", "幂等键"), change.idempotency_key))?;
+    }
+    let answer = session.client.change(request(change)).await?;
+    let plan = answer.plan.unwrap_or_default();
+    let Some(job) = answer.replay else { return show_plan(session, &plan) };
+    output.remark(&in_words(session, &plan))?;
+    if wait {
+        return watch::follow(session, &job.id).await;
+    }
+    output.one(&view::REPLAY, &message::value("Replay", &job))?;
+    output.remark(&format!("starctl replay watch {}", job.id))?;
+    Ok(exit::DONE)
+}
+
+fn options(how: &ReplayArgs) -> v1::ReplayOptions {
+    v1::ReplayOptions {
+        rate: how.rate.unwrap_or_default(),
+        max: how.max.unwrap_or_default(),
+        flow_version: how.flow_version.clone(),
+        attempt_cap: how.attempt_cap,
+        stop_on_failure_ratio: how.stop_on_failure_ratio.unwrap_or_default(),
+    }
+}
+
+fn show_plan(session: &Session, plan: &v1::ReplayPlan) -> Result<u8, Failure> {
+    let output = &session.output;
+    let value = message::value("ReplayPlan", plan);
+    match output.form() {
+        Form::Name => plan.first_ids.iter().try_for_each(|id| output.line(&format!("dead_letter/{id}")))?,
+        _ => output.one(&view::PLAN, &value)?,
+    }
+    if matches!(output.form(), Form::Table | Form::Wide) {
+        decide::refusals(session, &value["refused"])?;
+    }
+    output.remark(output.pick("nothing was published", "未发布任何内容"))?;
+    Ok(exit::DONE)
+}
+
+fn in_words(session: &Session, plan: &v1::ReplayPlan) -> String {
+    let v1::ReplayPlan { letters, seconds, already_in_target, overtaken, refused_total, .. } = plan;
+    session.output.pick(
+        format!(
+            "This replays {letters} letters in about {seconds:.0} s; {already_in_target} are in the target already, \
+             {overtaken} are overtaken by newer versions, {refused_total} are left alone."
+        ),
+        format!(
+            "将重放 {letters} 条死信，约需 {seconds:.0} 秒；{already_in_target} 条目标已存在，{overtaken} 条已有更新版本，{refused_total} 条不处理。"
+        ),
+    )
+}

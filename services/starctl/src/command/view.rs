@@ -1,0 +1,355 @@
+//! What is shown of each kind of thing.
+
+use crate::output::view::{Column, Kind, View};
+
+const STATE: Kind = Kind::Word("DEAD_LETTER_STATE_");
+const STATUS: Kind = Kind::Word("REPLAY_STATUS_");
+
+const fn column(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+    Column::new(key, english, chinese)
+}
+
+const fn time(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+    Column::new(key, english, chinese).as_kind(Kind::Time)
+}
+
+const fn flag(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+    Column::new(key, english, chinese).as_kind(Kind::Flag)
+}
+
+pub(crate) const LETTER: View = View {
+    kind: "DeadLetter",
+    noun: "dead_letter",
+    name: "id",
+    columns: &[
+        column("id", "id", "编号"),
+        column("flow", "flow", "流程"),
+        column("stage", "stage", "阶段"),
+        column("category", "category", "类别"),
+        column("code", "code", "代码"),
+        column("state", "state", "状态").as_kind(STATE),
+        column("document_key", "document", "单据"),
+        column("attempts", "attempts", "次数"),
+        time("last_failed_at", "last failed", "最近失败"),
+        flag("safety.safe", "safe to replay", "可安全重放").if_wide(),
+        column("safety.why", "why", "说明").if_wide(),
+        column("message", "message", "消息").if_wide(),
+        column("field", "field", "字段").if_wide(),
+        column("target_key", "target key", "目标键").if_wide(),
+        column("version", "version", "版本").if_wide(),
+        column("tenant", "tenant", "租户").if_wide(),
+        column("flow_version", "flow version", "流程版本").if_wide(),
+        time("first_failed_at", "first failed", "首次失败").if_wide(),
+        time("retry_at", "retry at", "重试时间").if_wide(),
+        column("replay_job", "replay", "重放任务").if_wide(),
+        column("state_reason", "reason", "原因").if_wide(),
+        column("state_by", "by", "操作人").if_wide(),
+        column("edit_revision", "edit", "修订").if_wide(),
+        column("origin", "origin", "来源位置").if_wide(),
+        column("payload_bytes", "bytes", "字节").if_wide(),
+        column("trace_id", "trace", "追踪").if_wide(),
+    ],
+};
+
+/// A letter with its payload, which only programs get in one piece.
+pub(crate) const LETTER_DETAIL: View = View {
+    kind: "DeadLetterDetail",
+    noun: "dead_letter",
+    name: "dead_letter.id",
+    columns: &[
+        column("dead_letter.id", "id", "编号"),
+        column("dead_letter.code", "code", "代码"),
+        column("cause", "cause", "原因"),
+        column("way_out", "way out", "处理办法"),
+        column("payload.data", "payload", "内容"),
+    ],
+};
+
+pub(crate) const COUNT: View = View {
+    kind: "DeadLetterCount",
+    noun: "count",
+    name: "value",
+    columns: &[column("by", "by", "维度"), column("value", "value", "值"), column("count", "letters", "数量")],
+};
+
+pub(crate) const SELECTOR: View = View {
+    kind: "SelectorExplanation",
+    noun: "selector",
+    name: "selector",
+    columns: &[
+        column("selector", "selector", "选择条件"),
+        column("words", "in words", "含义"),
+        flag("reads_payloads", "reads payloads", "读取内容"),
+    ],
+};
+
+pub(crate) const OUTCOME: View = View {
+    kind: "Outcome",
+    noun: "outcome",
+    name: "changed",
+    columns: &[column("changed", "letters changed", "已变更"), column("first_ids", "the first of them", "前若干条")],
+};
+
+pub(crate) const REFUSAL: View = View {
+    kind: "Refusal",
+    noun: "dead_letter",
+    name: "id",
+    columns: &[column("id", "left alone", "未处理"), column("code", "code", "代码"), column("why", "why", "说明")],
+};
+
+pub(crate) const PLAN: View = View {
+    kind: "ReplayPlan",
+    noun: "plan",
+    name: "letters",
+    columns: &[
+        column("letters", "letters to publish", "将发布"),
+        column("seconds", "seconds it takes", "预计秒数"),
+        column("already_in_target", "already in the target", "目标已存在"),
+        column("overtaken", "overtaken by newer versions", "已有更新版本"),
+        column("refused_total", "left alone", "将跳过"),
+        column("first_ids", "the first of them", "前若干条"),
+    ],
+};
+
+pub(crate) const REPLAY: View = View {
+    kind: "Replay",
+    noun: "replay",
+    name: "id",
+    columns: &[
+        column("id", "id", "编号"),
+        column("status", "status", "状态").as_kind(STATUS),
+        column("total", "letters", "总数"),
+        column("published", "published", "已发布"),
+        column("resolved", "resolved", "已解决"),
+        column("superseded", "superseded", "已被取代"),
+        column("failed", "failed", "失败"),
+        column("skipped", "skipped", "跳过"),
+        time("created_at", "started", "开始时间"),
+        column("created_by", "by", "发起人"),
+        time("ended_at", "ended", "结束时间").if_wide(),
+        column("selector", "selector", "选择条件").if_wide(),
+        column("reason", "reason", "原因").if_wide(),
+        column("note", "note", "备注").if_wide(),
+        column("options.rate", "rate", "速率").if_wide(),
+        column("options.flow_version", "flow version", "流程版本").if_wide(),
+    ],
+};
+
+pub(crate) const REPLAY_ITEM: View = View {
+    kind: "ReplayItem",
+    noun: "dead_letter",
+    name: "dead_letter_id",
+    columns: &[
+        column("dead_letter_id", "letter", "死信"),
+        column("outcome", "outcome", "结果"),
+        column("why", "why", "说明"),
+    ],
+};
+
+pub(crate) const DOUBT_RESOLVED: View = View {
+    kind: "ResolvedDoubt",
+    noun: "dead_letter",
+    name: "dead_letter.id",
+    columns: &[
+        column("dead_letter.id", "letter", "死信"),
+        column("dead_letter.state", "state", "状态").as_kind(STATE),
+        column("replay_job", "job", "任务"),
+    ],
+};
+
+pub(crate) const TRACE: View = View {
+    kind: "RecordTrace",
+    noun: "record",
+    name: "document_key",
+    columns: &[
+        column("document_key", "document", "单据"),
+        column("target_key", "target key", "目标键"),
+        column("end", "end", "结局"),
+        column("target_id", "target id", "目标编号"),
+    ],
+};
+
+pub(crate) const TRACE_STEP: View = View {
+    kind: "TraceStep",
+    noun: "step",
+    name: "place",
+    columns: &[
+        time("at", "at", "时间"),
+        column("kind", "step", "步骤"),
+        column("version", "version", "版本"),
+        column("what", "what", "内容"),
+        column("place", "place", "位置"),
+        column("flow_version", "flow version", "流程版本").if_wide(),
+        column("replay_job", "replay", "重放任务").if_wide(),
+        column("trace_id", "trace", "追踪").if_wide(),
+    ],
+};
+
+pub(crate) const FLOW: View = View {
+    kind: "Flow",
+    noun: "flow",
+    name: "name",
+    columns: &[
+        column("name", "flow", "流程"),
+        column("title", "title", "名称"),
+        column("version", "version", "版本"),
+        column("source_connection", "source", "来源"),
+        column("target_connection", "target", "目标"),
+        column("schedule", "schedule", "计划"),
+        flag("paused", "paused", "已暂停"),
+        column("paused_note", "why", "暂停说明").if_wide(),
+        column("tenant", "tenant", "租户").if_wide(),
+        column("zone", "zone", "时区").if_wide(),
+        column("faults", "faults", "问题").if_wide(),
+    ],
+};
+
+/// A flow with its texts, which only programs get in one piece.
+pub(crate) const FLOW_DETAIL: View = View {
+    kind: "FlowDetail",
+    noun: "flow",
+    name: "flow.name",
+    columns: &[column("flow.name", "flow", "流程"), column("flow.version", "version", "版本")],
+};
+
+pub(crate) const FLOW_VERSION: View = View {
+    kind: "FlowVersion",
+    noun: "version",
+    name: "version",
+    columns: &[
+        column("version", "version", "版本"),
+        time("published_at", "published", "发布时间"),
+        flag("current", "current", "当前"),
+    ],
+};
+
+pub(crate) const FLOW_CHANGE: View = View {
+    kind: "FlowChange",
+    noun: "flow",
+    name: "flow.name",
+    columns: &[
+        column("flow.name", "flow", "流程"),
+        column("flow.version", "version", "版本"),
+        column("previous_version", "before", "之前版本"),
+        column("differences", "differences", "差异"),
+    ],
+};
+
+pub(crate) const AUDIT: View = View {
+    kind: "AuditEntry",
+    noun: "audit",
+    name: "seq",
+    columns: &[
+        column("seq", "seq", "序号"),
+        time("at", "at", "时间"),
+        column("actor", "actor", "操作人"),
+        column("action", "action", "操作"),
+        column("object", "object", "对象"),
+        column("result", "result", "结果"),
+        column("reason", "reason", "原因"),
+        column("request_id", "request", "请求").if_wide(),
+        column("params_digest", "params", "参数摘要").if_wide(),
+        column("hash", "hash", "哈希").if_wide(),
+    ],
+};
+
+pub(crate) const AUDIT_PROOF: View = View {
+    kind: "AuditProof",
+    noun: "audit",
+    name: "head",
+    columns: &[
+        flag("intact", "intact", "完整"),
+        column("entries", "entries", "条数"),
+        column("broken_at", "broken at", "断裂处"),
+        column("detail", "detail", "说明"),
+        column("head", "head", "链尾"),
+    ],
+};
+
+pub(crate) const WHO: View = View {
+    kind: "Identity",
+    noun: "principal",
+    name: "principal",
+    columns: &[
+        column("principal", "principal", "身份"),
+        column("proven_by", "proven by", "凭据"),
+        time("expires_at", "until", "有效期至"),
+    ],
+};
+
+pub(crate) const BINDING: View = View {
+    kind: "Binding",
+    noun: "binding",
+    name: "principal",
+    columns: &[
+        column("principal", "principal", "身份"),
+        column("role", "role", "角色"),
+        column("scope.tenant", "tenant", "租户"),
+        column("scope.flow", "flow", "流程"),
+        column("scope.connection", "connection", "连接"),
+    ],
+};
+
+pub(crate) const ACCESS: View = View {
+    kind: "AccessCheck",
+    noun: "access",
+    name: "allowed",
+    columns: &[flag("allowed", "allowed", "允许"), column("why", "why", "说明")],
+};
+
+pub(crate) const TOKEN: View = View {
+    kind: "Token",
+    noun: "token",
+    name: "token_id",
+    columns: &[
+        column("token_id", "token id", "令牌编号"),
+        time("expires_at", "until", "有效期至"),
+        column("token", "token", "令牌"),
+    ],
+};
+
+pub(crate) const CONTEXT: View = View {
+    kind: "Context",
+    noun: "context",
+    name: "name",
+    columns: &[
+        column("name", "name", "名称"),
+        flag("current", "current", "当前"),
+        column("endpoint", "endpoint", "地址"),
+        flag("production", "production", "生产"),
+        column("ca_cert", "ca cert", "CA 证书").if_wide(),
+        column("client_cert", "client cert", "客户端证书").if_wide(),
+        column("client_key", "client key", "客户端私钥").if_wide(),
+        column("server_name", "server name", "服务器名").if_wide(),
+        column("token_file", "token file", "令牌文件").if_wide(),
+        column("timeout", "timeout", "超时").if_wide(),
+        column("lang", "language", "语言").if_wide(),
+        flag("utc", "utc", "UTC").if_wide(),
+    ],
+};
+
+pub(crate) const STEP: View = View {
+    kind: "DoctorStep",
+    noun: "step",
+    name: "step",
+    columns: &[
+        column("step", "step", "步骤"),
+        column("result", "result", "结果"),
+        column("detail", "detail", "详情"),
+        column("advice", "advice", "建议"),
+    ],
+};
+
+pub(crate) const NOUNS: View = View {
+    kind: "Noun",
+    noun: "noun",
+    name: "name",
+    columns: &[column("name", "noun", "名词"), column("note", "what it is", "说明")],
+};
+
+pub(crate) const FIELDS: View = View {
+    kind: "Field",
+    noun: "field",
+    name: "name",
+    columns: &[column("name", "name", "名称"), column("type", "type", "类型"), column("note", "what it is", "说明")],
+};

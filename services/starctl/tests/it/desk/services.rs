@@ -1,0 +1,369 @@
+//! The services of the interface, answered from the desk's fixed content.
+
+use std::pin::Pin;
+
+use starbridge_proto::v1::*;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::{Desk, at, binding, flow, job, letter};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Five letters lie on the desk.
+const LETTERS: u32 = 5;
+
+/// A page of the letters; the token is the number of the first one.
+fn page(size: i32, token: &str) -> (Vec<DeadLetter>, String) {
+    let first: u32 = token.parse().unwrap_or(1);
+    let size = if size == 0 { 100 } else { u32::try_from(size).expect("a size") };
+    let end = (first + size).min(LETTERS + 1);
+    let next = if end > LETTERS { String::new() } else { end.to_string() };
+    ((first..end).map(letter).collect(), next)
+}
+
+fn outcome(selection: Option<Selection>) -> Option<Outcome> {
+    let selection = selection.unwrap_or_default();
+    let ids = if selection.ids.is_empty() { vec![letter(1).id, letter(2).id] } else { selection.ids };
+    let refused = selection.selector.contains("state=replaying").then(|| Refusal {
+        id: letter(3).id,
+        code: "E_CONFLICT".to_owned(),
+        why: "it is being replayed".to_owned(),
+    });
+    let changed = i64::try_from(ids.len()).expect("few");
+    Some(Outcome { changed, first_ids: ids, refused: refused.into_iter().collect() })
+}
+
+#[tonic::async_trait]
+impl dead_letter_service_server::DeadLetterService for Desk {
+    type TailDeadLettersStream = Answers<TailDeadLettersResponse>;
+
+    async fn list_dead_letters(&self, request: Request<ListDeadLettersRequest>) -> Answer<ListDeadLettersResponse> {
+        let request = self.take("list_dead_letters", request)?;
+        let (dead_letters, next_page_token) = page(request.page_size, &request.page_token);
+        let total = request.count.then_some(i64::from(LETTERS));
+        let limited = request.selector.contains("payload.");
+        let scan = Some(ScanReport { rows: 5, bytes: 600, limited });
+        Ok(Response::new(ListDeadLettersResponse { dead_letters, next_page_token, total, scan }))
+    }
+
+    async fn get_dead_letter(&self, request: Request<GetDeadLetterRequest>) -> Answer<GetDeadLetterResponse> {
+        let request = self.take("get_dead_letter", request)?;
+        let data = if request.unmask {
+            r#"{"FQty":12.50,"FMobile":"13800138000"}"#
+        } else {
+            r#"{"FQty":12.50,"FMobile":"***"}"#
+        };
+        Ok(Response::new(GetDeadLetterResponse {
+            dead_letter: Some(letter(1)),
+            payload: Some(Payload { data: data.as_bytes().to_vec(), masked: !request.unmask }),
+            headers: [("sb-run-time".to_owned(), "1767225600".to_owned())].into(),
+            ..GetDeadLetterResponse::default()
+        }))
+    }
+
+    async fn get_dead_letter_stats(
+        &self,
+        request: Request<GetDeadLetterStatsRequest>,
+    ) -> Answer<GetDeadLetterStatsResponse> {
+        self.take("get_dead_letter_stats", request)?;
+        let count = |by: &str, value: &str| DeadLetterCount { by: by.to_owned(), value: value.to_owned(), count: 5 };
+        Ok(Response::new(GetDeadLetterStatsResponse {
+            total: i64::from(LETTERS),
+            counts: vec![count("flow", "misc-inbound"), count("code", "E_REFERENCE_MISSING")],
+            oldest_open: at(1_767_225_600),
+            scan: None,
+            unreadable: 1,
+        }))
+    }
+
+    async fn tail_dead_letters(&self, request: Request<TailDeadLettersRequest>) -> Answer<Self::TailDeadLettersStream> {
+        self.take("tail_dead_letters", request)?;
+        let letters = (1..=2).map(|number| Ok(TailDeadLettersResponse { dead_letter: Some(letter(number)) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(letters))))
+    }
+
+    async fn explain_selector(&self, request: Request<ExplainSelectorRequest>) -> Answer<ExplainSelectorResponse> {
+        let request = self.take("explain_selector", request)?;
+        let words = format!("[{}] letters of one flow", request.language);
+        Ok(Response::new(ExplainSelectorResponse { words, reads_payloads: false }))
+    }
+
+    async fn edit_dead_letter(&self, request: Request<EditDeadLetterRequest>) -> Answer<EditDeadLetterResponse> {
+        self.take("edit_dead_letter", request)?;
+        Ok(Response::new(EditDeadLetterResponse {
+            dead_letter: Some(letter(1)),
+            edited: Some(Payload { data: br#"{"FQty":13}"#.to_vec(), masked: true }),
+            differences: vec!["$.FQty: 12.50 -> 13".to_owned()],
+        }))
+    }
+
+    async fn discard_dead_letters(
+        &self,
+        request: Request<DiscardDeadLettersRequest>,
+    ) -> Answer<DiscardDeadLettersResponse> {
+        let request = self.take("discard_dead_letters", request)?;
+        Ok(Response::new(DiscardDeadLettersResponse { outcome: outcome(request.selection) }))
+    }
+
+    async fn park_dead_letters(&self, request: Request<ParkDeadLettersRequest>) -> Answer<ParkDeadLettersResponse> {
+        let request = self.take("park_dead_letters", request)?;
+        Ok(Response::new(ParkDeadLettersResponse { outcome: outcome(request.selection) }))
+    }
+
+    async fn reopen_dead_letters(
+        &self,
+        request: Request<ReopenDeadLettersRequest>,
+    ) -> Answer<ReopenDeadLettersResponse> {
+        let request = self.take("reopen_dead_letters", request)?;
+        Ok(Response::new(ReopenDeadLettersResponse { outcome: outcome(request.selection) }))
+    }
+}
+
+#[tonic::async_trait]
+impl replay_service_server::ReplayService for Desk {
+    type WatchReplayStream = Answers<WatchReplayResponse>;
+
+    async fn start_replay(&self, request: Request<StartReplayRequest>) -> Answer<StartReplayResponse> {
+        let request = self.take("start_replay", request)?;
+        let plan = ReplayPlan {
+            letters: 3,
+            first_ids: (1..=3).map(|number| letter(number).id).collect(),
+            seconds: 0.15,
+            already_in_target: 1,
+            ..ReplayPlan::default()
+        };
+        let dry_run = request.change.unwrap_or_default().dry_run;
+        let replay = (!dry_run).then(|| job(ReplayStatus::Running, 0, 0));
+        Ok(Response::new(StartReplayResponse { plan: Some(plan), replay }))
+    }
+
+    async fn list_replays(&self, request: Request<ListReplaysRequest>) -> Answer<ListReplaysResponse> {
+        self.take("list_replays", request)?;
+        let replays = vec![job(ReplayStatus::Running, 1, 0)];
+        Ok(Response::new(ListReplaysResponse { replays, next_page_token: String::new() }))
+    }
+
+    async fn get_replay(&self, request: Request<GetReplayRequest>) -> Answer<GetReplayResponse> {
+        self.take("get_replay", request)?;
+        Ok(Response::new(GetReplayResponse { replay: Some(job(ReplayStatus::Running, 1, 0)) }))
+    }
+
+    async fn watch_replay(&self, request: Request<WatchReplayRequest>) -> Answer<Self::WatchReplayStream> {
+        self.take("watch_replay", request)?;
+        let watched = self.state.0.lock().expect("no panic").watched.pop_front();
+        Ok(Response::new(match watched {
+            None => Box::pin(tokio_stream::pending()),
+            Some(jobs) => {
+                Box::pin(tokio_stream::iter(jobs).map(|replay| Ok(WatchReplayResponse { replay: Some(replay) })))
+            }
+        }))
+    }
+
+    async fn list_replay_items(&self, request: Request<ListReplayItemsRequest>) -> Answer<ListReplayItemsResponse> {
+        self.take("list_replay_items", request)?;
+        let item = |number, outcome: &str, why: &str| ReplayItem {
+            dead_letter_id: letter(number).id,
+            outcome: outcome.to_owned(),
+            why: why.to_owned(),
+        };
+        let items = vec![item(1, "resolved", ""), item(2, "failed", "E_STOCK_SHORT")];
+        Ok(Response::new(ListReplayItemsResponse { items, next_page_token: String::new() }))
+    }
+
+    async fn pause_replay(&self, request: Request<PauseReplayRequest>) -> Answer<PauseReplayResponse> {
+        self.take("pause_replay", request)?;
+        Ok(Response::new(PauseReplayResponse { replay: Some(job(ReplayStatus::Paused, 1, 0)) }))
+    }
+
+    async fn resume_replay(&self, request: Request<ResumeReplayRequest>) -> Answer<ResumeReplayResponse> {
+        self.take("resume_replay", request)?;
+        Ok(Response::new(ResumeReplayResponse { replay: Some(job(ReplayStatus::Running, 1, 0)) }))
+    }
+
+    async fn cancel_replay(&self, request: Request<CancelReplayRequest>) -> Answer<CancelReplayResponse> {
+        self.take("cancel_replay", request)?;
+        Ok(Response::new(CancelReplayResponse { replay: Some(job(ReplayStatus::Cancelled, 1, 0)) }))
+    }
+}
+
+#[tonic::async_trait]
+impl doubt_service_server::DoubtService for Desk {
+    async fn list_doubts(&self, request: Request<ListDoubtsRequest>) -> Answer<ListDoubtsResponse> {
+        let request = self.take("list_doubts", request)?;
+        let (dead_letters, next_page_token) = page(request.page_size, &request.page_token);
+        Ok(Response::new(ListDoubtsResponse { dead_letters, next_page_token }))
+    }
+
+    async fn resolve_doubt(&self, request: Request<ResolveDoubtRequest>) -> Answer<ResolveDoubtResponse> {
+        self.take("resolve_doubt", request)?;
+        let replay_job = "job-1".to_owned();
+        Ok(Response::new(ResolveDoubtResponse { dead_letter: Some(letter(1)), replay_job }))
+    }
+}
+
+#[tonic::async_trait]
+impl record_service_server::RecordService for Desk {
+    async fn trace_record(&self, request: Request<TraceRecordRequest>) -> Answer<TraceRecordResponse> {
+        let request = self.take("trace_record", request)?;
+        let step = |kind: &str, what: &str| TraceStep {
+            kind: kind.to_owned(),
+            at: at(1_767_225_600),
+            version: 3,
+            place: "starbridge.misc-inbound.mapped/0@17".to_owned(),
+            what: what.to_owned(),
+            ..TraceStep::default()
+        };
+        Ok(Response::new(TraceRecordResponse {
+            document_key: request.key,
+            steps: vec![step("mapped", "mapped to 1 document"), step("dead_letter", "E_REFERENCE_MISSING")],
+            dead_letters: vec![letter(1)],
+            ..TraceRecordResponse::default()
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl flow_service_server::FlowService for Desk {
+    async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
+        self.take("list_flows", request)?;
+        Ok(Response::new(ListFlowsResponse { flows: vec![flow()] }))
+    }
+
+    async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
+        self.take("get_flow", request)?;
+        let bundle = FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() };
+        Ok(Response::new(GetFlowResponse { flow: Some(flow()), bundle: Some(bundle) }))
+    }
+
+    async fn apply_flow(&self, request: Request<ApplyFlowRequest>) -> Answer<ApplyFlowResponse> {
+        self.take("apply_flow", request)?;
+        let differences = vec!["flow.toml $.batch.documents: 20 -> 50".to_owned()];
+        let previous_version = "ffeeddccbbaa9988".to_owned();
+        Ok(Response::new(ApplyFlowResponse { flow: Some(flow()), previous_version, differences }))
+    }
+
+    async fn rollback_flow(&self, request: Request<RollbackFlowRequest>) -> Answer<RollbackFlowResponse> {
+        self.take("rollback_flow", request)?;
+        Ok(Response::new(RollbackFlowResponse { flow: Some(flow()) }))
+    }
+
+    async fn pause_flow(&self, request: Request<PauseFlowRequest>) -> Answer<PauseFlowResponse> {
+        self.take("pause_flow", request)?;
+        let paused_note = "ada: stocktaking".to_owned();
+        Ok(Response::new(PauseFlowResponse { flow: Some(Flow { paused: true, paused_note, ..flow() }) }))
+    }
+
+    async fn resume_flow(&self, request: Request<ResumeFlowRequest>) -> Answer<ResumeFlowResponse> {
+        self.take("resume_flow", request)?;
+        Ok(Response::new(ResumeFlowResponse { flow: Some(flow()) }))
+    }
+
+    async fn run_flow(&self, request: Request<RunFlowRequest>) -> Answer<RunFlowResponse> {
+        self.take("run_flow", request)?;
+        Ok(Response::new(RunFlowResponse { flow: Some(flow()) }))
+    }
+}
+
+#[tonic::async_trait]
+impl audit_service_server::AuditService for Desk {
+    async fn list_audit_entries(&self, request: Request<ListAuditEntriesRequest>) -> Answer<ListAuditEntriesResponse> {
+        self.take("list_audit_entries", request)?;
+        let entry = |seq, actor: &str| AuditEntry {
+            seq,
+            at: at(1_767_225_600),
+            actor: actor.to_owned(),
+            action: "ReplayService/StartReplay".to_owned(),
+            object: "replay/job-1".to_owned(),
+            reason: "仓库已补".to_owned(),
+            result: "done".to_owned(),
+            ..AuditEntry::default()
+        };
+        let entries = vec![entry(10, "bob"), entry(9, "ada")];
+        Ok(Response::new(ListAuditEntriesResponse { entries, next_page_token: String::new() }))
+    }
+
+    async fn verify_audit(&self, request: Request<VerifyAuditRequest>) -> Answer<VerifyAuditResponse> {
+        self.take("verify_audit", request)?;
+        Ok(Response::new(VerifyAuditResponse {
+            intact: false,
+            entries: 10,
+            broken_at: Some(7),
+            detail: "its hash is not that of its content".to_owned(),
+            head: "00".repeat(32),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl access_service_server::AccessService for Desk {
+    async fn bootstrap(&self, request: Request<BootstrapRequest>) -> Answer<BootstrapResponse> {
+        self.take("bootstrap", request)?;
+        Ok(Response::new(BootstrapResponse { token: "sbt1.first.token".to_owned(), expires_at: at(4_000_000_000) }))
+    }
+
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
+        self.take("who_am_i", request)?;
+        Ok(Response::new(WhoAmIResponse {
+            principal: "ada".to_owned(),
+            proven_by: "token".to_owned(),
+            expires_at: at(4_000_000_000),
+            bindings: vec![binding()],
+        }))
+    }
+
+    async fn check_access(&self, request: Request<CheckAccessRequest>) -> Answer<CheckAccessResponse> {
+        let request = self.take("check_access", request)?;
+        let allowed = request.verb == "read";
+        Ok(Response::new(CheckAccessResponse { allowed, why: "operator on acme".to_owned() }))
+    }
+
+    async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Answer<IssueTokenResponse> {
+        self.take("issue_token", request)?;
+        let (token, token_id) = ("sbt1.issued.token".to_owned(), "t-1".to_owned());
+        Ok(Response::new(IssueTokenResponse { token, token_id, expires_at: at(4_000_000_000) }))
+    }
+
+    async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
+        self.take("revoke_token", request)?;
+        Ok(Response::new(RevokeTokenResponse {}))
+    }
+
+    async fn list_bindings(&self, request: Request<ListBindingsRequest>) -> Answer<ListBindingsResponse> {
+        self.take("list_bindings", request)?;
+        Ok(Response::new(ListBindingsResponse { bindings: vec![binding()] }))
+    }
+
+    async fn put_binding(&self, request: Request<PutBindingRequest>) -> Answer<PutBindingResponse> {
+        self.take("put_binding", request)?;
+        Ok(Response::new(PutBindingResponse {}))
+    }
+
+    async fn delete_binding(&self, request: Request<DeleteBindingRequest>) -> Answer<DeleteBindingResponse> {
+        self.take("delete_binding", request)?;
+        Ok(Response::new(DeleteBindingResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl system_service_server::SystemService for Desk {
+    async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<GetVersionResponse> {
+        self.take("get_version", request)?;
+        let api_versions = vec!["starbridge.control.v1".to_owned()];
+        Ok(Response::new(GetVersionResponse { version: "0.1.7".to_owned(), api_versions }))
+    }
+
+    async fn get_status(&self, request: Request<GetStatusRequest>) -> Answer<GetStatusResponse> {
+        self.take("get_status", request)?;
+        let warnings = self.state.0.lock().expect("no panic").warnings.clone();
+        Ok(Response::new(GetStatusResponse {
+            member: "control-0".to_owned(),
+            active: true,
+            dead_letters: i64::from(LETTERS),
+            index_caught_up: true,
+            index_digest: String::new(),
+            warnings,
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+//! `starctl flow` online.
+
+use std::fs;
+use std::path::Path;
+
+use crate::bed::Bed;
+
+/// The ready flow of the repository, by its folder.
+fn ready() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/flows/misc-inbound").display().to_string()
+}
+
+#[test]
+fn flows_are_listed_shown_and_their_history_told() {
+    let bed = Bed::new();
+    insta::assert_snapshot!("flow_list", bed.starctl(&["flow", "list"]).seen());
+    insta::assert_snapshot!("flow_history", bed.starctl(&["flow", "history", "misc-inbound", "--utc"]).seen());
+    let get = bed.starctl(&["flow", "get", "flow/misc-inbound", "--at", "ffeeddccbbaa9988", "-o", "json"]).json();
+    assert_eq!(get["items"][0]["bundle"]["flow"], "name = \"misc-inbound\"\n");
+    assert!(bed.desk().requests("get_flow")[1].contains("version: \"ffeeddccbbaa9988\""));
+}
+
+#[test]
+fn a_flow_is_compared_and_applied() {
+    let bed = Bed::new();
+    insta::assert_snapshot!("flow_diff", bed.starctl(&["flow", "diff", &ready()]).seen());
+    assert!(bed.desk().requests("apply_flow")[0].contains("dry_run: true"));
+    let applied = bed.starctl(&["flow", "apply", &ready(), "--reason", "larger batches", "--yes", "-o", "json"]);
+    assert_eq!(applied.json()["items"][0]["previous_version"], "ffeeddccbbaa9988");
+    assert!(bed.desk().requests("apply_flow")[1].contains("dry_run: false"));
+}
+
+#[test]
+fn a_flow_with_faults_never_leaves_the_machine() {
+    let bed = Bed::new();
+    for name in ["flow.toml", "source.json", "target.json"] {
+        let text = fs::read_to_string(Path::new(&ready()).join(name)).expect("part of the repository");
+        bed.write(&format!("flow/{name}"), &text.replace("documents = 50", "documnts = 50"), 0o644);
+    }
+    let ran = bed.starctl(&["flow", "apply", &bed.path("flow").display().to_string(), "--yes"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(9), ""));
+    assert!(ran.err.contains("E_FLOW_KEY") && ran.err.contains("documnts"), "{}", ran.seen());
+    assert!(bed.desk().asked().is_empty());
+}
+
+#[test]
+fn flows_rest_run_and_go_back() {
+    let bed = Bed::new();
+    let pause = bed.starctl(&["flow", "pause", "misc-inbound", "--reason", "stocktaking"]);
+    assert!(pause.code == Some(0) && pause.out.contains("ada: stocktaking"), "{}", pause.seen());
+    assert_eq!(bed.starctl(&["flow", "resume", "misc-inbound"]).code, Some(0));
+    assert_eq!(bed.starctl(&["flow", "run", "misc-inbound", "--lookback"]).code, Some(0));
+    assert!(bed.desk().requests("run_flow")[0].contains("kind: Lookback"));
+    let back = ["flow", "rollback", "misc-inbound", "--to", "ffeeddccbbaa9988", "--reason", "wrong warehouse"];
+    assert_eq!(bed.starctl(&back).code, Some(2));
+    assert_eq!(bed.starctl(&[&back[..], &["--yes"]].concat()).code, Some(0));
+    assert!(bed.desk().requests("rollback_flow")[0].contains("version: \"ffeeddccbbaa9988\""));
+}
+
+#[test]
+fn what_works_offline_asks_nobody() {
+    let bed = Bed::new();
+    assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "text"]).code, Some(0));
+    assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "csv"]).code, Some(2));
+    assert!(bed.desk().asked().is_empty());
+}

@@ -1,0 +1,175 @@
+//! `starctl dlq`, `doubt`, `record`, `audit`: looking and deciding.
+
+use document::Code;
+use serde_json::json;
+
+use crate::bed::{Bed, TOKEN};
+use crate::desk::letter;
+
+#[test]
+fn a_list_has_seven_forms() {
+    let bed = Bed::new();
+    for form in ["table", "wide", "json", "yaml", "ndjson", "csv", "name"] {
+        let ran = bed.starctl(&["dlq", "list", "-l", "flow=misc-inbound", "--limit", "2", "-o", form]);
+        insta::assert_snapshot!(format!("list_{form}"), ran.seen());
+    }
+    let requests = bed.desk().requests("list_dead_letters");
+    assert!(requests[0].contains("selector: \"flow=misc-inbound\", page_size: 2"), "{requests:?}");
+    assert!(bed.desk().asked().iter().all(|asked| asked.authorization == Some(format!("Bearer {TOKEN}"))));
+}
+
+#[test]
+fn json_and_yaml_say_the_same_and_name_their_version() {
+    let bed = Bed::new();
+    let list = |form| bed.starctl(&["dlq", "list", "-o", form]);
+    let (json, yaml) = (list("json").json(), list("yaml").out);
+    assert_eq!(json["api_version"], "starbridge.control.v1");
+    assert_eq!((&json["kind"], json["items"].as_array().map(Vec::len)), (&json!("DeadLetter"), Some(5)));
+    let yaml: serde_json::Value = serde_saphyr::from_str(&yaml).expect("YAML");
+    assert_eq!(yaml.to_string(), json.to_string());
+}
+
+#[test]
+fn headings_and_times_follow_the_reader() {
+    let bed = Bed::new();
+    let ran = bed
+        .command(&["dlq", "list", "--limit", "1", "--lang", "zh"])
+        .env("TZ", "Asia/Shanghai")
+        .output()
+        .expect("the binary runs");
+    let ran = bed.ran(ran);
+    assert!(ran.out.contains("单据") && ran.out.contains("2026-01-01 09:00:00+08:00"), "{}", ran.seen());
+    let utc = bed.starctl(&["dlq", "list", "--limit", "1", "--utc"]);
+    assert!(utc.out.contains("2026-01-01T01:00:00Z"), "{}", utc.seen());
+}
+
+#[test]
+fn pages_are_read_until_the_limit_and_continued_by_token() {
+    let bed = Bed::new();
+    let first = bed.starctl(&["dlq", "list", "--limit", "3", "-o", "name"]);
+    assert!(first.err.contains("--page-token 4"), "{}", first.seen());
+    let rest = bed.starctl(&["dlq", "list", "--page-token", "4", "-o", "name", "--count"]);
+    let names = [letter(4).id, letter(5).id].map(|id| format!("dead_letter/{id}\n")).concat();
+    assert_eq!((rest.out, rest.err.as_str()), (names, "5 in all\n"));
+}
+
+#[test]
+fn a_scan_that_reached_its_limit_is_told() {
+    let ran = Bed::new().starctl(&["dlq", "list", "-l", "payload.FQty>1", "-o", "name"]);
+    assert!(ran.err.contains("the scan reached its limit"), "{}", ran.seen());
+}
+
+#[test]
+fn quiet_keeps_quiet_and_verbose_tells_the_calls() {
+    let bed = Bed::new();
+    assert_eq!(bed.starctl(&["dlq", "list", "--limit", "1", "-q"]).err, "");
+    let verbose = bed.starctl(&["dlq", "list", "-v"]);
+    assert!(verbose.err.contains("list_dead_letters Ok "), "{}", verbose.seen());
+}
+
+#[test]
+fn a_letter_is_shown_masked_unless_its_payload_is_asked_for() {
+    let bed = Bed::new();
+    let id = letter(1).id;
+    insta::assert_snapshot!(bed.starctl(&["dlq", "get", &id]).seen());
+    insta::assert_snapshot!("get_zh", bed.starctl(&["dlq", "get", &id, "--lang", "zh"]).seen());
+    let whole = bed.starctl(&["dlq", "get", &format!("dead_letter/{id}"), "--unmask", "-o", "json"]).json();
+    assert_eq!(whole["items"][0]["payload"]["data"].to_string(), r#"{"FQty":12.50,"FMobile":"13800138000"}"#);
+    let asked = bed.desk().requests("get_dead_letter");
+    assert!(asked[0].contains("unmask: false") && asked[2].contains("unmask: true"), "{asked:?}");
+}
+
+#[test]
+fn counts_tail_and_explanation() {
+    let bed = Bed::new();
+    insta::assert_snapshot!("stats", bed.starctl(&["dlq", "stats"]).seen());
+    let tail = bed.starctl(&["dlq", "tail", "-o", "name"]);
+    assert_eq!(tail.out, [1, 2].map(|number| format!("dead_letter/{}\n", letter(number).id)).concat());
+    let explained = bed.starctl(&["dlq", "explain-selector", "flow=x", "--lang", "zh"]);
+    assert!(explained.out.contains("[zh] letters of one flow"), "{}", explained.seen());
+}
+
+#[test]
+fn an_edit_is_a_patch_for_the_revision_that_was_seen() {
+    let bed = Bed::new();
+    let set = ["--set", "FQty=13", "--set", "FEntity[0].FNote=\"急\""];
+    let ran = bed.starctl(&[&["dlq", "edit", "00000000", "--idempotency-key", "k-1"], &set[..]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "$.FQty: 12.50 -> 13\n"), "{}", ran.seen());
+    insta::assert_snapshot!(bed.desk().requests("edit_dead_letter").concat());
+    bed.write("patch.json", r#"[{"op":"remove","path":"/FQty"}]"#, 0o644);
+    let patch = bed.path("patch.json").display().to_string();
+    assert_eq!(bed.starctl(&["dlq", "edit", "00000000", "--patch", &patch, "--dry-run"]).code, Some(0));
+    assert!(bed.desk().requests("edit_dead_letter")[1].contains("dry_run: true"));
+    let wrong = bed.starctl(&["dlq", "edit", "00000000", "--set", "FNumber=M1"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.err.contains(Code::CliUsage.as_str()), "{}", wrong.seen());
+}
+
+#[test]
+fn decisions_carry_reason_and_key() {
+    let bed = Bed::new();
+    let ids = ["aa", "dead_letter/bb"];
+    let said = ["--reason", "obsolete", "--idempotency-key", "k-1", "--yes"];
+    let ran = bed.starctl(&[&["dlq", "discard"], &ids[..], &said[..]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    insta::assert_snapshot!("discard", bed.desk().requests("discard_dead_letters").concat());
+    for verb in ["park", "reopen"] {
+        let ran = bed.starctl(&["dlq", verb, "-l", "flow=misc-inbound", "--yes", "-o", "json"]);
+        assert_eq!(ran.json()["items"][0]["changed"], 2, "{verb}");
+    }
+    assert!(!bed.desk().requests("park_dead_letters")[0].contains("idempotency_key: \"\""));
+}
+
+#[test]
+fn letters_that_were_left_alone_are_listed_and_mean_exit_6() {
+    let ran = Bed::new().starctl(&["dlq", "park", "-l", "state=replaying", "--yes"]);
+    insta::assert_snapshot!(ran.seen());
+    assert_eq!(ran.code, Some(6));
+}
+
+#[test]
+fn nobody_to_ask_is_exit_2_with_the_line_that_does_it() {
+    let bed = Bed::new();
+    let ran = bed.starctl(&["dlq", "discard", "-l", "flow=misc-inbound and age>10m", "--reason", "it's old"]);
+    insta::assert_snapshot!(ran.seen());
+    let json = bed.starctl(&["dlq", "park", "aa", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&json.err).expect("JSON on standard error");
+    assert_eq!((json.code, &told["code"]), (Some(2), &json!(Code::CliConfirm)));
+    assert_eq!(told["hint"], "run: starctl dlq park aa -o json --yes");
+    assert!(bed.desk().asked().is_empty());
+}
+
+#[test]
+fn a_dry_run_asks_nothing_and_says_so_to_the_server() {
+    let bed = Bed::new();
+    let ran = bed.starctl(&["dlq", "discard", "aa", "--dry-run"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), "nothing was changed\n"));
+    assert!(bed.desk().requests("discard_dead_letters")[0].contains("reason: \"dry run\", dry_run: true"));
+}
+
+#[test]
+fn doubts_are_listed_and_settled() {
+    let bed = Bed::new();
+    assert_eq!(bed.starctl(&["doubt", "list", "--limit", "1", "-o", "name"]).out.lines().count(), 1);
+    let settle = ["--verdict", "applied", "--target-id", "100041", "--reason", "seen in the target", "--yes"];
+    let ran = bed.starctl(&[&["doubt", "resolve", "aa"], &settle[..]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let asked = bed.desk().requests("resolve_doubt").concat();
+    assert!(asked.contains("verdict: Applied, target_id: \"100041\""), "{asked}");
+}
+
+#[test]
+fn a_document_is_traced() {
+    insta::assert_snapshot!(Bed::new().starctl(&["record", "trace", "misc-inbound", "其他入库-1"]).seen());
+}
+
+#[test]
+fn the_audit_trail_is_listed_sorted_and_verified() {
+    let bed = Bed::new();
+    let list = bed.starctl(&["audit", "list", "--actor", "ada", "--object", "replay/", "--sort-by", "seq"]);
+    insta::assert_snapshot!("audit_list", list.seen());
+    let asked = bed.desk().requests("list_audit_entries").concat();
+    assert!(asked.contains("actor: \"ada\", object_prefix: \"replay/\""), "{asked}");
+    assert_eq!(bed.starctl(&["audit", "list", "--sort-by", "colour"]).code, Some(2));
+    insta::assert_snapshot!("audit_verify", bed.starctl(&["audit", "verify"]).seen());
+}

@@ -1,0 +1,13 @@
+//! The command line against a control plane that is played by the test, over real TLS on a free port.
+
+mod access;
+mod bed;
+mod contexts;
+mod desk;
+mod doctor;
+mod errors;
+mod flows;
+mod help;
+mod letters;
+mod replays;
+mod terminal;
