@@ -187,17 +187,12 @@ impl Road {
         let kafka = format!("[kafka]\nbrokers = {:?}\n\n", self.kafka.brokers());
         let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());
         let connections = fleet::connections(&[&self.source, &self.target], self.plan.calls_per_minute);
-        let flow = self.scratch.path().join("flow").display().to_string();
-        let connections =
-            [&self.source, &self.target].map(|galaxy| galaxy.connection(self.plan.calls_per_minute)).join("\n");
         let flows = self.scratch.path().join("flows").display().to_string();
         let settings = match service {
             "extractor" => format!(
                 "{kafka}{redis}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
             ),
-            "transformer" => kafka,
             "control" => format!("{kafka}{}", self.desk.settings(self.scratch.path(), ordinal)),
-            _ => format!("{kafka}{redis}{}\n{connections}", self.plan.loader),
             "transformer" => format!("{kafka}{}", self.plan.transformer),
             _ => {
                 let rate = format!("[rate]\nmax_replicas = {}\nreplica = {ordinal}\n\n", self.plan.replicas);

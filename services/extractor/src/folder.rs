@@ -200,11 +200,11 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a scratch folder");
         let folder = scratch.path().join("a");
         put(&folder, &format!("{}\n[collections]\nu = \"materials.json\"\n", crate::testing::FLOW));
-        let findings = read(&[scratch.path().to_owned()]);
+        let findings = read(&[scratch.path().to_owned()], &Known::new());
         let file = folder.join("materials.json").display().to_string();
         assert_eq!((findings.flows.len(), findings.faults[0].place.file.as_deref()), (0, Some(file.as_str())));
         std::fs::write(&file, "[]").expect("a file");
-        let findings = read(&[scratch.path().to_owned()]);
+        let findings = read(&[scratch.path().to_owned()], &Known::new());
         let found = findings.flows.values().next().expect("a flow");
         assert_eq!(found.bundle.collections.get("u").map(String::as_str), Some("[]"));
         assert_eq!(found.flow.collections.schemes(), ["u"]);

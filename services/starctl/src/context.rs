@@ -57,6 +57,15 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Makes the paths hold from every folder.
+    pub(crate) fn anchor(&mut self) -> Result<(), Failure> {
+        let paths = [&mut self.ca_cert, &mut self.client_cert, &mut self.client_key, &mut self.token_file];
+        for path in paths.into_iter().flatten() {
+            *path = std::path::absolute(&*path)?;
+        }
+        Ok(())
+    }
+
     /// This context with what the command line and the environment say laid over it.
     pub(crate) fn overlaid(mut self, args: &ServerArgs) -> Self {
         fn lay<T: Clone>(over: &Option<T>, under: &mut Option<T>) {

@@ -136,6 +136,9 @@ pub(crate) struct ReplayArgs {
     /// The flow version to handle them by: current, original, or a version.
     #[arg(long, default_value = "current")]
     pub(crate) flow_version: String,
+    /// Where the road begins again: the step that failed, or the mapping of the bill as its source gave it.
+    #[arg(long, default_value = "failed", value_parser = ["failed", "transform"])]
+    pub(crate) from_stage: String,
     /// Letters that have failed more often than this are parked instead.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempt_cap: u32,

@@ -3,7 +3,7 @@
 mod ask;
 pub(crate) mod endpoint;
 mod sign;
-mod status;
+pub(crate) mod status;
 
 use std::time::Duration;
 
@@ -54,60 +54,45 @@ impl Client {
         Ok(Self { settings: settings.clone(), output, sign, channel: OnceCell::new() })
     }
 
-    /// Asks for something; nothing is changed by it.
+    /// Asks for something.
     pub(crate) async fn ask<R: Ask>(&self, request: R) -> Result<R::Answer, Failure> {
         self.ask_within(self.settings.timeout, request).await
     }
 
     /// Asks for something that may take longer than other answers.
     pub(crate) async fn ask_within<R: Ask>(&self, limit: Duration, request: R) -> Result<R::Answer, Failure> {
-        let channel = self.channel().await?;
-        self.unary(channel, limit, request).await.map_err(|status| self.refused(&status))
+        self.call(Some(limit), request).await?.map_err(|status| self.refused(&status))
     }
 
-    /// Asks for a change. A replica that does not write names the one that does; the request is then sent there, once,
-    /// with the same key.
+    /// Asks for a change. Where its answer got lost, the failure tells how to find out what became of it.
     pub(crate) async fn change<R: AskChange>(&self, request: R) -> Result<R::Answer, Failure> {
         let said = request.said().cloned().unwrap_or_default();
-        let limit = self.settings.timeout;
-        let channel = self.channel().await?;
-        let status = match self.unary(channel, limit, request.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(status) => status,
-        };
-        let status = match active(&status) {
-            None => status,
-            Some(address) => {
-                self.output.detail(|| {
-                    format!(
-                        "{}: {address}",
-                        self.output.pick("sent on to the replica that writes", "转发到负责写入的副本")
-                    )
-                })?;
-                let channel = self.connect(&self.with_scheme(&address)?).await?;
-                match self.unary(channel, limit, request).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(status) => status,
-                }
-            }
-        };
-        Err(match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled if !said.dry_run => {
-                self.unknown(&status, &said.idempotency_key)
-            }
-            _ => self.refused(&status),
+        let answer = self.call(Some(self.settings.timeout), request).await?;
+        answer.map_err(|status| match status::is_lost(&status) && !said.dry_run {
+            true => self.unknown(&status, &said.idempotency_key),
+            false => self.refused(&status),
         })
     }
 
-    /// Opens a stream.
-    pub(crate) async fn stream<R, M>(&self, request: R) -> Result<Streaming<M>, Failure>
+    /// Opens a stream. It has no deadline: it ends when its reader has enough. A status is left to the reader, who may try
+    /// again.
+    pub(crate) async fn stream<R, M>(&self, request: R) -> Result<Result<Streaming<M>, Status>, Failure>
     where
         R: Ask<Answer = Streaming<M>>,
     {
+        self.call(None, request).await
+    }
+
+    /// Makes a call. A replica that cannot answer it names the one that writes; the request is then sent there, once, as
+    /// it is: a change with the same key.
+    async fn call<R: Ask>(&self, limit: Option<Duration>, request: R) -> Result<Result<R::Answer, Status>, Failure> {
         let channel = self.channel().await?;
-        // Without a deadline: a stream ends when its reader has enough.
-        let answer = R::send(Request::new(request), self.stub(channel)).await;
-        answer.map(Response::into_inner).map_err(|status| self.refused(&status))
+        let answer = self.send(channel, limit, request.clone()).await;
+        let Some(address) = answer.as_ref().err().and_then(active) else { return Ok(answer) };
+        let words = self.output.pick("sent on to the replica that writes", "转发到负责写入的副本");
+        self.output.detail(|| format!("{words}: {address}"))?;
+        let channel = self.connect(&self.with_scheme(&address)?).await?;
+        Ok(self.send(channel, limit, request).await)
     }
 
     /// A refusal as it is told.
@@ -115,13 +100,18 @@ impl Client {
         Failure::Refused(Box::new(status::refusal(status, &self.output)))
     }
 
-    async fn unary<R: Ask>(&self, channel: Channel, limit: Duration, request: R) -> Result<R::Answer, Status> {
+    async fn send<R: Ask>(&self, channel: Channel, limit: Option<Duration>, request: R) -> Result<R::Answer, Status> {
         let mut request = Request::new(request);
-        request.set_timeout(limit);
         let began = Instant::now();
-        let late = || Status::deadline_exceeded(format!("no answer within {} s", limit.as_secs()));
-        let answer = tokio::time::timeout(limit, R::send(request, self.stub(channel))).await;
-        let answer = answer.unwrap_or_else(|_| Err(late()));
+        let answer = match limit {
+            None => R::send(request, self.stub(channel)).await,
+            Some(limit) => {
+                request.set_timeout(limit);
+                let answer = tokio::time::timeout(limit, R::send(request, self.stub(channel))).await;
+                let late = || Status::deadline_exceeded(format!("no answer within {} s", limit.as_secs()));
+                answer.unwrap_or_else(|_| Err(late()))
+            }
+        };
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         // That the remark could not be written must not hide the answer.
         self.output.detail(|| format!("{} {code:?} {} ms", R::CALL, began.elapsed().as_millis())).unwrap_or_default();
@@ -154,7 +144,7 @@ impl Client {
     }
 
     fn unknown(&self, status: &Status, key: &str) -> Failure {
-        let fault = Fault::new(Catalogued::OutcomeUnknown, status.message().to_owned());
+        let fault = Fault::new(Catalogued::OutcomeUnknown, status::words(status));
         Failure::of(fault.hint(rerun(&["--idempotency-key", key])), exit::UNREACHABLE)
     }
 }

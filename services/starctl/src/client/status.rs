@@ -26,11 +26,11 @@ pub(crate) fn refusal(status: &Status, output: &Output) -> Refusal {
     let id = |name: &str| status.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut refusal = Refusal {
         code: format!("{:?}", status.code()),
-        message: status.message().to_owned(),
+        message: words(status),
         hint: output.pick(english(status.code()), chinese(status.code())).map(str::to_owned),
         request_id: id("sb-request-id"),
         trace_id: id("sb-trace-id"),
-        exit: exit_code(status.code()),
+        exit: exit_code(status),
         ..Refusal::default()
     };
     let bytes = status.metadata().get_bin("sb-fault-bin").and_then(|value| value.to_bytes().ok());
@@ -49,9 +49,27 @@ pub(crate) fn refusal(status: &Status, output: &Output) -> Refusal {
     refusal
 }
 
+/// Whether a status leaves open what became of the request: no answer came in time, or the connection broke under it.
+pub(crate) fn is_lost(status: &Status) -> bool {
+    // A status with a source was not sent by the control plane; it is what this side saw of the connection.
+    let broke = std::error::Error::source(status).is_some();
+    broke || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+}
+
+/// What a status says; of a connection that broke, with everything that led to it.
+pub(crate) fn words(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        None => status.message().to_owned(),
+        Some(cause) => super::endpoint::chain(cause),
+    }
+}
+
 /// What a status means to scripts.
-pub(crate) fn exit_code(code: Code) -> u8 {
-    match code {
+fn exit_code(status: &Status) -> u8 {
+    if is_lost(status) {
+        return exit::UNREACHABLE;
+    }
+    match status.code() {
         Code::Ok => exit::DONE,
         Code::NotFound => exit::NOT_FOUND,
         Code::Unauthenticated | Code::PermissionDenied => exit::DENIED,

@@ -147,7 +147,7 @@ fn keep(mut store: Store, settings: &Settings, token: &SecretString, output: &Ou
     if let Some(context) = settings.name.as_ref().and_then(|name| store.contexts.contexts.get_mut(name))
         && context.token_file.is_none()
     {
-        context.token_file = Some(path.clone());
+        context.token_file = Some(std::path::absolute(&path)?);
         store.save()?;
     }
     output.remark(&format!("{} {}", output.pick("token kept in", "令牌保存于"), path.display()))

@@ -44,6 +44,7 @@ pub(super) fn run(
                 return Err(Failure::usage(format!("{name} is no name of a context; use letters, digits, - and _")));
             }
             let mut context = store.contexts.contexts.remove(name).unwrap_or_default().overlaid(server);
+            context.anchor()?;
             context.lang = show.lang.or(context.lang);
             context.utc |= show.utc;
             if let Some(production) = production {

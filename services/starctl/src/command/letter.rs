@@ -185,7 +185,9 @@ async fn stats(session: &Session, selector: &str) -> Result<u8, Failure> {
 async fn tail(session: &Session, selector: &str) -> Result<u8, Failure> {
     let output = &session.output;
     let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut stream = session.client.stream(v1::TailDeadLettersRequest { selector: selector.to_owned() }).await?;
+    let request = v1::TailDeadLettersRequest { selector: selector.to_owned() };
+    let opened = session.client.stream(request).await?;
+    let mut stream = opened.map_err(|status| session.client.refused(&status))?;
     loop {
         let next = tokio::select! {
             next = stream.message() => next.map_err(|status| session.client.refused(&status))?,

@@ -18,8 +18,8 @@ use crate::place::{self, FlowFolder};
 
 /// Runs one command; the number is its exit code.
 pub(crate) fn run(command: &OfflineCommand, output: &Output) -> Result<u8, Failure> {
-    if !matches!(output.form(), Form::Table | Form::Wide | Form::Json) {
-        return Err(Failure::usage("this command shows -o table or -o json"));
+    if !matches!(output.form(), Form::Table | Form::Wide | Form::Json | Form::Yaml) {
+        return Err(Failure::usage("this command shows -o table, json or yaml"));
     }
     match command {
         OfflineCommand::Lint { paths } => {
@@ -34,7 +34,7 @@ pub(crate) fn run(command: &OfflineCommand, output: &Output) -> Result<u8, Failu
             let sample = render::Sample { rows, now: *now, last_sync_time: *last_sync_time };
             render::run(flow, &sample, output)
         }
-        OfflineCommand::Schema => output.json(&flow::file::schema()).map(|()| exit::DONE),
+        OfflineCommand::Schema => output.document(&flow::file::schema()).map(|()| exit::DONE),
     }
 }
 
@@ -54,10 +54,10 @@ impl Remarks {
 
     fn report(&self, output: &Output) -> Result<u8, Failure> {
         let Findings { faults, warnings } = &self.findings;
-        if output.is_json() {
+        if output.is_document() {
             let values =
                 |faults: &[Fault]| faults.iter().map(|fault| output.fault_value(fault)).collect::<Vec<Value>>();
-            output.json(&json!({"faults": values(faults), "warnings": values(warnings), "notes": self.notes}))?;
+            output.document(&json!({"faults": values(faults), "warnings": values(warnings), "notes": self.notes}))?;
         } else {
             faults.iter().try_for_each(|fault| output.fault("fault", fault))?;
             warnings.iter().try_for_each(|warning| output.fault("warning", warning))?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use starbridge_proto::v1::{GetReplayRequest, Replay, ReplayStatus, WatchReplayRequest, WatchReplayResponse};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::progress::{BETWEEN_LINES, Progress};
 use super::{Session, view};
+use crate::client::status::is_lost;
 use crate::exit;
 use crate::message;
 use crate::output::failure::Failure;
@@ -40,30 +41,37 @@ pub(super) async fn follow(session: &Session, id: &str) -> Result<u8, Failure> {
         if is_over(&last) {
             break Ok(());
         }
-        let mut stream = session.client.stream(WatchReplayRequest { id: id.to_owned() }).await?;
-        let status = loop {
-            match look(&mut stream, &mut lines, &mut interrupts).await {
-                Seen::Job(job) => {
-                    (last, broken) = (*job, 0);
-                    progress.update(&last);
-                    if is_over(&last) {
-                        break None;
+        let status = match session.client.stream(WatchReplayRequest { id: id.to_owned() }).await? {
+            Err(status) => Some(status),
+            Ok(mut stream) => loop {
+                match look(&mut stream, &mut lines, &mut interrupts).await {
+                    Seen::Job(job) => {
+                        (last, broken) = (*job, 0);
+                        progress.update(&last);
+                        if is_over(&last) {
+                            break None;
+                        }
+                    }
+                    Seen::Tick => progress.tick(&last)?,
+                    Seen::Broken(status) => break Some(status),
+                    Seen::Interrupted => {
+                        progress.finish();
+                        return interrupted(session, id);
                     }
                 }
-                Seen::Tick => progress.tick(&last)?,
-                Seen::Broken(status) => break Some(status),
-                Seen::Interrupted => {
-                    progress.finish();
-                    return interrupted(session, id);
-                }
-            }
+            },
         };
         let Some(status) = status else { break Ok(()) };
-        if status.code() != Code::Unavailable || broken == TRIES {
+        if !is_lost(&status) || broken == TRIES {
             break Err(session.client.refused(&status));
         }
-        sleep(Duration::from_secs(1 << broken)).await;
-        broken += 1;
+        tokio::select! {
+            () = sleep(Duration::from_secs(1 << broken)) => broken += 1,
+            _ = interrupts.recv() => {
+                progress.finish();
+                return interrupted(session, id);
+            }
+        }
     };
     progress.finish();
     outcome?;

@@ -67,6 +67,19 @@ impl Output {
         writeln!(io::stdout(), "{line}").map_err(Failure::Output)
     }
 
+    /// Whether everything is shown as one document.
+    pub(crate) fn is_document(&self) -> bool {
+        matches!(self.form, Form::Json | Form::Yaml)
+    }
+
+    /// A value as one document: YAML where that is wanted, else JSON.
+    pub(crate) fn document(&self, value: &Value) -> Result<(), Failure> {
+        match self.form {
+            Form::Yaml => write!(io::stdout(), "{}", yaml::write(value)).map_err(Failure::Output),
+            _ => self.json(value),
+        }
+    }
+
     /// A JSON value as data.
     pub(crate) fn json(&self, value: &Value) -> Result<(), Failure> {
         self.line(&serde_json::to_string_pretty(value).expect("a JSON value can be written"))
@@ -103,10 +116,7 @@ impl Output {
     /// A list as data.
     pub(crate) fn list(&self, view: &View, items: &[Value], more: &Map<String, Value>) -> Result<(), Failure> {
         match self.form {
-            Form::Json => self.json(&versioned(view, items, more)),
-            Form::Yaml => {
-                write!(io::stdout(), "{}", yaml::write(&versioned(view, items, more))).map_err(Failure::Output)
-            }
+            Form::Json | Form::Yaml => self.document(&versioned(view, items, more)),
             Form::Ndjson => items.iter().try_for_each(|item| self.line(&item.to_string())),
             Form::Csv => self.csv(view, items),
             Form::Name => items.iter().try_for_each(|item| self.line(&view.name_of(item))),

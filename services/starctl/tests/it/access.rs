@@ -9,6 +9,7 @@ use document::Code;
 use tonic::Status;
 
 use crate::bed::{Bed, Ran};
+use crate::desk::passive;
 
 /// Signs in with what comes on standard input.
 fn login(bed: &Bed, token: &str, more: &[&str]) -> Ran {
@@ -64,6 +65,17 @@ fn the_first_administrator_keeps_the_token_that_the_credential_buys() {
     let asked = &bed.desk().asked()[0];
     assert!(asked.request.contains("credential: \"one-time\", principal: \"ada\""), "{asked:?}");
     assert_eq!(asked.authorization, None);
+}
+
+#[test]
+fn the_credential_is_taken_to_the_replica_that_writes() {
+    let bed = Bed::new();
+    let active = bed.authority.replica();
+    bed.desk().refuse("bootstrap", passive(&format!("127.0.0.1:{}", active.port)));
+    bed.write("credential", "one-time", 0o600);
+    let credential = bed.path("credential").display().to_string();
+    assert_eq!(bed.starctl(&["auth", "bootstrap", "ada", "--credential-file", &credential]).code, Some(0));
+    assert_eq!(active.desk.requests("bootstrap").len(), 1);
 }
 
 #[test]

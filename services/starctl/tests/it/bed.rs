@@ -108,7 +108,7 @@ impl Authority {
         let port = listener.local_addr().expect("bound").port();
         let (stop, stopped) = oneshot::channel();
         let desk = Desk::default();
-        let served = desk.clone();
+        let (served, dying) = (desk.clone(), desk.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
@@ -118,6 +118,7 @@ impl Authority {
                 tokio::select! {
                     served = serving => served.expect("it serves"),
                     _ = stopped => {}
+                    () = dying.death() => {}
                 }
             });
         });

@@ -66,3 +66,14 @@ fn without_a_context_the_way_to_one_is_told() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("starctl context set NAME"), "{}", ran.seen());
 }
+
+#[test]
+fn paths_in_a_context_hold_from_every_folder() {
+    let bed = Bed::new();
+    let set = bed
+        .command(&["context", "set", "here", "--ca-cert", "ca.pem", "-o", "json"])
+        .current_dir(bed.home.path())
+        .output();
+    let shown = bed.ran(set.expect("the binary runs")).json();
+    assert_eq!(shown["items"][0]["ca_cert"], "HOME/ca.pem");
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 use starbridge_proto::v1::{self, *};
+use tokio::sync::Notify;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -32,12 +33,15 @@ struct State {
     /// What the next watchers of a job see before their stream ends. Once there is nothing left they see nothing at all.
     watched: VecDeque<Vec<Replay>>,
     warnings: Vec<String>,
+    /// The call under which the server dies.
+    fatal: Option<&'static str>,
 }
 
 /// What a test holds of the control plane.
 #[derive(Clone, Default)]
 pub(crate) struct Desk {
     state: Arc<(Mutex<State>, Condvar)>,
+    died: Arc<Notify>,
 }
 
 impl Desk {
@@ -53,6 +57,16 @@ impl Desk {
 
     pub(crate) fn warn(&self, warning: &str) {
         self.state.0.lock().expect("no panic").warnings.push(warning.to_owned());
+    }
+
+    /// Lets the server die under the next request of a call, its connections with it.
+    pub(crate) fn die_under(&self, call: &'static str) {
+        self.state.0.lock().expect("no panic").fatal = Some(call);
+    }
+
+    /// Ends when the server is to die.
+    pub(crate) async fn death(&self) {
+        self.died.notified().await;
     }
 
     /// Everything that was asked so far.
@@ -75,7 +89,17 @@ impl Desk {
     }
 
     /// Remembers a request; gives its content, or the refusal that was ordered for it.
-    fn take<T: std::fmt::Debug>(&self, call: &'static str, request: Request<T>) -> Result<T, Status> {
+    async fn take<T: std::fmt::Debug>(&self, call: &'static str, request: Request<T>) -> Result<T, Status> {
+        if self.remember(call, &request) {
+            self.died.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let refusal = self.state.0.lock().expect("no panic").refusals.get_mut(call).and_then(VecDeque::pop_front);
+        refusal.map_or_else(|| Ok(request.into_inner()), Err)
+    }
+
+    /// Remembers a request; answers whether the server is to die under it.
+    fn remember<T: std::fmt::Debug>(&self, call: &'static str, request: &Request<T>) -> bool {
         let (state, changed) = &*self.state;
         let mut state = state.lock().expect("no panic");
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
@@ -83,10 +107,7 @@ impl Desk {
         let certified = request.peer_certs().is_some();
         state.asked.push(Asked { call, authorization, certified, request: format!("{:?}", request.get_ref()) });
         changed.notify_all();
-        match state.refusals.get_mut(call).and_then(VecDeque::pop_front) {
-            Some(status) => Err(status),
-            None => Ok(request.into_inner()),
-        }
+        state.fatal == Some(call)
     }
 
     pub(crate) fn services(&self, server: &mut Server) -> Router {
@@ -143,7 +164,6 @@ pub(crate) fn letter(number: u32) -> DeadLetter {
         state: DeadLetterState::Open.into(),
         edit_revision: 4,
         origin: "starbridge.misc-inbound.mapped/0@17".to_owned(),
-        payload_bytes: 120,
         safety: Some(ReplaySafety { replayable: true, safe: true, why: "the ledger has no end for it".to_owned() }),
         ..DeadLetter::default()
     }

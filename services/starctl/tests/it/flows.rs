@@ -61,6 +61,7 @@ fn flows_rest_run_and_go_back() {
 fn what_works_offline_asks_nobody() {
     let bed = Bed::new();
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "text"]).code, Some(0));
+    assert!(bed.starctl(&["flow", "lint", &ready(), "-o", "yaml"]).out.starts_with("faults: []\n"));
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "csv"]).code, Some(2));
     assert!(bed.desk().asked().is_empty());
 }

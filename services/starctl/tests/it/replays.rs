@@ -51,11 +51,12 @@ fn waiting_ends_with_the_job_and_exit_6_when_letters_failed() {
 #[test]
 fn a_broken_stream_is_opened_again() {
     let bed = Bed::new();
+    bed.desk().refuse("watch_replay", Status::unavailable("starting"));
     bed.desk().watched(vec![job(ReplayStatus::Running, 1, 0)]);
     bed.desk().watched(vec![job(ReplayStatus::Done, 3, 0)]);
     let ran = bed.starctl(&["replay", "watch", "job-1", "-o", "json"]);
     assert_eq!((ran.code, &ran.json()["items"][0]["resolved"]), (Some(0), &serde_json::json!(3)));
-    assert_eq!(bed.desk().requests("watch_replay").len(), 2);
+    assert_eq!(bed.desk().requests("watch_replay").len(), 3);
 }
 
 #[test]
@@ -127,4 +128,14 @@ fn a_dry_run_that_got_lost_has_changed_nothing() {
     let ran = start(&bed, &["--dry-run"]);
     assert_eq!(ran.code, Some(7));
     assert!(!ran.err.contains(Code::OutcomeUnknown.as_str()), "{}", ran.seen());
+}
+
+#[test]
+fn a_server_that_dies_under_a_change_leaves_the_outcome_open() {
+    let bed = Bed::new();
+    bed.desk().die_under("start_replay");
+    let ran = start(&bed, &["--yes", "--idempotency-key", "k-1"]);
+    assert_eq!(ran.code, Some(7), "{}", ran.seen());
+    assert!(ran.err.contains(Code::OutcomeUnknown.as_str()), "{}", ran.seen());
+    assert!(ran.err.contains("--yes --idempotency-key k-1"), "{}", ran.seen());
 }

@@ -57,6 +57,7 @@ fn options(how: &ReplayArgs) -> v1::ReplayOptions {
         rate: how.rate.unwrap_or_default(),
         max: how.max.unwrap_or_default(),
         flow_version: how.flow_version.clone(),
+        from_stage: how.from_stage.clone(),
         attempt_cap: how.attempt_cap,
         stop_on_failure_ratio: how.stop_on_failure_ratio.unwrap_or_default(),
     }

@@ -49,12 +49,12 @@ pub(super) fn run(path: &Path, sample: &Sample<'_>, output: &Output) -> Result<u
         }
     }
     let code = if errors.is_empty() { exit::DONE } else { exit::SOME_FAILED };
-    if output.is_json() {
+    if output.is_document() {
         let errors: Vec<Value> = errors
             .iter()
             .map(|(records, fault)| json!({"records": records, "error": output.fault_value(fault)}))
             .collect();
-        output.json(&json!({"documents": documents, "errors": errors}))?;
+        output.document(&json!({"documents": documents, "errors": errors}))?;
         return Ok(code);
     }
     for (index, document) in documents.iter().enumerate() {

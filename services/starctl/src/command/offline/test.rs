@@ -21,9 +21,9 @@ struct Tested {
 
 pub(super) fn run(files: &[PathBuf], output: &Output) -> Result<u8, Failure> {
     let tested: Vec<Tested> = files.iter().map(|file| test(file)).collect::<Result<_, _>>()?;
-    if output.is_json() {
+    if output.is_document() {
         let files: Vec<Value> = tested.iter().map(|tested| tested.to_json(output)).collect();
-        output.json(&json!({"files": files}))?;
+        output.document(&json!({"files": files}))?;
     } else {
         tested.iter().try_for_each(|tested| tested.print(output))?;
     }

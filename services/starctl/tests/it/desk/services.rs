@@ -40,7 +40,7 @@ impl dead_letter_service_server::DeadLetterService for Desk {
     type TailDeadLettersStream = Answers<TailDeadLettersResponse>;
 
     async fn list_dead_letters(&self, request: Request<ListDeadLettersRequest>) -> Answer<ListDeadLettersResponse> {
-        let request = self.take("list_dead_letters", request)?;
+        let request = self.take("list_dead_letters", request).await?;
         let (dead_letters, next_page_token) = page(request.page_size, &request.page_token);
         let total = request.count.then_some(i64::from(LETTERS));
         let limited = request.selector.contains("payload.");
@@ -49,7 +49,7 @@ impl dead_letter_service_server::DeadLetterService for Desk {
     }
 
     async fn get_dead_letter(&self, request: Request<GetDeadLetterRequest>) -> Answer<GetDeadLetterResponse> {
-        let request = self.take("get_dead_letter", request)?;
+        let request = self.take("get_dead_letter", request).await?;
         let data = if request.unmask {
             r#"{"FQty":12.50,"FMobile":"13800138000"}"#
         } else {
@@ -67,7 +67,7 @@ impl dead_letter_service_server::DeadLetterService for Desk {
         &self,
         request: Request<GetDeadLetterStatsRequest>,
     ) -> Answer<GetDeadLetterStatsResponse> {
-        self.take("get_dead_letter_stats", request)?;
+        self.take("get_dead_letter_stats", request).await?;
         let count = |by: &str, value: &str| DeadLetterCount { by: by.to_owned(), value: value.to_owned(), count: 5 };
         Ok(Response::new(GetDeadLetterStatsResponse {
             total: i64::from(LETTERS),
@@ -79,19 +79,19 @@ impl dead_letter_service_server::DeadLetterService for Desk {
     }
 
     async fn tail_dead_letters(&self, request: Request<TailDeadLettersRequest>) -> Answer<Self::TailDeadLettersStream> {
-        self.take("tail_dead_letters", request)?;
+        self.take("tail_dead_letters", request).await?;
         let letters = (1..=2).map(|number| Ok(TailDeadLettersResponse { dead_letter: Some(letter(number)) }));
         Ok(Response::new(Box::pin(tokio_stream::iter(letters))))
     }
 
     async fn explain_selector(&self, request: Request<ExplainSelectorRequest>) -> Answer<ExplainSelectorResponse> {
-        let request = self.take("explain_selector", request)?;
+        let request = self.take("explain_selector", request).await?;
         let words = format!("[{}] letters of one flow", request.language);
         Ok(Response::new(ExplainSelectorResponse { words, reads_payloads: false }))
     }
 
     async fn edit_dead_letter(&self, request: Request<EditDeadLetterRequest>) -> Answer<EditDeadLetterResponse> {
-        self.take("edit_dead_letter", request)?;
+        self.take("edit_dead_letter", request).await?;
         Ok(Response::new(EditDeadLetterResponse {
             dead_letter: Some(letter(1)),
             edited: Some(Payload { data: br#"{"FQty":13}"#.to_vec(), masked: true }),
@@ -103,12 +103,12 @@ impl dead_letter_service_server::DeadLetterService for Desk {
         &self,
         request: Request<DiscardDeadLettersRequest>,
     ) -> Answer<DiscardDeadLettersResponse> {
-        let request = self.take("discard_dead_letters", request)?;
+        let request = self.take("discard_dead_letters", request).await?;
         Ok(Response::new(DiscardDeadLettersResponse { outcome: outcome(request.selection) }))
     }
 
     async fn park_dead_letters(&self, request: Request<ParkDeadLettersRequest>) -> Answer<ParkDeadLettersResponse> {
-        let request = self.take("park_dead_letters", request)?;
+        let request = self.take("park_dead_letters", request).await?;
         Ok(Response::new(ParkDeadLettersResponse { outcome: outcome(request.selection) }))
     }
 
@@ -116,7 +116,7 @@ impl dead_letter_service_server::DeadLetterService for Desk {
         &self,
         request: Request<ReopenDeadLettersRequest>,
     ) -> Answer<ReopenDeadLettersResponse> {
-        let request = self.take("reopen_dead_letters", request)?;
+        let request = self.take("reopen_dead_letters", request).await?;
         Ok(Response::new(ReopenDeadLettersResponse { outcome: outcome(request.selection) }))
     }
 }
@@ -126,7 +126,7 @@ impl replay_service_server::ReplayService for Desk {
     type WatchReplayStream = Answers<WatchReplayResponse>;
 
     async fn start_replay(&self, request: Request<StartReplayRequest>) -> Answer<StartReplayResponse> {
-        let request = self.take("start_replay", request)?;
+        let request = self.take("start_replay", request).await?;
         let plan = ReplayPlan {
             letters: 3,
             first_ids: (1..=3).map(|number| letter(number).id).collect(),
@@ -140,18 +140,18 @@ impl replay_service_server::ReplayService for Desk {
     }
 
     async fn list_replays(&self, request: Request<ListReplaysRequest>) -> Answer<ListReplaysResponse> {
-        self.take("list_replays", request)?;
+        self.take("list_replays", request).await?;
         let replays = vec![job(ReplayStatus::Running, 1, 0)];
         Ok(Response::new(ListReplaysResponse { replays, next_page_token: String::new() }))
     }
 
     async fn get_replay(&self, request: Request<GetReplayRequest>) -> Answer<GetReplayResponse> {
-        self.take("get_replay", request)?;
+        self.take("get_replay", request).await?;
         Ok(Response::new(GetReplayResponse { replay: Some(job(ReplayStatus::Running, 1, 0)) }))
     }
 
     async fn watch_replay(&self, request: Request<WatchReplayRequest>) -> Answer<Self::WatchReplayStream> {
-        self.take("watch_replay", request)?;
+        self.take("watch_replay", request).await?;
         let watched = self.state.0.lock().expect("no panic").watched.pop_front();
         Ok(Response::new(match watched {
             None => Box::pin(tokio_stream::pending()),
@@ -162,7 +162,7 @@ impl replay_service_server::ReplayService for Desk {
     }
 
     async fn list_replay_items(&self, request: Request<ListReplayItemsRequest>) -> Answer<ListReplayItemsResponse> {
-        self.take("list_replay_items", request)?;
+        self.take("list_replay_items", request).await?;
         let item = |number, outcome: &str, why: &str| ReplayItem {
             dead_letter_id: letter(number).id,
             outcome: outcome.to_owned(),
@@ -173,17 +173,17 @@ impl replay_service_server::ReplayService for Desk {
     }
 
     async fn pause_replay(&self, request: Request<PauseReplayRequest>) -> Answer<PauseReplayResponse> {
-        self.take("pause_replay", request)?;
+        self.take("pause_replay", request).await?;
         Ok(Response::new(PauseReplayResponse { replay: Some(job(ReplayStatus::Paused, 1, 0)) }))
     }
 
     async fn resume_replay(&self, request: Request<ResumeReplayRequest>) -> Answer<ResumeReplayResponse> {
-        self.take("resume_replay", request)?;
+        self.take("resume_replay", request).await?;
         Ok(Response::new(ResumeReplayResponse { replay: Some(job(ReplayStatus::Running, 1, 0)) }))
     }
 
     async fn cancel_replay(&self, request: Request<CancelReplayRequest>) -> Answer<CancelReplayResponse> {
-        self.take("cancel_replay", request)?;
+        self.take("cancel_replay", request).await?;
         Ok(Response::new(CancelReplayResponse { replay: Some(job(ReplayStatus::Cancelled, 1, 0)) }))
     }
 }
@@ -191,13 +191,13 @@ impl replay_service_server::ReplayService for Desk {
 #[tonic::async_trait]
 impl doubt_service_server::DoubtService for Desk {
     async fn list_doubts(&self, request: Request<ListDoubtsRequest>) -> Answer<ListDoubtsResponse> {
-        let request = self.take("list_doubts", request)?;
+        let request = self.take("list_doubts", request).await?;
         let (dead_letters, next_page_token) = page(request.page_size, &request.page_token);
         Ok(Response::new(ListDoubtsResponse { dead_letters, next_page_token }))
     }
 
     async fn resolve_doubt(&self, request: Request<ResolveDoubtRequest>) -> Answer<ResolveDoubtResponse> {
-        self.take("resolve_doubt", request)?;
+        self.take("resolve_doubt", request).await?;
         let replay_job = "job-1".to_owned();
         Ok(Response::new(ResolveDoubtResponse { dead_letter: Some(letter(1)), replay_job }))
     }
@@ -206,7 +206,7 @@ impl doubt_service_server::DoubtService for Desk {
 #[tonic::async_trait]
 impl record_service_server::RecordService for Desk {
     async fn trace_record(&self, request: Request<TraceRecordRequest>) -> Answer<TraceRecordResponse> {
-        let request = self.take("trace_record", request)?;
+        let request = self.take("trace_record", request).await?;
         let step = |kind: &str, what: &str| TraceStep {
             kind: kind.to_owned(),
             at: at(1_767_225_600),
@@ -227,41 +227,41 @@ impl record_service_server::RecordService for Desk {
 #[tonic::async_trait]
 impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
-        self.take("list_flows", request)?;
+        self.take("list_flows", request).await?;
         Ok(Response::new(ListFlowsResponse { flows: vec![flow()] }))
     }
 
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
-        self.take("get_flow", request)?;
+        self.take("get_flow", request).await?;
         let bundle = FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() };
         Ok(Response::new(GetFlowResponse { flow: Some(flow()), bundle: Some(bundle) }))
     }
 
     async fn apply_flow(&self, request: Request<ApplyFlowRequest>) -> Answer<ApplyFlowResponse> {
-        self.take("apply_flow", request)?;
+        self.take("apply_flow", request).await?;
         let differences = vec!["flow.toml $.batch.documents: 20 -> 50".to_owned()];
         let previous_version = "ffeeddccbbaa9988".to_owned();
         Ok(Response::new(ApplyFlowResponse { flow: Some(flow()), previous_version, differences }))
     }
 
     async fn rollback_flow(&self, request: Request<RollbackFlowRequest>) -> Answer<RollbackFlowResponse> {
-        self.take("rollback_flow", request)?;
+        self.take("rollback_flow", request).await?;
         Ok(Response::new(RollbackFlowResponse { flow: Some(flow()) }))
     }
 
     async fn pause_flow(&self, request: Request<PauseFlowRequest>) -> Answer<PauseFlowResponse> {
-        self.take("pause_flow", request)?;
+        self.take("pause_flow", request).await?;
         let paused_note = "ada: stocktaking".to_owned();
         Ok(Response::new(PauseFlowResponse { flow: Some(Flow { paused: true, paused_note, ..flow() }) }))
     }
 
     async fn resume_flow(&self, request: Request<ResumeFlowRequest>) -> Answer<ResumeFlowResponse> {
-        self.take("resume_flow", request)?;
+        self.take("resume_flow", request).await?;
         Ok(Response::new(ResumeFlowResponse { flow: Some(flow()) }))
     }
 
     async fn run_flow(&self, request: Request<RunFlowRequest>) -> Answer<RunFlowResponse> {
-        self.take("run_flow", request)?;
+        self.take("run_flow", request).await?;
         Ok(Response::new(RunFlowResponse { flow: Some(flow()) }))
     }
 }
@@ -269,7 +269,7 @@ impl flow_service_server::FlowService for Desk {
 #[tonic::async_trait]
 impl audit_service_server::AuditService for Desk {
     async fn list_audit_entries(&self, request: Request<ListAuditEntriesRequest>) -> Answer<ListAuditEntriesResponse> {
-        self.take("list_audit_entries", request)?;
+        self.take("list_audit_entries", request).await?;
         let entry = |seq, actor: &str| AuditEntry {
             seq,
             at: at(1_767_225_600),
@@ -285,7 +285,7 @@ impl audit_service_server::AuditService for Desk {
     }
 
     async fn verify_audit(&self, request: Request<VerifyAuditRequest>) -> Answer<VerifyAuditResponse> {
-        self.take("verify_audit", request)?;
+        self.take("verify_audit", request).await?;
         Ok(Response::new(VerifyAuditResponse {
             intact: false,
             entries: 10,
@@ -299,12 +299,12 @@ impl audit_service_server::AuditService for Desk {
 #[tonic::async_trait]
 impl access_service_server::AccessService for Desk {
     async fn bootstrap(&self, request: Request<BootstrapRequest>) -> Answer<BootstrapResponse> {
-        self.take("bootstrap", request)?;
+        self.take("bootstrap", request).await?;
         Ok(Response::new(BootstrapResponse { token: "sbt1.first.token".to_owned(), expires_at: at(4_000_000_000) }))
     }
 
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
-        self.take("who_am_i", request)?;
+        self.take("who_am_i", request).await?;
         Ok(Response::new(WhoAmIResponse {
             principal: "ada".to_owned(),
             proven_by: "token".to_owned(),
@@ -314,34 +314,34 @@ impl access_service_server::AccessService for Desk {
     }
 
     async fn check_access(&self, request: Request<CheckAccessRequest>) -> Answer<CheckAccessResponse> {
-        let request = self.take("check_access", request)?;
+        let request = self.take("check_access", request).await?;
         let allowed = request.verb == "read";
         Ok(Response::new(CheckAccessResponse { allowed, why: "operator on acme".to_owned() }))
     }
 
     async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Answer<IssueTokenResponse> {
-        self.take("issue_token", request)?;
+        self.take("issue_token", request).await?;
         let (token, token_id) = ("sbt1.issued.token".to_owned(), "t-1".to_owned());
         Ok(Response::new(IssueTokenResponse { token, token_id, expires_at: at(4_000_000_000) }))
     }
 
     async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
-        self.take("revoke_token", request)?;
+        self.take("revoke_token", request).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 
     async fn list_bindings(&self, request: Request<ListBindingsRequest>) -> Answer<ListBindingsResponse> {
-        self.take("list_bindings", request)?;
+        self.take("list_bindings", request).await?;
         Ok(Response::new(ListBindingsResponse { bindings: vec![binding()] }))
     }
 
     async fn put_binding(&self, request: Request<PutBindingRequest>) -> Answer<PutBindingResponse> {
-        self.take("put_binding", request)?;
+        self.take("put_binding", request).await?;
         Ok(Response::new(PutBindingResponse {}))
     }
 
     async fn delete_binding(&self, request: Request<DeleteBindingRequest>) -> Answer<DeleteBindingResponse> {
-        self.take("delete_binding", request)?;
+        self.take("delete_binding", request).await?;
         Ok(Response::new(DeleteBindingResponse {}))
     }
 }
@@ -349,13 +349,13 @@ impl access_service_server::AccessService for Desk {
 #[tonic::async_trait]
 impl system_service_server::SystemService for Desk {
     async fn get_version(&self, request: Request<GetVersionRequest>) -> Answer<GetVersionResponse> {
-        self.take("get_version", request)?;
+        self.take("get_version", request).await?;
         let api_versions = vec!["starbridge.control.v1".to_owned()];
         Ok(Response::new(GetVersionResponse { version: "0.1.7".to_owned(), api_versions }))
     }
 
     async fn get_status(&self, request: Request<GetStatusRequest>) -> Answer<GetStatusResponse> {
-        self.take("get_status", request)?;
+        self.take("get_status", request).await?;
         let warnings = self.state.0.lock().expect("no panic").warnings.clone();
         Ok(Response::new(GetStatusResponse {
             member: "control-0".to_owned(),
