@@ -183,6 +183,11 @@ impl Road {
         Ok(())
     }
 
+    /// The flow's folder, to be changed before the stages start.
+    pub fn flow_folder(&self) -> PathBuf {
+        self.scratch.path().join("flows").join(self.plan.flow)
+    }
+
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
         let kafka = format!("[kafka]\nbrokers = {:?}\n\n", self.kafka.brokers());
         let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());

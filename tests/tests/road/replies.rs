@@ -1,5 +1,7 @@
 //! What the target answers, and what becomes of the documents.
 
+use std::collections::BTreeSet;
+
 use e2e::road::{Road, RoadPlan};
 use serde_json::json;
 
@@ -52,6 +54,41 @@ async fn a_reply_lost_after_the_work_is_not_sent_again() {
     // Without unique numbers nothing but the loader stands between a document and its copy.
     let target = vec![("--unique-numbers", "off".to_owned())];
     run(RoadPlan { planted: false, target, ..plan() }, &faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_numbers_its_bills_itself_gets_each_order_once() {
+    let target = vec![("--unique-numbers", "off".to_owned())];
+    let mut road = Road::lay(RoadPlan { planted: false, target, ..plan() }).await.expect("laid");
+    let change = |file: &str, change: &dyn Fn(String) -> String| {
+        let path = road.flow_folder().join(file);
+        let text = std::fs::read_to_string(&path).expect("a file of the flow");
+        std::fs::write(path, change(text)).expect("written");
+    };
+    change("flow.toml", &|text| text.replace("key = \"FBillNo\"", "marker = \"FNOTE\""));
+    change("target.json", &|text| {
+        let mut document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let fields = document["request"].as_array_mut().expect("a list");
+        fields.retain(|entry| entry["field"] != "FBillNo");
+        document.to_string()
+    });
+    for fault in [
+        json!({"kind": "cut_after", "call": "BatchSave", "nth": 2}),
+        json!({"kind": "status", "call": "BatchSave", "status": 502, "nth": 3}),
+        json!({"kind": "html", "call": "BatchSave", "at": "after", "nth": 5}),
+    ] {
+        road.fault(fault).await.expect("a known fault");
+    }
+    road.start_stages().await.expect("started");
+    let orders = road.expectation.source.len();
+    let ended = road.finish(super::PATIENCE).await.expect("the road comes to its end");
+    assert!(ended.letters.is_empty(), "{:#?}", ended.letters);
+    let bills = road.target.admin("/dump?form=STK_MISCELLANEOUS", None).await.expect("the bills");
+    let bills = bills.as_array().expect("a list");
+    let markers: BTreeSet<String> =
+        bills.iter().map(|bill| bill["FNOTE"].as_str().expect("a text").to_owned()).collect();
+    let expected = road.expectation.source.keys().map(|number| format!("misc-inbound/{number}")).collect();
+    assert_eq!((bills.len(), markers), (orders, expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,17 +247,6 @@ pub enum Trouble {
     Refused(String),
 }
 
-/// What the failure of a whole save says about its documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
-    /// Nothing: the session was lost, or the call as such was refused.
-    None,
-    /// No answer came: one of them may be too much for the target, or the way to it was cut.
-    Silence,
-    /// The target answered and had done nothing: one of them is at fault.
-    Answer,
-}
-
 /// Why the outcome of a save is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {

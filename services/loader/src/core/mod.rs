@@ -42,7 +42,7 @@ pub use rules::{Numbers, Retry, Rules};
 
 use bisect::Bisect;
 use breaker::{Breaker, FlowBreaker};
-use event::{CallId, Evidence, Lane, Observation, Step};
+use event::{CallId, Lane, Observation, Step};
 use outbox::{Committing, Pending};
 use partition::{Item, ItemRef, Partition, State};
 
@@ -156,6 +156,17 @@ struct Queue {
     /// Whether the target keeps the keys it is sent, once a save has shown it. Where it does not, an absent document
     /// proves nothing.
     keys_kept: Option<bool>,
+}
+
+/// What the failure of a whole save says about its documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// Nothing: the session was lost, or the call as such was refused.
+    None,
+    /// No answer came: one of them may be too much for the target, or the way to it was cut.
+    Silence,
+    /// The target answered and had done nothing: one of them is at fault.
+    Answer,
 }
 
 /// A set of documents among which a culprit is looked for.

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use document::{Code, Fault, FlowName, Stage};
 
-use super::event::{
-    Advance, AdvanceReply, CallId, Evidence, Observation, Outcome, Refusal, SaveReply, Step, Trouble, Unknown,
-};
+use super::event::{Advance, AdvanceReply, CallId, Observation, Outcome, Refusal, SaveReply, Step, Trouble, Unknown};
 use super::ledger::{End, Reached};
 use super::partition::{ItemRef, Purpose, State};
-use super::{Call, Core, Fate, Kind};
+use super::{Call, Core, Evidence, Fate, Kind};
 
 /// Batches whose fate is remembered.
 const FATES_KEPT: usize = 512;

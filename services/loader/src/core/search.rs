@@ -5,10 +5,10 @@ use std::time::Duration;
 use document::{Code, FlowName, Stage};
 
 use super::bisect::{Bisect, Next};
-use super::event::{Evidence, Observation, Refusal};
+use super::event::{Observation, Refusal};
 use super::ledger::End;
 use super::partition::{ItemRef, Purpose, State};
-use super::{Call, Core, Group};
+use super::{Call, Core, Evidence, Group};
 
 /// So many documents that fail alone may be at fault themselves; when more of them do, the target is.
 const FEW: usize = 3;
