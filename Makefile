@@ -40,7 +40,7 @@ test-e2e: build ## Tests against the real Kafka, the real Redis and the simulate
 	cargo test -p e2e --locked -- --test-threads=1
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
-	@target/debug/demo --orders $(ORDERS)
+	@target/debug/demo --orders $(ORDERS) $(if $(DEMO_REPLAY),--replay) $(if $(DEMO_STAY),--stay)
 
 bench: setup ## Measure speed, memory and calls: one JSON line a figure on standard output (minutes; not part of test)
 	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins

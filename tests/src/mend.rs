@@ -11,11 +11,8 @@ use crate::fleet::Galaxy;
 /// # Errors
 /// The target does not do it.
 pub async fn target(galaxy: &Galaxy, expectation: &Expectation) -> anyhow::Result<()> {
-    let products: Vec<_> = expectation
-        .unknown_products
-        .iter()
-        .map(|product| json!({"FNumber": product, "FName": product}))
-        .collect();
+    let products: Vec<_> =
+        expectation.unknown_products.iter().map(|product| json!({"FNumber": product, "FName": product})).collect();
     if !products.is_empty() {
         let order = json!({"form": "BD_MATERIAL", "documents": products, "create_base_data": true});
         galaxy.admin("/documents", Some(&order)).await.context("creating products")?;

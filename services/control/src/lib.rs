@@ -81,9 +81,8 @@ impl Control {
         let now = DateTime::from_timestamp_millis(around.clock.millis()).unwrap_or_default();
         let bootstrap = bootstrap(&config, now)?;
         let folder = &config.worker.data_dir;
-        std::fs::create_dir_all(folder).map_err(|error| {
-            Fault::new(Code::Index, error.to_string()).in_file(folder.display().to_string())
-        })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Fault::new(Code::Index, error.to_string()).in_file(folder.display().to_string()))?;
         let index = Arc::new(Index::open(&folder.join("letters.sqlite"))?);
         let listener = TcpListener::bind(&config.grpc.listen).await.map_err(|error| {
             Fault::new(Code::ControlSettings, format!("cannot listen on {}: {error}", config.grpc.listen))

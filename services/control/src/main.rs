@@ -22,12 +22,8 @@ async fn control() -> anyhow::Result<()> {
     let readiness = Readiness::new(CONDITIONS);
     let _health = health::serve(&config.health, readiness.clone(), metrics.clone()).await?;
 
-    let around = Surroundings {
-        clock,
-        readiness,
-        writing: watchdog.heartbeat("write"),
-        indexing: watchdog.heartbeat("index"),
-    };
+    let around =
+        Surroundings { clock, readiness, writing: watchdog.heartbeat("write"), indexing: watchdog.heartbeat("index") };
     let outcome = match Control::start(config, around, &shutdown).await.context("preparing the control plane")? {
         Some(control) => control.run(shutdown).await.context("the control plane stopped"),
         None => Ok(()),

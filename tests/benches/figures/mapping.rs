@@ -72,7 +72,12 @@ fn processor_time(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<D
 fn shipped_flow() -> anyhow::Result<Flow> {
     let folder = workspace().join("deploy/flows/misc-inbound");
     let text = |name: &str| std::fs::read_to_string(folder.join(name)).with_context(|| format!("reading {name}"));
-    let bundle = FlowBundle { flow: text("flow.toml")?, source: text("source.json")?, target: text("target.json")? };
+    let bundle = FlowBundle {
+        flow: text("flow.toml")?,
+        source: text("source.json")?,
+        target: text("target.json")?,
+        collections: BTreeMap::new(),
+    };
     let compiled = flow::compile(&bundle).map_err(|faults| anyhow::anyhow!("the shipped flow: {faults:?}"))?;
     Ok(compiled.flow)
 }

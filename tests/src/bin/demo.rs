@@ -24,6 +24,12 @@ struct Arguments {
     /// Loaders that share the work.
     #[arg(long, default_value_t = 1)]
     loaders: u32,
+    /// Afterwards create the missing products in B, remove the foreign documents there, and replay every dead letter.
+    #[arg(long)]
+    replay: bool,
+    /// Leave everything running when the result is out, until Ctrl-C.
+    #[arg(long)]
+    stay: bool,
     /// Work in this folder and leave it behind, with every log, instead of a scratch folder that is removed.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -39,11 +45,25 @@ async fn run(arguments: Arguments, scratch: PathBuf) -> ExitCode {
         orders: arguments.orders,
         calls_per_minute: arguments.calls_per_minute,
         loaders: arguments.loaders,
+        replay: arguments.replay,
+        stay: arguments.stay,
         patience: Duration::from_secs(arguments.patience_s),
     };
     match demo::run(&plan, &scratch).await {
-        Ok(summary) => {
-            println!("{summary}\n\n{}", summary.json());
+        Ok((summary, next)) => {
+            println!(
+                "{summary}\n\n  find, explain and replay one of its dead letters, while it runs (make demo DEMO_STAY=1):"
+            );
+            next.commands.iter().for_each(|command| println!("    {command}"));
+            println!("\n{}", summary.json());
+            if plan.stay {
+                eprintln!("everything goes on running; Ctrl-C ends it");
+                std::future::pending::<()>().await;
+            }
+            if let Err(error) = next.end() {
+                eprintln!("demo: {error:#}");
+                return ExitCode::from(1);
+            }
             if summary.clean { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {

@@ -45,6 +45,28 @@ pub fn read(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Lette
     Ok(letters)
 }
 
+/// The letters of `topic` that still wait for somebody: those whose last state in `events`, read by hand, is none of the
+/// ends. A topic of events that does not exist says nothing.
+///
+/// # Errors
+/// The broker cannot be reached within a minute, or a record is not of the contract.
+pub fn open(brokers: &str, topic: &str, events: &str) -> anyhow::Result<BTreeMap<String, Letter>> {
+    let mut letters = read(brokers, topic)?;
+    let mut states: BTreeMap<String, String> = BTreeMap::new();
+    each(brokers, events, |message| {
+        let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+        let value: serde_json::Value = serde_json::from_slice(message.payload().unwrap_or_default())
+            .with_context(|| format!("the event at offset {}", message.offset()))?;
+        if let Some(state) = value["state"].as_str() {
+            states.insert(key, state.to_owned());
+        }
+        Ok(())
+    })?;
+    letters
+        .retain(|id, _| !matches!(states.get(id).map(String::as_str), Some("resolved" | "superseded" | "discarded")));
+    Ok(letters)
+}
+
 /// Key and text of header `name` of every record of `topic` that is committed now and has it.
 ///
 /// # Errors

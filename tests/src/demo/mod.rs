@@ -1,5 +1,6 @@
 //! The demonstration: real orders from one simulated Galaxy to another, and the proof that each arrived.
 
+mod desk;
 mod progress;
 mod summary;
 
@@ -13,8 +14,10 @@ use serde_json::Value;
 
 use crate::compare::orders;
 use crate::compare::rules::{self, Expectation};
-use crate::fleet::{self, Galaxy, GalaxyPlan, Stage, StagePlan};
+use crate::fleet::{self, DeskFiles, Galaxy, GalaxyPlan, Stage, StagePlan};
 use crate::servers::{Kafka, Redis, binaries, workspace};
+
+use desk::Desk;
 
 pub use progress::Progress;
 pub use summary::{Summary, share_used};
@@ -28,17 +31,45 @@ pub struct Plan {
     pub calls_per_minute: u32,
     /// Loaders that share the work.
     pub loaders: u32,
+    /// Whether to mend the target afterwards and replay every dead letter.
+    pub replay: bool,
+    /// Whether everything goes on running when the result is out, until it is interrupted.
+    pub stay: bool,
     /// Give up after this long.
     pub patience: Duration,
 }
 
 /// Everything that runs; dropped, it is gone.
+#[derive(Debug)]
 struct Running {
     source: Galaxy,
     target: Galaxy,
     stages: Vec<Stage>,
     redis: Redis,
     kafka: Kafka,
+    desk: DeskFiles,
+}
+
+/// What a person does next, with the demonstration's own letters.
+#[derive(Debug)]
+pub struct Next {
+    /// Commands that find, explain and replay a letter.
+    pub commands: Vec<String>,
+    running: Running,
+}
+
+impl Next {
+    /// Ends every server.
+    ///
+    /// # Errors
+    /// One cannot be ended.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        for stage in self.running.stages.iter_mut().rev() {
+            stage.process().stop(Duration::from_secs(60))?;
+        }
+        self.running.redis.kill()?;
+        self.running.kafka.kill()
+    }
 }
 
 /// Says a step to the person who watches.
@@ -51,7 +82,7 @@ fn say(text: &str) {
 ///
 /// # Errors
 /// The orders file is bad, something does not start, or not all is done within the plan's patience.
-pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Summary> {
+pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)> {
     let (orders, lines) = orders::read(&plan.orders)?;
     let expectation = rules::expect(&orders, lines);
     say(&format!("{}: {} orders, {lines} lines", plan.orders.display(), orders.len()));
@@ -63,9 +94,9 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Summary> {
         .context("keeping the snapshot")?;
     let before = running.target.admin("/stats", None).await?;
 
-    say("starting extractor, transformer and loader");
+    say("starting extractor, transformer, loader and control plane");
     let begin = Instant::now();
-    for stage in stages(plan, &running) {
+    for stage in stages(plan, &running, scratch) {
         running.stages.push(Stage::start(stage, scratch)?);
     }
     for stage in &mut running.stages {
@@ -75,13 +106,23 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Summary> {
     let seconds = begin.elapsed().as_secs_f64();
     let stats = [running.source.admin("/stats", None).await?, running.target.admin("/stats", None).await?];
 
-    say("draining the services");
-    for stage in running.stages.iter_mut().rev() {
-        stage.process().stop(Duration::from_secs(60))?;
+    let opened = {
+        let (files, folder) = (running.desk.clone(), scratch.to_owned());
+        tokio::task::spawn_blocking(move || Desk::open(&files, &folder)).await?
+    };
+    let desk = opened.context("opening the operator's desk")?;
+    let parked = desk.until("state = open", expectation.parked.len())?;
+    if plan.replay {
+        say("creating the missing products in B and removing the foreign documents there");
+        crate::mend::target(&running.target, &expectation).await?;
+        say("replaying every dead letter by selector");
+        desk.replay("category in (reference_missing, duplicate)", "products were created, numbers freed")?;
+        desk.until("state = open", 0)?;
     }
+
     say("comparing both Galaxies with the orders file");
     let (source, target) = (running.source.access_file()?, running.target.access_file()?);
-    let (clean, report) = compare(&[
+    let mut arguments = vec![
         "check",
         "--orders",
         path(&plan.orders)?,
@@ -93,13 +134,31 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<Summary> {
         path(&foreign)?,
         "--brokers",
         running.kafka.brokers(),
-    ])?;
+    ];
+    if plan.replay {
+        arguments.push("--mended");
+    }
+    let (clean, report) = compare(&arguments)?;
     let report: Value = serde_json::from_str(&report).context("reading the report")?;
     let log = std::fs::read_to_string(running.target.request_log()).context("reading the target's request log")?;
-    let letters = crate::compare::letters::read(running.kafka.brokers(), "starbridge.dead-letters")?;
-    running.redis.kill()?;
-    running.kafka.kill()?;
-    Summary::new(plan, &progress, &report, clean, &stats, &before, &log, &letters, seconds)
+    let letters = crate::compare::letters::open(
+        running.kafka.brokers(),
+        "starbridge.dead-letters",
+        "starbridge.dead-letter-events",
+    )?;
+    let summary = Summary::new(plan, &progress, &report, clean, &stats, &before, &log, &letters, seconds)?;
+    Ok((summary, Next { commands: commands(&desk, parked.first())?, running }))
+}
+
+/// How a person finds, explains and replays one of the letters.
+fn commands(desk: &Desk, letter: Option<&String>) -> anyhow::Result<Vec<String>> {
+    let starctl = format!("{} --config {}", path(&binaries()?.join("starctl"))?, path(desk.config())?);
+    let id = letter.map_or("ID", String::as_str);
+    Ok(vec![
+        format!("{starctl} dlq list -l 'state = open'"),
+        format!("{starctl} dlq get {id}"),
+        format!("{starctl} dlq replay {id} --reason 'the product was created' --wait"),
+    ])
 }
 
 async fn start(plan: &Plan, expectation: &Expectation, scratch: &Path) -> anyhow::Result<Running> {
@@ -124,12 +183,13 @@ async fn start(plan: &Plan, expectation: &Expectation, scratch: &Path) -> anyhow
         .option("--calls-per-minute", limit);
     let source = Galaxy::start(source, scratch)?;
     let target = Galaxy::start(target, scratch)?;
+    let desk = DeskFiles::make(scratch)?;
     let kafka = kafka.await.context("starting Kafka")??;
-    Ok(Running { source, target, stages: Vec::new(), redis, kafka })
+    Ok(Running { source, target, stages: Vec::new(), redis, kafka, desk })
 }
 
 /// The services' settings: the shipped flow, the two Galaxies, one scan at the start.
-fn stages(plan: &Plan, running: &Running) -> Vec<StagePlan> {
+fn stages(plan: &Plan, running: &Running, scratch: &Path) -> Vec<StagePlan> {
     let kafka = format!("[kafka]\nbrokers = {:?}\n\n", running.kafka.brokers());
     let redis = format!("[redis]\nurl = {:?}\n\n", running.redis.url());
     let connections = fleet::connections(&[&running.source, &running.target], plan.calls_per_minute);
@@ -153,6 +213,8 @@ fn stages(plan: &Plan, running: &Running) -> Vec<StagePlan> {
             worker: String::new(),
         });
     }
+    let settings = format!("{kafka}{}", running.desk.settings(scratch, 0));
+    stages.push(StagePlan { service: "control", ordinal: 0, settings, worker: String::new() });
     stages
 }
 

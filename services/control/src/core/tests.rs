@@ -40,8 +40,14 @@ fn end(version: u64) -> End {
 }
 
 fn job(rate: f64) -> Job {
-    let options =
-        Options { rate, under: Under::Original, from: Begin::Failed, attempt_cap: 3, stop_on_failure_ratio: 0.0, verdict: None };
+    let options = Options {
+        rate,
+        under: Under::Original,
+        from: Begin::Failed,
+        attempt_cap: 3,
+        stop_on_failure_ratio: 0.0,
+        verdict: None,
+    };
     Job {
         id: "j".to_owned(),
         by: "li".to_owned(),

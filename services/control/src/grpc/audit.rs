@@ -40,12 +40,11 @@ impl AuditService for Audits {
         let size = page_size(request.page_size)?;
         let below = match request.page_token.as_str() {
             "" => u64::MAX,
-            token => token.parse().map_err(|_| {
-                status(&Fault::new(Code::PageToken, "is not one of this list").at_path("$.page_token"))
-            })?,
+            token => token
+                .parse()
+                .map_err(|_| status(&Fault::new(Code::PageToken, "is not one of this list").at_path("$.page_token")))?,
         };
-        let mut entries: Vec<Entry> =
-            self.records().await?.iter().filter_map(|bytes| Entry::decode(bytes)).collect();
+        let mut entries: Vec<Entry> = self.records().await?.iter().filter_map(|bytes| Entry::decode(bytes)).collect();
         entries.retain(|entry| {
             entry.seq < below
                 && (request.actor.is_empty() || entry.actor == request.actor)

@@ -16,8 +16,8 @@ use super::selection::Selected;
 use super::status::status;
 use super::{Shared, blocking, digest, page_size, show};
 use crate::access::Scope;
-use crate::core::letters::{By, Wish};
 use crate::core::Effects;
+use crate::core::letters::{By, Wish};
 use crate::index::{List, Order};
 use crate::letter::{Edit, LetterEvent, State};
 use crate::selector::Selector;
@@ -113,14 +113,8 @@ impl DeadLetterService for DeadLetters {
         let now = shared.clock.millis();
         let open = Selector::parse("state = open").expect("a selector of our own");
         let (stats, oldest, unreadable) = blocking(|| {
-            let list = List {
-                selector: &open,
-                order: Order::FirstFailed,
-                descending: false,
-                page_token: None,
-                limit: 1,
-                now,
-            };
+            let list =
+                List { selector: &open, order: Order::FirstFailed, descending: false, page_token: None, limit: 1, now };
             Ok((shared.index.stats(&selector, now)?, shared.index.list(&list)?, shared.index.count_unreadable()?))
         })
         .map_err(|fault: Fault| status(&fault))?;
@@ -240,9 +234,10 @@ impl DeadLetterService for DeadLetters {
             let before = earlier.map_or_else(|| found.letter.body.clone(), |edit| edit.body);
             let (after, differences) = patched(&before, &patch, known.stage == document::Stage::Transform)
                 .map_err(|fault| fault.of_record(id.0.clone()))?;
-            let mut event = known.event.clone().unwrap_or_else(|| {
-                LetterEvent::new(known.state(), known.attempts, who.clone(), desk.now)
-            });
+            let mut event = known
+                .event
+                .clone()
+                .unwrap_or_else(|| LetterEvent::new(known.state(), known.attempts, who.clone(), desk.now));
             event.by.clone_from(&who);
             event.at = desk.now;
             event.reason = Some(why.clone()).filter(|why| !why.is_empty());
@@ -335,9 +330,8 @@ impl Many {
             let mut effects = Effects::default();
             let mut outcome = v1::Outcome::default();
             for id in ids {
-                let moved = desk
-                    .known_letter(&id)
-                    .and_then(|(letter, _)| desk.move_letter(&letter, &wish, &by, &mut effects));
+                let moved =
+                    desk.known_letter(&id).and_then(|(letter, _)| desk.move_letter(&letter, &wish, &by, &mut effects));
                 match moved {
                     Ok(()) => {
                         outcome.changed += 1;

@@ -71,7 +71,8 @@ impl DoubtService for Doubts {
             (v1::Verdict::Unspecified, _) => return Err(wrong("$.verdict", "is missing")),
         };
         if letter.row.category != Category::InDoubt {
-            let fault = Fault::new(Code::LetterState, "the document is not in doubt").of_record(letter.row.id.0.clone());
+            let fault =
+                Fault::new(Code::LetterState, "the document is not in doubt").of_record(letter.row.id.0.clone());
             return Err(status(&fault));
         }
         let meta = caller.meta(&object, scope, digest(&request), role);

@@ -31,8 +31,8 @@ use crate::follow::Progress;
 use crate::index::Index;
 use crate::mask::Masker;
 use crate::mirror::Mirror;
-use crate::writer::request::{Decided, Handle, Jobs, Meta};
 use crate::writer::desk::Desk;
+use crate::writer::request::{Decided, Handle, Jobs, Meta};
 use gate::Gate;
 use status::status;
 

@@ -107,8 +107,10 @@ impl Records {
     ) -> Result<Vec<v1::TraceStep>, Status> {
         let mut steps = Vec::new();
         let from = i64::try_from(version / 1000).unwrap_or_default() - EARLIER;
-        let keys = [(topic::extracted(flow), Some(document.as_str()), "extracted"),
-            (topic::mapped(flow), target.map(TargetKey::as_str), "mapped")];
+        let keys = [
+            (topic::extracted(flow), Some(document.as_str()), "extracted"),
+            (topic::mapped(flow), target.map(TargetKey::as_str), "mapped"),
+        ];
         for (topic, key, kind) in keys {
             let Some(key) = key.map(|key| key.as_bytes().to_vec()) else { continue };
             let count = self.0.admin.partitions(&topic).await.map_err(|error| status(&error.fault()))?;

@@ -25,6 +25,8 @@ const SERVICE: &str = "starbridge.control.v1.ReplayService";
 const FIRST: usize = 20;
 /// Refusals that a plan names.
 const REFUSED: usize = 100;
+/// How long an answer waits for what it wrote to be read back.
+const READ_BACK: std::time::Duration = std::time::Duration::from_secs(5);
 /// Failures after which a letter is parked where the request names no cap.
 const ATTEMPT_CAP: u32 = 3;
 
@@ -92,7 +94,10 @@ impl ReplayService for Replays {
         }))
     }
 
-    async fn get_replay(&self, request: Request<v1::GetReplayRequest>) -> Result<Response<v1::GetReplayResponse>, Status> {
+    async fn get_replay(
+        &self,
+        request: Request<v1::GetReplayRequest>,
+    ) -> Result<Response<v1::GetReplayResponse>, Status> {
         let (_, job) = self.job("GetReplay", &request, |request| &request.id).await?;
         Ok(Response::new(v1::GetReplayResponse { replay: Some(show::job(&job)) }))
     }
@@ -139,9 +144,9 @@ impl ReplayService for Replays {
         let size = page_size(request.page_size)?;
         let begin = match request.page_token.as_str() {
             "" => 0,
-            token => token.parse::<usize>().map_err(|_| {
-                status(&Fault::new(Code::PageToken, "is not one of this list").at_path("$.page_token"))
-            })?,
+            token => token
+                .parse::<usize>()
+                .map_err(|_| status(&Fault::new(Code::PageToken, "is not one of this list").at_path("$.page_token")))?,
         };
         let items: Vec<Item> = self.0.mirror.chunks(&job.id).into_iter().flat_map(|chunk| chunk.items).collect();
         let shown = items.iter().skip(begin).take(size).map(|item| v1::ReplayItem {
@@ -299,7 +304,19 @@ pub(super) async fn begin(
         }
         Ok((decided, response))
     };
-    shared.change(meta, change, true, decide).await
+    let answer: v1::StartReplayResponse = shared.change(meta, change, true, decide).await?;
+    if let Some(replay) = &answer.replay {
+        shown(shared, &replay.id).await;
+    }
+    Ok(answer)
+}
+
+/// Waits until this replica shows the job: whoever was told its id asks for it next.
+async fn shown(shared: &Shared, id: &str) {
+    let mut changes = shared.mirror.changes();
+    let seen = async { while shared.mirror.job(id).is_err() && changes.changed().await.is_ok() {} };
+    // It was written; that it is not read back yet is no reason to answer otherwise.
+    drop(tokio::time::timeout(READ_BACK, seen).await);
 }
 
 /// What a replay would do, and the letters it would publish.

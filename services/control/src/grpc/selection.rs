@@ -66,10 +66,8 @@ impl Shared {
         let mut found = Vec::new();
         for id in ids {
             let letter = self.letter(id)?;
-            let order = letter.row.target_key.as_ref().map_or_else(
-                || letter.row.document.to_string(),
-                ToString::to_string,
-            );
+            let order =
+                letter.row.target_key.as_ref().map_or_else(|| letter.row.document.to_string(), ToString::to_string);
             found.push((letter.row.flow.clone(), order, letter.row.version, letter.row.id.clone()));
         }
         found.sort();
@@ -117,7 +115,9 @@ impl Shared {
         }
         let id = id.to_ascii_lowercase();
         blocking(|| {
-            let whole = if id.len() == 32 { DeadLetterId(id.clone()) } else {
+            let whole = if id.len() == 32 {
+                DeadLetterId(id.clone())
+            } else {
                 let selector = crate::selector::Selector::parse(&format!("id ~ \"^{id}\"")).map_err(|f| status(&f))?;
                 let page = self.index.ids(&selector, None, 2, self.clock.millis()).map_err(|f| status(&f))?;
                 let [one] = page.items.as_slice() else { return Err(unknown()) };

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TlsConnectInfo, TcpConnectInfo};
+use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 use tracing::debug;
 
 use super::gate::{Certified, Peer};
@@ -48,7 +48,9 @@ pub struct Files {
 }
 
 fn refused(setting: &str, path: &Path, detail: impl std::fmt::Display) -> Fault {
-    Fault::new(Code::ControlSettings, detail.to_string()).in_file(path.display().to_string()).at_path(setting.to_owned())
+    Fault::new(Code::ControlSettings, detail.to_string())
+        .in_file(path.display().to_string())
+        .at_path(setting.to_owned())
 }
 
 fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
@@ -213,9 +215,8 @@ pub async fn serve(
     macro_rules! service {
         ($server:path, $service:expr) => {{
             use $server as GeneratedServer;
-            let server = GeneratedServer::new($service)
-                .max_decoding_message_size(REQUEST)
-                .max_encoding_message_size(ANSWER);
+            let server =
+                GeneratedServer::new($service).max_decoding_message_size(REQUEST).max_encoding_message_size(ANSWER);
             tonic::service::interceptor::InterceptedService::new(server, introduce)
         }};
     }

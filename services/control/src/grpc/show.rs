@@ -46,9 +46,7 @@ pub fn row(row: &LetterRow) -> v1::DeadLetter {
         state_by: String::new(),
         edit_revision: u32::from(row.edited),
         trace_id: String::new(),
-        origin: origin
-            .map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}"))
-            .unwrap_or_default(),
+        origin: origin.map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}")).unwrap_or_default(),
         safety: Some(safety(row)),
     }
 }

@@ -1,7 +1,7 @@
 //! Faults as gRPC tells them: the one mapping from codes of the catalogue to statuses.
 
 use document::{Code, Fault};
-use tonic::metadata::{MetadataValue, BinaryMetadataValue};
+use tonic::metadata::{BinaryMetadataValue, MetadataValue};
 use tonic::{Code as Grpc, Status};
 
 /// Metadata: the fault as JSON, with code, place, detail and hint.

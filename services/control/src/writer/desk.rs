@@ -199,13 +199,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Looks for the outcome of a published letter; `true` when something changed.
-    fn look(
-        &mut self,
-        replay: &mut Replay,
-        number: usize,
-        item: &Item,
-        effects: &mut Effects,
-    ) -> Result<bool, Fault> {
+    fn look(&mut self, replay: &mut Replay, number: usize, item: &Item, effects: &mut Effects) -> Result<bool, Fault> {
         let Some((letter, _)) = self.letter(&item.id)? else {
             replay.note(number, Fate::Skipped, "the letter has expired".to_owned());
             return Ok(true);
@@ -226,11 +220,8 @@ impl<'a> Desk<'a> {
             Outcome::FailedAgain => (Wish::Reappear, Fate::Failed, format!("failed again: {}", letter.code)),
             Outcome::FailedLater(other) => (Wish::Supersede, Fate::Failed, format!("went on and failed as {other}")),
         };
-        let by = By {
-            name: OWN_NAME.to_owned(),
-            reason: Some(why.clone()).filter(|why| !why.is_empty()),
-            at: self.now,
-        };
+        let by =
+            By { name: OWN_NAME.to_owned(), reason: Some(why.clone()).filter(|why| !why.is_empty()), at: self.now };
         // Somebody may have moved the letter meanwhile; what became of the replay is noted all the same.
         if letter.state() == State::Replaying {
             self.move_letter(&letter, &wish, &by, effects)?;
@@ -272,10 +263,12 @@ impl<'a> Desk<'a> {
             let record = found.letter.original().ok_or_else(|| impossible("the letter holds no record to publish"))?;
             return Ok((letter.stage, record));
         }
-        let at = source_of(&found).ok_or_else(|| impossible("the letter does not say which bill it was mapped from"))?;
+        let at =
+            source_of(&found).ok_or_else(|| impossible("the letter does not say which bill it was mapped from"))?;
         let looked = tokio::runtime::Handle::current().block_on(self.sources.peek.record(at));
         let found = looked.map_err(|error| error.fault())?;
-        let found = found.ok_or_else(|| impossible("the bill it was mapped from has expired; fetch it from its source"))?;
+        let found =
+            found.ok_or_else(|| impossible("the bill it was mapped from has expired; fetch it from its source"))?;
         Ok((Stage::Transform, found.record))
     }
 
@@ -309,7 +302,8 @@ impl<'a> Desk<'a> {
         let current = self.sources.flows.current();
         let found = current.iter().find(|known| known.name == *flow).map(|known| known.version.clone());
         found.ok_or_else(|| {
-            Fault::new(Code::FlowUnknown, "the flow has no current version that can be used").of_record(flow.to_string())
+            Fault::new(Code::FlowUnknown, "the flow has no current version that can be used")
+                .of_record(flow.to_string())
         })
     }
 }

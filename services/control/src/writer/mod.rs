@@ -243,8 +243,7 @@ impl Writer {
         }
         info!(member = self.settings.member, seq = head.seq, jobs = jobs.len(), "this replica writes from now on");
         let mut active = Active { events, memory, head, jobs, read: None, rounds: 0 };
-        let address =
-            WriterAddress { member: self.settings.member.clone(), address: self.settings.address.clone() };
+        let address = WriterAddress { member: self.settings.member.clone(), address: self.settings.address.clone() };
         let value = serde_json::to_vec(&address).expect("two texts");
         let effects = Effects { memory: vec![(WRITER.to_owned(), Some(value))], ..Effects::default() };
         self.commit(session, &mut active, effects, None).await?;
@@ -281,11 +280,8 @@ impl Writer {
         }
         let Decided { mut effects, answer, job, changed_job } = decided;
         if let Some(key) = key {
-            let kept = Answer {
-                digest: meta.digest.to_string(),
-                response: STANDARD.encode(&answer),
-                at: self.clock.millis(),
-            };
+            let kept =
+                Answer { digest: meta.digest.to_string(), response: STANDARD.encode(&answer), at: self.clock.millis() };
             effects.memory.push((key, Some(serde_json::to_vec(&kept).expect("texts and a number"))));
         }
         match self.commit(session, active, effects, Some(self.deed(meta))).await {
