@@ -17,7 +17,9 @@ const READER_CACHE: i64 = 24 * 1024;
 const PAGE_SIZE: i64 = 8 * 1024;
 
 /// `version` columns hold u64 moved down by 2^63, which keeps the order. A letter's state is null while its last event
-/// is unreadable. Bodies have a table of their own, so that a scan of the letters does not pass them.
+/// is unreadable. Bodies have a table of their own, so that a scan of the letters does not pass them. The
+/// indexes by time have what is asked most along with them: a list is filtered on the index, in order, and only the rows
+/// that fit are fetched.
 const TABLES: &str = "
 CREATE TABLE positions (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
@@ -39,8 +41,9 @@ CREATE TABLE letters (
     message TEXT NOT NULL,
     partition INTEGER NOT NULL, offset INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX letters_by_first_failed ON letters (first_failed, id);
-CREATE INDEX letters_by_last_failed ON letters (last_failed, id);
+CREATE INDEX letters_by_first_failed ON letters (first_failed, id, flow, category, code, state, stage, attempts);
+CREATE INDEX letters_by_last_failed ON letters (last_failed, id, flow, category, code, state, stage, attempts);
+CREATE INDEX letters_by_replay ON letters (replay);
 CREATE INDEX letters_by_document ON letters (document, id);
 CREATE INDEX letters_by_order_key ON letters (flow, order_key, version, id);
 CREATE INDEX letters_by_position ON letters (partition, offset);
