@@ -80,11 +80,7 @@ pub(super) fn count(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
 }
 
 /// A text column as what it stands for; none where it is null.
-pub(super) fn parsed_optional<T>(
-    row: &Row<'_>,
-    at: usize,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> rusqlite::Result<Option<T>> {
+fn parsed_optional<T>(row: &Row<'_>, at: usize, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<Option<T>> {
     match column::<Option<String>>(row, at)? {
         Some(_) => parsed(row, at, parse).map(Some),
         None => Ok(None),
@@ -92,7 +88,7 @@ pub(super) fn parsed_optional<T>(
 }
 
 /// A text column as what it stands for.
-pub(super) fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     parse(&text).ok_or_else(|| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("{text:?} is none of its words").into())

@@ -1,15 +1,14 @@
 //! How many letters there are of each kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use document::{Category, Code, Fault, FlowName, Stage};
-use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::Index;
 use super::plan::Plan;
-use super::row::{count, parsed, parsed_optional};
+use super::schema::failed;
 use super::walk::{Scan, Walk, walk};
 use crate::letter::State;
 use crate::selector::Selector;
@@ -106,7 +105,7 @@ impl Index {
     pub fn stats(&self, selector: &Selector, now: i64) -> Result<Stats, Fault> {
         let plan = Plan::of(selector.expression(), now);
         if plan.residual.is_none() {
-            return self.read(|connection| grouped(connection, &plan, now));
+            return self.reading(|connection| counted(connection, &plan, now));
         }
         let mut stats = Stats::default();
         let everything = Walk { plan: &plan, limits: self.limits, now, by: "", rest: "", rest_values: &[] };
@@ -131,35 +130,57 @@ impl Index {
     }
 }
 
-/// Lets SQLite count each combination.
-fn grouped(connection: &Connection, plan: &Plan, now: i64) -> rusqlite::Result<Stats> {
+/// Counts each combination as the rows go by. SQLite would sort all of them first to group them, in memory.
+fn counted(connection: &Connection, plan: &Plan, now: i64) -> Result<Stats, Fault> {
+    let cannot = failed("the letters cannot be counted");
+    let sql = format!("SELECT flow, category, code, state, stage, first_failed FROM letters WHERE {}", plan.condition);
+    let mut statement = connection.prepare(&sql).map_err(&cannot)?;
+    let mut rows = statement.query(params_from_iter(&plan.values)).map_err(&cannot)?;
+    let mut kinds: HashMap<String, BTreeMap<AgeBucket, u64>> = HashMap::new();
+    let mut words = String::new();
+    while let Some(row) = rows.next().map_err(&cannot)? {
+        words.clear();
+        for column in 0..KIND_COLUMNS {
+            let word = row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&cannot)?;
+            words.push_str(word.unwrap_or_default());
+            words.push(BETWEEN);
+        }
+        let age = AgeBucket::of(row.get(KIND_COLUMNS).map_err(&cannot)?, now);
+        match kinds.get_mut(&words) {
+            Some(ages) => *ages.entry(age).or_default() += 1,
+            None => {
+                kinds.insert(words.clone(), BTreeMap::from([(age, 1)]));
+            }
+        }
+    }
     let mut stats = Stats::default();
-    let buckets: Vec<String> = (0..BOUNDS.len()).map(|bucket| format!("WHEN first_failed > ? THEN {bucket}")).collect();
-    let sql = format!(
-        "SELECT flow, category, code, state, stage, CASE {} ELSE {} END AS age, count(*) FROM letters WHERE {} \
-         GROUP BY 1, 2, 3, 4, 5, 6",
-        buckets.join(" "),
-        BOUNDS.len(),
-        plan.condition
-    );
-    let bounds = BOUNDS.iter().map(|(_, bound)| Value::Integer(now.saturating_sub(*bound)));
-    let values: Vec<Value> = bounds.chain(plan.values.iter().cloned()).collect();
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        let bucket: i64 = row.get(5)?;
-        let kind = Kind {
-            flow: parsed(row, 0, |text| FlowName::new(text).ok())?,
-            category: parsed(row, 1, |text| text.parse().ok())?,
-            code: parsed(row, 2, |text| text.parse().ok())?,
-            state: parsed_optional(row, 3, |text| text.parse().ok())?,
-            stage: parsed(row, 4, |text| text.parse().ok())?,
-            age: usize::try_from(bucket)
-                .ok()
-                .and_then(|bucket| BOUNDS.get(bucket))
-                .map_or(AgeBucket::Older, |(bucket, _)| *bucket),
-        };
-        stats.add(kind, count(row, 6)?);
+    for (words, ages) in kinds {
+        for (age, count) in ages {
+            let kind = kind_of(&words, age)
+                .ok_or_else(|| Fault::new(Code::Index, format!("{words:?} are not words of a letter")))?;
+            stats.add(kind, count);
+        }
     }
     Ok(stats)
+}
+
+/// Columns with a word of the kind.
+const KIND_COLUMNS: usize = 5;
+/// After each of them; no word has it.
+const BETWEEN: char = ' ';
+
+fn kind_of(words: &str, age: AgeBucket) -> Option<Kind> {
+    let mut words = words.split(BETWEEN);
+    let mut next = || words.next();
+    Some(Kind {
+        flow: FlowName::new(next()?).ok()?,
+        category: next()?.parse().ok()?,
+        code: next()?.parse().ok()?,
+        state: match next()? {
+            "" => None,
+            word => Some(word.parse().ok()?),
+        },
+        stage: next()?.parse().ok()?,
+        age,
+    })
 }
