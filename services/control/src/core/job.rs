@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use document::{DeadLetterId, DocumentKey, FlowName};
 use serde::{Deserialize, Serialize};
 
+use super::Memory;
+
 /// Letters of one chunk.
 pub const CHUNK: usize = 500;
 /// Outcomes that must be known before a failure ratio ends a job.
@@ -318,7 +320,7 @@ impl Replay {
     }
 
     /// The records that bring what is written up to date.
-    pub fn write(&mut self) -> Vec<(String, Option<Vec<u8>>)> {
+    pub fn write(&mut self) -> Vec<Memory> {
         let id = self.job.id.clone();
         let json = |value: serde_json::Result<Vec<u8>>| value.expect("jobs are plain structures of text and numbers");
         let mut memory = vec![(job_key(&id), Some(json(serde_json::to_vec(&self.job))))];

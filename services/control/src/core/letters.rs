@@ -7,7 +7,7 @@
 //!
 //! Everything else is refused. A letter that is claimed stays in its state.
 
-use document::{Code, Fault};
+use document::{Category, Code, Fault, Stage};
 
 use super::Letter;
 use crate::letter::{LetterEvent, State};
@@ -48,8 +48,7 @@ pub struct By {
 /// The letter's next event.
 ///
 /// # Errors
-/// [`Code::LetterState`] when no letter in this state can be moved so; [`Code::LetterInDoubt`] for a replay of a letter
-/// in doubt, which a person resolves first.
+/// [`Code::LetterState`] when no letter in this state can be moved so.
 pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault> {
     let from = letter.state();
     let to = match (from, wish) {
@@ -80,6 +79,38 @@ pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault
         event.claimed_by = earlier.claimed_by;
     }
     Ok(event)
+}
+
+/// Whether a replay of the letter is accepted, whoever asks. `verdict`: a person says what became of it.
+///
+/// # Errors
+/// [`Code::LetterState`] unless it is open, [`Code::LetterInDoubt`] for one in doubt without a verdict,
+/// [`Code::ReplayImpossible`] for one that holds no record to publish.
+pub fn replayable(letter: &Letter, verdict: bool) -> Result<(), Fault> {
+    let fault = |code, detail: &str| Err(Fault::new(code, detail).of_record(letter.id.0.clone()));
+    if letter.state() != State::Open {
+        return Err(refused(letter, &format!("is {} and cannot be replayed", letter.state())));
+    }
+    if letter.category == Category::InDoubt && !verdict {
+        return fault(Code::LetterInDoubt, "whether the target has the document is not known");
+    }
+    if !letter.has_original || letter.stage == Stage::Extract {
+        return fault(Code::ReplayImpossible, "the letter holds no record to publish");
+    }
+    Ok(())
+}
+
+/// The number of the next edit of a letter that was looked at when its payload was at revision `seen`.
+///
+/// # Errors
+/// [`Code::EditRevision`] when it was edited since.
+pub fn next_revision(letter: &Letter, seen: u32) -> Result<u32, Fault> {
+    let now = letter.event.as_ref().and_then(|event| event.edit.as_ref()).map_or(0, |edit| edit.rev);
+    if now == seen {
+        return Ok(now + 1);
+    }
+    Err(Fault::new(Code::EditRevision, format!("the payload is at revision {now}, not {seen}"))
+        .of_record(letter.id.0.clone()))
 }
 
 fn refused(letter: &Letter, why: &str) -> Fault {

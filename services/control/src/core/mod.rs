@@ -78,6 +78,9 @@ pub struct End {
     pub in_target: Option<Version>,
 }
 
+/// A key of the control plane's memory with its new value; `None` forgets it.
+pub type Memory = (String, Option<Vec<u8>>);
+
 /// What is to become readable together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -85,8 +88,8 @@ pub struct Effects {
     pub records: Vec<(String, Record)>,
     /// New events of letters.
     pub events: Vec<(DeadLetterId, LetterEvent)>,
-    /// New values of the control plane's memory; `None` forgets.
-    pub memory: Vec<(String, Option<Vec<u8>>)>,
+    /// New values of the control plane's memory.
+    pub memory: Vec<Memory>,
 }
 
 impl Effects {

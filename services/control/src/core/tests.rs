@@ -6,7 +6,7 @@ use document::{Category, Code, DeadLetterId, Headers, Record, Stage, TraceParent
 use proptest::prelude::*;
 
 use super::job::{Begin, CHUNK, Chunk, Fate, Item, Job, Options, Replay, Status, Under, chunk_key, job_key};
-use super::letters::{By, Wish, moved};
+use super::letters::{By, Wish, moved, next_revision, replayable};
 use super::observe::{Outcome, outcome};
 use super::replay::{Manner, record};
 use super::{End, Letter};
@@ -138,6 +138,35 @@ fn letters_move_only_along_the_drawn_ways() {
             }
         }
     }
+}
+
+#[test]
+fn only_an_open_letter_with_its_record_and_without_doubt_is_replayed() {
+    let refused = |letter: &Letter, verdict| replayable(letter, verdict).expect_err("refused").code;
+    let open = letter("a", 1);
+    assert_eq!(replayable(&open, false), Ok(()));
+    let mut doubtful = open.clone();
+    doubtful.category = Category::InDoubt;
+    assert_eq!(refused(&doubtful, false), Code::LetterInDoubt);
+    assert_eq!(replayable(&doubtful, true), Ok(()));
+    let mut bare = open.clone();
+    bare.has_original = false;
+    assert_eq!(refused(&bare, false), Code::ReplayImpossible);
+    let mut parked = open;
+    parked.event = Some(LetterEvent::new(State::Parked, 1, "x", 1));
+    assert_eq!(refused(&parked, true), Code::LetterState);
+}
+
+#[test]
+fn an_edit_of_what_was_edited_since_is_refused() {
+    let mut letter = letter("a", 1);
+    assert_eq!(next_revision(&letter, 0), Ok(1));
+    let mut event = LetterEvent::new(State::Open, 1, "x", 1);
+    event.edit = Some(Edit { rev: 3, body: Vec::new(), by: "x".to_owned(), at: 1, reason: String::new() });
+    letter.event = Some(event);
+    assert_eq!(next_revision(&letter, 3), Ok(4));
+    let fault = next_revision(&letter, 0).expect_err("edited since");
+    assert_eq!((fault.code, fault.place.record.as_deref()), (Code::EditRevision, Some("a")));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::access::policy;
 use crate::access::token::{self, MAX_LIFETIME};
 use crate::access::{Binding, Bootstrap, Credential, Object, Pattern, Role, Scope, Verb, decide};
 use crate::audit::{Hash, Outcome};
-use crate::core::Effects;
+use crate::core::{Effects, Memory};
 use crate::mirror::{BINDINGS, BOOTSTRAP, REVOKED, Revoked, binding_key};
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
@@ -225,12 +225,7 @@ impl Access {
         token::issue(&request, &gate.keys, self.0.now(), &mut rand::rng())
     }
 
-    async fn remember(
-        &self,
-        meta: Meta,
-        change: Option<&v1::Change>,
-        memory: Vec<(String, Option<Vec<u8>>)>,
-    ) -> Result<(), Status> {
+    async fn remember(&self, meta: Meta, change: Option<&v1::Change>, memory: Vec<Memory>) -> Result<(), Status> {
         let decide = move |_: &mut Desk<'_>, _: &Jobs<'_>| {
             let effects = Effects { memory, ..Effects::default() };
             Ok((Decided { effects, ..Decided::default() }, ()))

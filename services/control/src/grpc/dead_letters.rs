@@ -17,7 +17,7 @@ use super::status::status;
 use super::{Shared, blocking, digest, page_size, show};
 use crate::access::Scope;
 use crate::core::Effects;
-use crate::core::letters::{By, Wish};
+use crate::core::letters::{By, Wish, next_revision, replayable};
 use crate::index::{List, Order};
 use crate::letter::{Edit, LetterEvent, State};
 use crate::selector::Selector;
@@ -225,12 +225,8 @@ impl DeadLetterService for DeadLetters {
         let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
             let (known, found) = desk.known_letter(&id)?;
             let earlier = known.event.as_ref().and_then(|event| event.edit.clone());
-            let revision = earlier.as_ref().map_or(0, |edit| edit.rev);
-            if revision != expected {
-                let detail = format!("the payload is at revision {revision}, not {expected}");
-                return Err(Fault::new(Code::EditRevision, detail).of_record(id.0.clone()));
-            }
-            desk.replayable(&known, true)?;
+            let revision = next_revision(&known, expected)?;
+            replayable(&known, true)?;
             let before = earlier.map_or_else(|| found.letter.body.clone(), |edit| edit.body);
             let (after, differences) = patched(&before, &patch, known.stage == document::Stage::Transform)
                 .map_err(|fault| fault.of_record(id.0.clone()))?;
@@ -242,11 +238,10 @@ impl DeadLetterService for DeadLetters {
             event.at = desk.now;
             event.reason = Some(why.clone()).filter(|why| !why.is_empty());
             let body = after.clone();
-            event.edit = Some(Edit { rev: revision + 1, body, by: who, at: desk.now, reason: why });
+            event.edit = Some(Edit { rev: revision, body, by: who, at: desk.now, reason: why });
             let mut effects = Effects::default();
             desk.note(id, event.clone(), &mut effects);
-            let mut shown = show::letter(&crate::index::Letter { event: Some(event), ..found });
-            shown.edit_revision = revision + 1;
+            let shown = show::letter(&crate::index::Letter { event: Some(event), ..found });
             let response = v1::EditDeadLetterResponse {
                 dead_letter: Some(shown),
                 edited: Some(show::payload(&after, Some(&masker))),

@@ -301,6 +301,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_unknown_flow_is_named() {
+        let fault = unknown(&FlowName::new("other").expect("valid"));
+        assert_eq!((fault.code, fault.place.record.as_deref()), (Code::FlowUnknown, Some("other")));
+    }
+
+    #[test]
     fn differences_name_their_text_and_line() {
         let before = flow::FlowBundle {
             flow: "a = 1\nb = 2\n".into(),

@@ -17,6 +17,7 @@ use super::status::status;
 use super::{Shared, digest, page_size, show};
 use crate::access::Scope;
 use crate::core::job::{self, Begin, Counts, Fate, Item, Job, Options, Replay, Under};
+use crate::core::letters::replayable;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
 
@@ -325,7 +326,7 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
     let mut items = Vec::new();
     for id in &selected.ids {
         let judged = desk.known_letter(id).and_then(|(letter, _)| {
-            desk.replayable(&letter, options.verdict.is_some())?;
+            replayable(&letter, options.verdict.is_some())?;
             Ok(letter)
         });
         let letter = match judged {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use document::{Category, Code, DeadLetterId, Fault, FlowName, Record, Stage, TraceParent, topic};
+use document::{Code, DeadLetterId, Fault, FlowName, Record, Stage, TraceParent, topic};
 use queue::{FlowRegistry, Next, Peek, Table};
 
 use crate::core::job::{Begin, Fate, Item, Replay, Under};
-use crate::core::letters::{By, Wish, moved};
+use crate::core::letters::{By, Wish, moved, replayable};
 use crate::core::observe::{Outcome, outcome};
 use crate::core::replay::{Manner, record};
 use crate::core::{Effects, End, Letter};
@@ -152,24 +152,6 @@ impl<'a> Desk<'a> {
         }))
     }
 
-    /// Whether a replay of the letter is accepted, whoever asks.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn replayable(&self, letter: &Letter, verdict: bool) -> Result<(), Fault> {
-        let fault = |code, detail: String| Err(Fault::new(code, detail).of_record(letter.id.0.clone()));
-        if letter.state() != State::Open {
-            return fault(Code::LetterState, format!("the letter is {} and cannot be replayed", letter.state()));
-        }
-        if letter.category == Category::InDoubt && !verdict {
-            return fault(Code::LetterInDoubt, "whether the target has the document is not known".to_owned());
-        }
-        if !letter.has_original || letter.stage == Stage::Extract {
-            return fault(Code::ReplayImpossible, "the letter holds no record to publish".to_owned());
-        }
-        Ok(())
-    }
-
     /// One round of a job: what became of what it published, and what it publishes now. `None` when nothing changed.
     ///
     /// # Errors
@@ -238,7 +220,7 @@ impl<'a> Desk<'a> {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let (letter, _) = self.known_letter(id)?;
-        self.replayable(&letter, replay.job.options.verdict.is_some())?;
+        replayable(&letter, replay.job.options.verdict.is_some())?;
         let by = |reason: String| By { name: replay.job.by.clone(), reason: Some(reason), at: self.now };
         let cap = replay.job.options.attempt_cap;
         if letter.failures() > cap {

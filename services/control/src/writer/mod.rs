@@ -23,8 +23,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::audit::{self, Deed, Entry, Head, Outcome};
-use crate::core::Effects;
 use crate::core::job::{Chunk, Job, Replay, Status};
+use crate::core::{Effects, Memory};
 use crate::mirror::{ANSWERS, Answer, WRITER, Writer as WriterAddress};
 use desk::{Desk, Sources};
 use request::{Decided, Handle, Jobs, Meta, Request, not_active, unavailable};
@@ -433,7 +433,7 @@ fn earlier(active: &Active, key: &str, meta: &Meta) -> Result<Option<Vec<u8>>, F
 }
 
 /// Answers that no request will ask for again.
-fn outdated(desk: &Desk<'_>, now: i64) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault> {
+fn outdated(desk: &Desk<'_>, now: i64) -> Result<Vec<Memory>, Fault> {
     let answers = desk.memories(ANSWERS)?;
     let old = answers.into_iter().filter(|(_, value)| {
         serde_json::from_slice::<Answer>(value).is_ok_and(|answer| now - answer.at > ANSWERS_KEPT)

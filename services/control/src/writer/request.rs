@@ -127,3 +127,15 @@ pub(super) fn not_active() -> Fault {
 pub(super) fn unavailable(detail: impl Into<String>) -> Fault {
     Fault::new(Code::AuditUnavailable, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_that_is_over_is_not_turned() {
+        let none = std::collections::BTreeMap::new();
+        let fault = Jobs(&none).running("j").expect_err("over");
+        assert_eq!((fault.code, fault.place.record.as_deref()), (Code::ReplayState, Some("j")));
+    }
+}
