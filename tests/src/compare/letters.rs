@@ -81,6 +81,25 @@ pub fn records(brokers: &str, topic: &str, name: &str) -> anyhow::Result<Vec<(St
     Ok(records)
 }
 
+/// Key, headers and value of every record of `topic` that is committed now, as one text each.
+///
+/// # Errors
+/// The broker cannot be reached within a minute.
+pub fn texts(brokers: &str, topic: &str) -> anyhow::Result<Vec<String>> {
+    let mut texts = Vec::new();
+    each(brokers, topic, |message| {
+        let mut bytes = message.key().unwrap_or_default().to_vec();
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
+            bytes.extend_from_slice(header.key.as_bytes());
+            bytes.extend_from_slice(header.value.unwrap_or_default());
+        }
+        bytes.extend_from_slice(message.payload().unwrap_or_default());
+        texts.push(String::from_utf8_lossy(&bytes).into_owned());
+        Ok(())
+    })?;
+    Ok(texts)
+}
+
 fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
     let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
     Some(String::from_utf8_lossy(value).into_owned())

@@ -56,7 +56,7 @@ impl Caller {
         Self { channel, bearer: Bearer(token.map(str::to_owned)) }
     }
 
-    fn signed(&self) -> Signed {
+    pub(crate) fn signed(&self) -> Signed {
         InterceptedService::new(self.channel.clone(), self.bearer.clone())
     }
 

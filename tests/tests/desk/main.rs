@@ -1,6 +1,9 @@
 //! The operator's desk on real servers: who is let in, what is shown, and that a replay loses and doubles nothing.
 
+mod access;
 mod client;
+mod kills;
+mod raw;
 mod replay;
 
 use std::time::Duration;

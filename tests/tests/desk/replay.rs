@@ -10,15 +10,15 @@ use tonic::Code;
 use super::PATIENCE;
 use super::client::{Caller, People, change};
 
-async fn open(controls: u32) -> (Road, People) {
-    let mut road = Road::open(RoadPlan { controls, ..RoadPlan::default() }).await.expect("laid");
+pub(super) async fn open(plan: RoadPlan) -> (Road, People) {
+    let mut road = Road::open(plan).await.expect("laid");
     let orders = road.expectation.source.len();
     road.until("every order ends", PATIENCE, |applied, letters| applied + letters >= orders).await.expect("ended");
     let people = People::begin(&road).await;
     (road, people)
 }
 
-fn by_selector(selector: &str) -> Option<v1::Selection> {
+pub(super) fn by_selector(selector: &str) -> Option<v1::Selection> {
     Some(v1::Selection { ids: Vec::new(), selector: selector.to_owned() })
 }
 
@@ -28,7 +28,7 @@ async fn listed(caller: &Caller, selector: &str) -> Vec<v1::DeadLetter> {
 }
 
 /// Waits until the index knows `count` letters of a selector.
-async fn until_listed(caller: &Caller, selector: &str, count: usize) -> Vec<v1::DeadLetter> {
+pub(super) async fn until_listed(caller: &Caller, selector: &str, count: usize) -> Vec<v1::DeadLetter> {
     for _ in 0..300 {
         let letters = listed(caller, selector).await;
         if letters.len() == count {
@@ -39,7 +39,7 @@ async fn until_listed(caller: &Caller, selector: &str, count: usize) -> Vec<v1::
     panic!("{selector}: {:#?}", listed(caller, selector).await);
 }
 
-async fn until_over(caller: &Caller, id: &str) -> v1::Replay {
+pub(super) async fn until_over(caller: &Caller, id: &str) -> v1::Replay {
     for _ in 0..900 {
         let asked = v1::GetReplayRequest { id: id.to_owned() };
         if let Ok(answer) = caller.replays().get_replay(asked).await {
@@ -54,7 +54,7 @@ async fn until_over(caller: &Caller, id: &str) -> v1::Replay {
 }
 
 /// How often each letter's record was published by a replay.
-async fn published(road: &Road) -> BTreeMap<String, usize> {
+pub(super) async fn published(road: &Road) -> BTreeMap<String, usize> {
     let brokers = road.kafka.brokers().to_owned();
     let read = tokio::task::spawn_blocking(move || {
         e2e::compare::letters::records(&brokers, "starbridge.misc-inbound.mapped", "sb-replay")
@@ -68,7 +68,7 @@ async fn published(road: &Road) -> BTreeMap<String, usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
-    let (mut road, people) = open(2).await;
+    let (mut road, people) = open(RoadPlan { controls: 2, ..RoadPlan::default() }).await;
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
 

@@ -31,6 +31,10 @@ use request::{Decided, Handle, Jobs, Meta, Request, not_active, unavailable};
 
 /// Requests that may wait.
 const WAITING: usize = 256;
+/// A writer that is silent for so long is followed by another replica, which then needs a few seconds more.
+const SILENT: Duration = Duration::from_secs(20);
+/// A transaction that is not finished by then is ended by the broker.
+const TRANSACTION: Duration = Duration::from_secs(15);
 /// Key of the end of the audit chain, for when its topic has expired.
 const CHAIN: &str = "chain";
 /// How long answers are kept for requests that come again.
@@ -142,15 +146,11 @@ impl Writer {
     async fn open(&self) -> Result<Session, Error> {
         let s = &self.settings;
         let topics = vec![topic::AUDIT.to_owned()];
-        Session::open(SessionSettings::new(
-            s.cluster.clone(),
-            s.group.clone(),
-            s.member.clone(),
-            topics,
-            state_topics,
-            s.data_dir.clone(),
-        ))
-        .await
+        let (cluster, group, member) = (s.cluster.clone(), s.group.clone(), s.member.clone());
+        let mut settings = SessionSettings::new(cluster, group, member, topics, state_topics, s.data_dir.clone());
+        settings.timing.session = SILENT;
+        settings.timing.transaction = TRANSACTION;
+        Session::open(settings).await
     }
 
     /// Answers whoever asks meanwhile that nothing is written here.

@@ -1,0 +1,243 @@
+//! Who is let in, call by call. What each role may do is written out here by hand, not taken from the service.
+
+use std::collections::BTreeMap;
+
+use chrono::{TimeDelta, Utc};
+use control::access::token::{self, Request};
+use control::access::{KeyRing, SigningKey};
+use e2e::road::{Road, RoadPlan};
+use prost_reflect::MethodDescriptor;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use secrecy::{ExposeSecret as _, SecretString};
+use starbridge_proto::v1;
+use tonic::Code;
+
+use super::PATIENCE;
+use super::client::{Caller, People, change, channel};
+use super::raw::{self, Things};
+
+const ROLES: [&str; 6] =
+    ["viewer", "operator", "engineer", "system_administrator", "security_administrator", "auditor"];
+
+/// Which roles may make a call: viewer, operator, engineer, system administrator, security administrator, auditor.
+/// `x` may, `.` may not. A call that is not in the list fails the test.
+const MAY: &[(&str, &str)] = &[
+    ("FlowService/ListFlows", "xxxx.x"),
+    ("FlowService/GetFlow", "xxxx.x"),
+    ("FlowService/ApplyFlow", "..xx.."),
+    ("FlowService/RollbackFlow", "..xx.."),
+    ("FlowService/PauseFlow", ".xxx.."),
+    ("FlowService/ResumeFlow", ".xxx.."),
+    ("FlowService/RunFlow", ".xxx.."),
+    ("DeadLetterService/ListDeadLetters", "xxxx.x"),
+    ("DeadLetterService/GetDeadLetter", "xxxx.."),
+    ("DeadLetterService/GetDeadLetterStats", "xxxx.x"),
+    ("DeadLetterService/TailDeadLetters", "xxxx.x"),
+    ("DeadLetterService/ExplainSelector", "xxxx.x"),
+    ("DeadLetterService/EditDeadLetter", ".xxx.."),
+    ("DeadLetterService/DiscardDeadLetters", ".x.x.."),
+    ("DeadLetterService/ParkDeadLetters", ".x.x.."),
+    ("DeadLetterService/ReopenDeadLetters", "...x.."),
+    ("ReplayService/StartReplay", ".xxx.."),
+    ("ReplayService/ListReplays", "xxxx.x"),
+    ("ReplayService/GetReplay", "xxxx.x"),
+    ("ReplayService/WatchReplay", "xxxx.x"),
+    ("ReplayService/ListReplayItems", "xxxx.x"),
+    ("ReplayService/PauseReplay", ".xxx.."),
+    ("ReplayService/ResumeReplay", ".xxx.."),
+    ("ReplayService/CancelReplay", ".xxx.."),
+    ("DoubtService/ListDoubts", "xxxx.x"),
+    ("DoubtService/ResolveDoubt", ".x.x.."),
+    ("RecordService/TraceRecord", "xxxx.x"),
+    ("AuditService/ListAuditEntries", "....xx"),
+    ("AuditService/VerifyAudit", ".....x"),
+    ("AccessService/WhoAmI", "xxxxxx"),
+    ("AccessService/CheckAccess", "xxxxxx"),
+    ("AccessService/IssueToken", "....x."),
+    ("AccessService/RevokeToken", "....x."),
+    ("AccessService/ListBindings", "....xx"),
+    ("AccessService/PutBinding", "....x."),
+    ("AccessService/DeleteBinding", "....x."),
+    ("SystemService/GetVersion", "xxxxxx"),
+    ("SystemService/GetStatus", "xxxxxx"),
+];
+
+/// Calls that name no single place: whoever has the role somewhere gets an answer, of what they may see.
+const ANYWHERE: [&str; 10] = [
+    "FlowService/ListFlows",
+    "DeadLetterService/ListDeadLetters",
+    "DeadLetterService/GetDeadLetterStats",
+    "DeadLetterService/TailDeadLetters",
+    "DeadLetterService/ExplainSelector",
+    "ReplayService/ListReplays",
+    "DoubtService/ListDoubts",
+    "AccessService/WhoAmI",
+    "AccessService/CheckAccess",
+    "SystemService/GetStatus",
+];
+
+fn name(method: &MethodDescriptor) -> String {
+    format!("{}/{}", method.parent_service().name(), method.name())
+}
+
+fn refused(code: Code) -> bool {
+    matches!(code, Code::PermissionDenied | Code::Unauthenticated)
+}
+
+async fn things(road: &Road, people: &People) -> (Things, BTreeMap<&'static str, String>) {
+    let mut tokens = BTreeMap::new();
+    for role in ROLES {
+        tokens.insert(role, people.hire(road, &format!("the-{role}"), role).await);
+    }
+    let operator = people.at_writer(road, &tokens["operator"]).await;
+    let mut letters = Vec::new();
+    for _ in 0..300 {
+        let asked = v1::ListDeadLettersRequest { selector: "state = open".to_owned(), ..Default::default() };
+        letters = operator.letters().list_dead_letters(asked).await.expect("a list").into_inner().dead_letters;
+        if letters.len() == road.expectation.parked.len() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    // A job that is there and does nothing: it is cancelled before its first letter.
+    let selection = Some(v1::Selection { ids: vec![letters[0].id.clone()], selector: String::new() });
+    let asked = v1::StartReplayRequest { selection, options: None, change: change("a job to look at") };
+    let job = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job").id;
+    let cancel = v1::CancelReplayRequest { id: job.clone(), change: change("") };
+    operator.replays().cancel_replay(cancel).await.expect("cancelled");
+    let asked = v1::GetFlowRequest { name: "misc-inbound".to_owned(), version: String::new() };
+    let found = operator.flows().get_flow(asked).await.expect("the flow").into_inner();
+    let bundle = found.bundle.expect("its texts");
+    let letter = letters[1].id.clone();
+    (Things { letter, job, flow: "misc-inbound".to_owned(), bundle }, tokens)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_lets_in_whom_it_must_and_nobody_else() {
+    let mut road = Road::open(RoadPlan { controls: 1, ..RoadPlan::default() }).await.expect("laid");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, letters| applied + letters >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let (things, tokens) = things(&road, &people).await;
+    let (security, address) = people.writer(&road).await;
+
+    let methods = raw::methods();
+    let listed: Vec<&str> = MAY.iter().map(|(call, _)| *call).collect();
+    for method in &methods {
+        let call = name(method);
+        assert!(call == "AccessService/Bootstrap" || listed.contains(&call.as_str()), "{call} is not in the list");
+    }
+    assert_eq!(methods.len(), MAY.len() + 1);
+
+    // Somebody of another tenant, in every role.
+    let mut elsewhere = BTreeMap::new();
+    for role in ROLES {
+        let scope = Some(v1::Scope { tenant: "elsewhere".to_owned(), ..v1::Scope::default() });
+        elsewhere.insert(role, people.hire_for(&security, &format!("far-{role}"), role, scope).await);
+    }
+    let channel = channel(&road.desk, &address).await;
+    let far = Caller::new(channel.clone(), Some(&elsewhere["auditor"]));
+    for _ in 0..100 {
+        let me = far.access().who_am_i(v1::WhoAmIRequest {}).await.expect("signed in");
+        if !me.get_ref().bindings.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for method in &methods {
+        let call = name(method);
+        let Some((_, may)) = MAY.iter().find(|(listed, _)| *listed == call) else { continue };
+        for (role, may) in ROLES.iter().zip(may.chars()) {
+            let bytes = raw::request(method, &things);
+            let inside = Caller::new(channel.clone(), Some(&tokens[role]));
+            let code = raw::call(inside.signed(), method, bytes.clone()).await;
+            assert_eq!(refused(code), may == '.', "{call} as {role}: {code:?}");
+            let outside = Caller::new(channel.clone(), Some(&elsewhere[role]));
+            let code = raw::call(outside.signed(), method, bytes).await;
+            let lets = may == 'x' && (ANYWHERE.contains(&call.as_str()) || call == "SystemService/GetVersion");
+            assert_eq!(refused(code), !lets, "{call} as {role} of another tenant: {code:?}");
+        }
+    }
+
+    // Credentials that prove nothing.
+    let pem = SecretString::from(std::fs::read_to_string(&road.desk.signing_key).expect("the key"));
+    let keys = KeyRing::new(SigningKey::from_pem(&pem).expect("a key"));
+    let others = KeyRing::new(SigningKey::generate(&mut StdRng::seed_from_u64(1)));
+    let made = |keys: &KeyRing, audience: &str, ago: i64| {
+        let request = Request {
+            principal: "the-system_administrator",
+            audience,
+            lifetime: TimeDelta::hours(1),
+            only_roles: None,
+        };
+        let issued =
+            token::issue(&request, keys, Utc::now() - TimeDelta::hours(ago), &mut rand::rng()).expect("a token");
+        issued.token.expose_secret().to_owned()
+    };
+    let revoked = {
+        let asked = v1::IssueTokenRequest {
+            principal: "the-system_administrator".to_owned(),
+            lifetime_seconds: 3600,
+            change: change("to be taken back"),
+        };
+        let issued = security.access().issue_token(asked).await.expect("a token").into_inner();
+        let asked = v1::RevokeTokenRequest { token_id: issued.token_id, change: change("taken back") };
+        security.access().revoke_token(asked).await.expect("revoked");
+        issued.token
+    };
+    let version = methods.iter().find(|method| method.name() == "GetVersion").expect("there");
+    for _ in 0..300 {
+        let caller = Caller::new(channel.clone(), Some(&revoked));
+        if raw::call(caller.signed(), version, Vec::new()).await == Code::Unauthenticated {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let states = [
+        ("none", None),
+        ("expired", Some(made(&keys, "starbridge", 2))),
+        ("revoked", Some(revoked)),
+        ("of another installation", Some(made(&keys, "elsewhere", 0))),
+        ("forged", Some(made(&others, "starbridge", 0))),
+    ];
+    for (state, token) in &states {
+        for method in methods.iter().filter(|method| method.name() != "Bootstrap") {
+            // Forgers are locked out after a few tries: that refuses them as well.
+            let caller = Caller::new(channel.clone(), token.as_deref());
+            let code = raw::call(caller.signed(), method, raw::request(method, &things)).await;
+            let locked = *state == "forged" && code == Code::ResourceExhausted;
+            assert!(code == Code::Unauthenticated || locked, "{} with a token {state}: {code:?}", name(method));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_client_finds_the_services_by_reflection() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let road = Road::open(RoadPlan { orders: 1, controls: 1, planted: false, ..RoadPlan::default() }).await;
+    let road = road.expect("laid");
+    let address = road.desk_address(0).expect("bound");
+    let mut client = ServerReflectionClient::new(channel(&road.desk, &address).await);
+    let asked = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let stream = client.server_reflection_info(futures::stream::iter([asked])).await;
+    let answer = stream.expect("reflection").into_inner().message().await.expect("an answer").expect("one");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
+    let services: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+    for service in ["DeadLetterService", "ReplayService", "FlowService", "SystemService"] {
+        assert!(services.contains(&format!("starbridge.control.v1.{service}")), "{services:?}");
+    }
+    assert!(services.contains(&"grpc.health.v1.Health".to_owned()), "{services:?}");
+    let health = tonic_health::pb::health_client::HealthClient::new(channel(&road.desk, &address).await)
+        .check(tonic_health::pb::HealthCheckRequest { service: String::new() })
+        .await
+        .expect("health is open to all");
+    assert_eq!(health.get_ref().status, 1);
+}
