@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use queue::{Next, Origin, Outgoing, Session, Transaction};
+use document::Code;
+use queue::{Cleanup, Next, Origin, Outgoing, Session, Transaction};
 
 use crate::house::*;
 
@@ -75,5 +76,32 @@ async fn a_session_reads_commits_and_knows_at_once_what_it_committed() {
     let table = session.table("happy.state", 0).expect("a table");
     assert_eq!(table.scan_prefix(b"").expect("read"), [(b"doc/1".to_vec(), "一".as_bytes().to_vec())]);
     assert_eq!(table.get(b"doc/2").expect("read"), None);
+    session.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_is_saved_together_with_the_first_owner_record_and_never_before() {
+    let input = "early.in";
+    admin().ensure(&[spec(input, 1, Cleanup::Delete)], 1).await.expect("topic");
+    fill(input, 0, 2).await;
+    let folder = tempfile::tempdir().expect("folder");
+    // The session ends between its assignment and its owner record, which has nowhere to go yet.
+    let session = Session::open(settings("early", "early-0", &[input], folder.path())).await.expect("opened");
+    let error = session.next(1, LONG).await.expect_err("no state topic");
+    assert_eq!(error.code(), Code::TopicMissing);
+    assert_eq!(session.lag().await.expect("lag")[0].committed, None);
+    session.close().await;
+
+    admin().ensure(&[spec("early.state", 1, Cleanup::Compact)], 1).await.expect("topic");
+    let session = Session::open(settings("early", "early-0", &[input], folder.path())).await.expect("opened");
+    assert_eq!(assigned(&session, 1).await, [at(input, 0)]);
+    assert_eq!(session.origin(&at(input, 0)), Some(Origin { committed: false, owned: false }));
+    assert_eq!(session.lag().await.expect("lag")[0].committed, Some(0));
+    assert_eq!(records(&session, 2).await[0].offset, 0);
+    session.close().await;
+
+    let session = Session::open(settings("early", "early-0", &[input], folder.path())).await.expect("opened");
+    assigned(&session, 1).await;
+    assert_eq!(session.origin(&at(input, 0)), Some(Origin { committed: true, owned: true }));
     session.close().await;
 }

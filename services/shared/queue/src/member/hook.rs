@@ -83,7 +83,8 @@ impl Hook {
     }
 
     /// Where each partition begins. Where no position was ever saved, the start of the log is saved now: otherwise
-    /// the client could not tell a new partition from one whose data expired.
+    /// the client could not tell a new partition from one whose data expired. A guarded member leaves that to the
+    /// transaction of its first owner record: a saved position without an owner would mean that its state was lost.
     fn starts(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -91,7 +92,7 @@ impl Hook {
     ) -> Result<(Vec<Start>, Vec<Error>), KafkaError> {
         let asked = positions(consumer, wanted, ASK)?;
         let new: Vec<Next> = asked.iter().filter(|lag| lag.committed.is_none()).map(start_of).collect();
-        if !new.is_empty() {
+        if !self.shared.guarded && !new.is_empty() {
             let list = offsets(&new)?;
             patiently(consumer, ASK, |_| consumer.commit(&list, CommitMode::Sync))?;
         }

@@ -30,7 +30,7 @@ pub(crate) struct MemberSettings {
     pub(crate) cluster: Cluster,
     pub(crate) group: String,
     pub(crate) member: String,
-    /// Partitions give no records until they are opened.
+    /// Partitions give no records until they are opened, and have no position saved by the member itself.
     pub(crate) guarded: bool,
     /// How long a revoked partition waits for its release; not at all where absent.
     pub(crate) release: Option<Duration>,

@@ -73,8 +73,8 @@ impl Inner {
             .into_bytes()
     }
 
-    /// Commits `owner` to the state partitions of `inputs`. Gives the inputs it was written for: those that moved
-    /// meanwhile are left out.
+    /// Commits `owner` to the state partitions of `inputs`, and their positions with it: that of a new partition is
+    /// saved here for the first time. Gives the inputs it was written for: those that moved meanwhile are left out.
     async fn own(self: &Arc<Self>, inputs: &[TopicPartition], owner: &[u8]) -> Result<Vec<TopicPartition>, Error> {
         let mut inputs = inputs.to_vec();
         loop {
