@@ -2,7 +2,8 @@
 //!
 //! A command is a small JSON object in `starbridge.commands`, with the flow's name as key:
 //! `{"flow": "misc-inbound", "command": "run"}`; `lookback` is the other one. Its position is saved only when the run it
-//! asked for is complete, so a crash repeats it instead of forgetting it.
+//! asked for is complete, so a crash repeats it instead of forgetting it. While a flow rests its commands wait, and so
+//! does the position.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -16,6 +16,8 @@ use crate::core::emit::Counts;
 
 const STAGE: Stage = Stage::Extract;
 const API: &str = "executeBillQuery";
+/// Why a flow does not run: its source, its saved state, its topic, or somebody let it rest.
+const REASONS: [&str; 4] = ["source_schema", "state", "topic", "request"];
 
 /// Bills that the last lookback missed all at once; above 0 somebody should look at the permissions of the source.
 pub const SOURCE_SHRUNK: Definition = Definition {
@@ -163,7 +165,7 @@ impl Instruments {
     pub fn enabled(&self, flow: &Flow, stopped: Option<&'static str>) {
         let (tenant, name) = (flow.tenant.as_str(), flow.name.as_str());
         self.enabled.set(&[("tenant", tenant), ("flow", name)], if stopped.is_none() { 1.0 } else { 0.0 });
-        for reason in ["source_schema", "state", "topic"] {
+        for reason in REASONS {
             let texts = [("flow", name), ("stage", STAGE.as_str()), ("reason", reason)];
             if stopped == Some(reason) {
                 self.paused.set(&texts, 1.0);
@@ -185,7 +187,7 @@ impl Instruments {
         for gauge in [&self.cursor, &self.success, &self.interval, &self.enabled, &self.shrunk] {
             gauge.remove(&texts);
         }
-        for reason in ["source_schema", "state", "topic"] {
+        for reason in REASONS {
             self.paused.remove(&[("flow", flow), ("stage", STAGE.as_str()), ("reason", reason)]);
         }
         self.lag.remove(&[("flow", flow), ("stage", "downstream")]);

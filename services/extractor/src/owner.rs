@@ -112,6 +112,22 @@ impl Owner {
         }
     }
 
+    /// These flows rest, and no others: no run of them begins, and one that goes on ends after the page in hand. What they
+    /// have in the topics already goes on through the stages behind.
+    pub fn rest(&mut self, resting: BTreeSet<FlowName>, units: &Units) {
+        for flow in self.board.rest(resting) {
+            let rests = self.board.is_resting(&flow);
+            if let Some(running) = self.running.get(&flow).filter(|_| rests) {
+                running.drain.request();
+            }
+            let ours = self.board.flows().any(|known| *known == flow) && !self.board.is_stopped(&flow);
+            if let Some(unit) = units.get(&flow).filter(|_| ours) {
+                tracing::info!(%flow, rests, "flow is let rest or run again");
+                self.show_running(unit);
+            }
+        }
+    }
+
     /// A flow is no longer to be run.
     pub fn removed(&mut self, unit: &Unit) {
         if let Some(running) = self.running.get(&unit.flow.name) {
@@ -146,8 +162,14 @@ impl Owner {
         let wished = self.run_at_start && self.greeted.insert(flow.name.clone());
         let now = self.means.clock.seconds();
         self.board.put(flow.name.clone(), unit.timing.clone(), &checkpoint, now, wished);
-        self.means.instruments.enabled(flow, None);
+        self.show_running(unit);
         self.show(unit, &checkpoint);
+    }
+
+    /// Shows whether a flow that nothing stopped runs or rests.
+    fn show_running(&self, unit: &Unit) {
+        let rests = self.board.is_resting(&unit.flow.name);
+        self.means.instruments.enabled(&unit.flow, rests.then_some("request"));
     }
 
     fn show(&self, unit: &Unit, checkpoint: &Checkpoint) {

@@ -203,6 +203,8 @@ impl Extractor {
         while !shutdown.is_requested() {
             self.around.heartbeat.beat();
             self.look_at_folders(owner, admin, registry).await;
+            let resting = self.units.keys().filter(|flow| registry.paused(flow).is_some());
+            owner.rest(resting.cloned().collect(), &self.units);
             owner.tick(&self.units);
             tokio::select! {
                 biased;

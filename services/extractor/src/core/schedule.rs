@@ -3,7 +3,7 @@
 //! A flow has one run at a time, a scan or a lookback. Times are unix seconds of the wall clock, except the waits after
 //! a failure, which are times of a stopwatch: a clock that jumps delays a run, it never makes a flood of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -69,6 +69,8 @@ pub enum Ended {
 #[derive(Debug, Default)]
 pub struct Board {
     flows: BTreeMap<FlowName, Entry>,
+    /// Flows that rest, taken on here or not.
+    resting: BTreeSet<FlowName>,
 }
 
 #[derive(Debug)]
@@ -167,6 +169,18 @@ impl Board {
         true
     }
 
+    /// Lets these flows rest and no others, until it is told anew; gives those for which that is a change. Nothing of a
+    /// flow that rests is due: wishes are kept, and firings are missed.
+    pub fn rest(&mut self, resting: BTreeSet<FlowName>) -> Vec<FlowName> {
+        let before = std::mem::replace(&mut self.resting, resting);
+        before.symmetric_difference(&self.resting).cloned().collect()
+    }
+
+    /// Whether the flow rests.
+    pub fn is_resting(&self, flow: &FlowName) -> bool {
+        self.resting.contains(flow)
+    }
+
     /// What is due at `now` (wall clock) and `stopwatch`, longest overdue first. Each is running from here on.
     pub fn tick(&mut self, now: i64, stopwatch: Duration) -> Vec<Due> {
         let mut due: Vec<(i64, Due)> = Vec::new();
@@ -181,7 +195,7 @@ impl Board {
                 }
                 continue;
             }
-            if entry.stopped || stopwatch < entry.not_before {
+            if entry.stopped || self.resting.contains(flow) || stopwatch < entry.not_before {
                 continue;
             }
             let scan = entry.scan.due(now);

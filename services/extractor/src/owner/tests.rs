@@ -19,7 +19,11 @@ struct Stage {
 }
 
 fn stage(run_at_start: bool) -> Stage {
-    let (source, log) = (MemorySource::new(12), Arc::new(MemoryLog::default()));
+    stage_with(12, run_at_start)
+}
+
+fn stage_with(bills: i64, run_at_start: bool) -> Stage {
+    let (source, log) = (MemorySource::new(bills), Arc::new(MemoryLog::default()));
     let unit = Arc::new(unit());
     let partition = TopicPartition::new(topic::COMMANDS, topic::command_partition(&unit.flow.name));
     let owner = Owner::new(means(Arc::clone(&source), Arc::clone(&log)), run_at_start, BTreeSet::new());
@@ -29,6 +33,11 @@ fn stage(run_at_start: bool) -> Stage {
 impl Stage {
     fn assign(&mut self) {
         self.owner.assigned(std::slice::from_ref(&self.partition), &self.units);
+    }
+
+    fn rest(&mut self, rests: bool) {
+        let flows = self.units.keys().filter(|_| rests).cloned().collect();
+        self.owner.rest(flows, &self.units);
     }
 
     async fn end(&mut self) -> Result<(), Fault> {
@@ -166,4 +175,71 @@ async fn a_failed_run_waits_and_goes_on_from_its_saved_position() {
     assert!(stage.owner.is_idle());
     assert!(stage.log.written.lock().expect("whole").is_empty());
     assert_eq!(stage.source.tables.lock().expect("whole").now, NOON);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_after_its_page_when_its_flow_is_to_rest_and_goes_on_when_it_may() {
+    // More than is read before the test has its turn again.
+    let mut stage = stage_with(400, true);
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    while stage.source.tables.lock().expect("whole").calls == 0 {
+        tokio::task::yield_now().await;
+    }
+    stage.rest(true);
+    stage.end().await.expect("ended");
+    let read = stage.source.tables.lock().expect("whole").calls;
+    let scan = stage.log.saved_checkpoint().and_then(|checkpoint| checkpoint.scan);
+    assert!(scan.is_some(), "the scan is not over");
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    // The next owner of a flow that rests leaves it alone too.
+    stage.owner = Owner::new(means(Arc::clone(&stage.source), Arc::clone(&stage.log)), true, BTreeSet::new());
+    stage.rest(true);
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    assert_eq!(stage.source.tables.lock().expect("whole").calls, read);
+    stage.rest(false);
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("ended");
+    assert_eq!(stage.log.keys(DATA).into_iter().collect::<BTreeSet<String>>().len(), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_waits_while_its_flow_rests_and_keeps_its_position() {
+    let mut stage = stage(false);
+    stage.assign();
+    stage.rest(true);
+    let command = stage.command(5, r#"{"flow":"misc-inbound","command":"run"}"#);
+    stage.owner.commanded(&[command]).await.expect("taken");
+    stage.owner.tick(&stage.units);
+    assert!(stage.owner.is_idle());
+    assert!(stage.log.saved.lock().expect("whole").is_empty());
+    stage.rest(false);
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("saved");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+    let next = Next::at(topic::COMMANDS, stage.partition.partition, 6);
+    assert_eq!(*stage.log.saved.lock().expect("whole"), [next]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_rests_is_shown_as_not_enabled() {
+    let mut stage = stage(false);
+    let metrics = runtime::metrics::Metrics::new("extractor").expect("metrics");
+    let instruments = crate::metrics::Instruments::new(&metrics.meter());
+    let means = Means { instruments, ..means(Arc::clone(&stage.source), Arc::clone(&stage.log)) };
+    stage.owner = Owner::new(means, false, BTreeSet::new());
+    let shown = |name: &str| {
+        let text = metrics.text().expect("metrics read");
+        text.lines().find(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap_or("").to_owned())
+    };
+    stage.assign();
+    assert_eq!((shown("starbridge_flow_enabled"), shown("starbridge_flow_paused")), (Some("1".into()), None));
+    stage.rest(true);
+    let one = || Some("1".to_owned());
+    assert_eq!((shown("starbridge_flow_enabled"), shown("starbridge_flow_paused")), (Some("0".into()), one()));
+    stage.rest(false);
+    assert_eq!((shown("starbridge_flow_enabled"), shown("starbridge_flow_paused")), (one(), None));
 }

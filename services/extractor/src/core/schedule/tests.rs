@@ -27,6 +27,10 @@ fn board(cron: &str, zone: Tz, when: WhenRunning, fired: Option<i64>, now: i64) 
     board
 }
 
+fn let_rest(board: &mut Board, names: &[&str]) -> Vec<FlowName> {
+    board.rest(names.iter().map(|name| flow(name)).collect())
+}
+
 fn fired(board: &mut Board, now: i64) -> Vec<Option<i64>> {
     board.tick(now, Duration::ZERO).into_iter().map(|due| due.fired).collect()
 }
@@ -145,4 +149,46 @@ fn a_wish_runs_after_the_run_under_way() {
     assert_eq!(fired(&mut board, NOON + 3), [None]);
     assert!(!board.wish(&flow("a"), Kind::Lookback));
     assert!(!board.wish(&flow("nowhere"), Kind::Scan));
+}
+
+#[test]
+fn nothing_of_a_flow_that_rests_is_due_and_what_it_missed_runs_once_afterwards() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 1);
+    assert_eq!(let_rest(&mut board, &["a", "elsewhere"]), [flow("a"), flow("elsewhere")]);
+    assert_eq!(let_rest(&mut board, &["a"]), [flow("elsewhere")]);
+    assert_eq!(fired(&mut board, NOON + 86_400), []);
+    // Taken on again, as another version or by another owner, it still rests.
+    board.put(flow("a"), timing("*/5 * * * *", Shanghai, WhenRunning::Skip), &checkpoint(Some(NOON)), NOON, true);
+    assert_eq!(fired(&mut board, NOON + 86_400), []);
+    assert_eq!(let_rest(&mut board, &[]), [flow("a")]);
+    assert_eq!(fired(&mut board, NOON + 86_400 + 7), [Some(NOON + 86_400)]);
+    board.ended(&flow("a"), Ended::Complete);
+    assert_eq!(fired(&mut board, NOON + 86_400 + 8), []);
+}
+
+#[test]
+fn a_wish_waits_while_its_flow_rests() {
+    let scanned = Checkpoint { completed: Some(NOON), ..checkpoint(Some(NOON)) };
+    let daily = |cron| Plan::new(cron, Shanghai).expect("a cron");
+    let both = Timing { lookback: Some(daily("0 4 * * *")), ..timing("0 3 * * *", Shanghai, WhenRunning::Skip) };
+    for kind in [Kind::Scan, Kind::Lookback] {
+        let mut board = Board::default();
+        board.put(flow("a"), both.clone(), &scanned, NOON, false);
+        let_rest(&mut board, &["a"]);
+        assert!(board.wish(&flow("a"), kind));
+        assert_eq!(fired(&mut board, NOON + 1), []);
+        let_rest(&mut board, &[]);
+        assert_eq!(board.tick(NOON + 2, Duration::ZERO), [Due { flow: flow("a"), kind, fired: None }]);
+    }
+}
+
+#[test]
+fn a_run_that_ended_early_for_its_flow_to_rest_goes_on_afterwards() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON + 1);
+    assert_eq!(fired(&mut board, NOON + FIVE), [Some(NOON + FIVE)]);
+    let_rest(&mut board, &["a"]);
+    board.ended(&flow("a"), Ended::Retry(Duration::ZERO));
+    assert_eq!(fired(&mut board, NOON + FIVE + 1), []);
+    let_rest(&mut board, &[]);
+    assert_eq!(fired(&mut board, NOON + FIVE + 2), [Some(NOON + FIVE)]);
 }
