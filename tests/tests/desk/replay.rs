@@ -93,6 +93,38 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     assert_eq!(ids(&again), ids(&letters));
     assert_eq!(again.iter().filter(|letter| letter.attempts == 2).count(), 1);
 
+    // What is set aside is not taken by a selector that wants open letters, until it is opened again.
+    let parking = v1::ParkDeadLettersRequest {
+        selection: Some(v1::Selection { ids: vec![one.id.clone()], selector: String::new() }),
+        change: change("asked the warehouse"),
+    };
+    let parked_one = operator.letters().park_dead_letters(parking).await.expect("parked").into_inner().outcome;
+    assert_eq!(parked_one.map(|outcome| outcome.changed), Some(1));
+    until_listed(&operator, "state = open", parked.len() - 1).await;
+    let chief = people.hire(&road, "chen", "system_administrator").await;
+    let chief = people.at_writer(&road, &chief).await;
+    let opening = v1::ReopenDeadLettersRequest { selection: by_selector("state = parked"), change: change("answered") };
+    chief.letters().reopen_dead_letters(opening).await.expect("opened");
+    until_listed(&operator, "state = open", parked.len()).await;
+
+    // An edit changes what a replay publishes; the original stays, and who looked at an older one is told so.
+    let editing = |revision: u32, reason: &str| v1::EditDeadLetterRequest {
+        id: one.id.clone(),
+        patch: r#"[{"op":"add","path":"/FNote","value":"checked by hand"}]"#.to_owned(),
+        expected_revision: revision,
+        change: change(reason),
+    };
+    let edited = operator.letters().edit_dead_letter(editing(0, "the warehouse's remark")).await.expect("edited");
+    assert_eq!(edited.get_ref().differences.len(), 1, "{edited:?}");
+    let stale = operator.letters().edit_dead_letter(editing(0, "again")).await.expect_err("edited since");
+    assert_eq!(stale.code(), Code::FailedPrecondition);
+    let seen = v1::GetDeadLetterRequest { id: one.id.clone(), unmask: false };
+    let seen = operator.letters().get_dead_letter(seen).await.expect("seen").into_inner();
+    let text = |payload: Option<v1::Payload>| String::from_utf8(payload.expect("a payload").data).expect("JSON");
+    assert!(!text(seen.payload).contains("checked by hand"));
+    assert!(text(seen.edited).contains("checked by hand"));
+    assert!(text(seen.source).contains(&one.target_key), "the bill as the source gave it");
+
     road.mend_target().await.expect("mended");
     let selector = "flow = misc-inbound and category in (reference_missing, duplicate) and state = open";
     let plan = v1::StartReplayRequest {
@@ -126,6 +158,14 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     assert_eq!(published(&road).await.values().sum::<usize>() - before, parked.len());
     until_listed(&operator, "state = open", 0).await;
     until_listed(&operator, "state = resolved", parked.len()).await;
+
+    let asked = v1::TraceRecordRequest { flow: "misc-inbound".to_owned(), key: one.target_key.clone() };
+    let traced = operator.records().trace_record(asked).await.expect("traced").into_inner();
+    let kinds: Vec<&str> = traced.steps.iter().map(|step| step.kind.as_str()).collect();
+    assert_eq!((traced.end.as_str(), traced.dead_letters.len()), ("applied", 1), "{traced:#?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "extracted").count(), 1, "{traced:#?}");
+    // The first road, the replay that came too early, and the one that was applied.
+    assert_eq!(kinds.iter().filter(|kind| **kind == "mapped").count(), 3, "{traced:#?}");
 
     let auditor = people.hire(&road, "zhao", "auditor").await;
     let auditor = people.at_writer(&road, &auditor).await;
