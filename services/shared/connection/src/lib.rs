@@ -141,7 +141,8 @@ mod tests {
     #[test]
     fn no_connections_are_no_fault_and_faults_of_the_quota_keep_their_code() {
         let nobody = Outbound::default();
-        let ready = connect(&BTreeMap::new(), &nobody, None, Replicas { most: 1, this: 0 }).expect("nothing to prepare");
+        let ready =
+            connect(&BTreeMap::new(), &nobody, None, Replicas { most: 1, this: 0 }).expect("nothing to prepare");
         assert!(ready.is_empty());
         let error = Error::from(Limit { per_minute: 1, max_replicas: 100, replica: 0 }.check().expect_err("too thin"));
         assert_eq!((error.code(), error.fault().code), (Code::QuotaSplit, Code::QuotaSplit));

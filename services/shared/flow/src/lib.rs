@@ -23,8 +23,8 @@ pub mod lint;
 mod metadata;
 pub mod schedule;
 pub mod source;
-pub mod suggest;
 mod strict;
+pub mod suggest;
 pub mod target;
 
 pub use bundle::{FileNames, FlowBundle, MAX_BUNDLE_BYTES};

@@ -65,11 +65,7 @@ impl Follower {
     ///
     /// # Errors
     /// What keeps the brokers from answering.
-    pub fn follow(
-        &mut self,
-        topics: &[String],
-        from: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<Vec<Found>, Error> {
+    pub fn follow(&mut self, topics: &[String], from: &BTreeMap<TopicPartition, i64>) -> Result<Vec<Found>, Error> {
         let known: BTreeSet<&str> = self.followed.keys().map(|partition| partition.topic.as_str()).collect();
         let wanted: Vec<&String> = topics.iter().filter(|topic| !known.contains(topic.as_str())).collect();
         if wanted.is_empty() {

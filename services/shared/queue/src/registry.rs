@@ -242,11 +242,8 @@ fn paused_key(flow: &FlowName) -> String {
 pub fn publishing(flow: &FlowName, bundle: &FlowBundle) -> [Record; 2] {
     let version = bundle.version();
     let value = serde_json::to_vec(bundle).expect("a bundle is a plain structure of text");
-    let record = |key: String, value: Vec<u8>| Record {
-        key: key.into_bytes(),
-        headers: Headers::new(),
-        value: Some(value),
-    };
+    let record =
+        |key: String, value: Vec<u8>| Record { key: key.into_bytes(), headers: Headers::new(), value: Some(value) };
     [record(version_key(flow, &version), value), pointing(flow, &version)]
 }
 
@@ -377,8 +374,7 @@ impl Inner {
     fn take(&self, received: &Received) {
         match entry(&received.record) {
             Ok(Entry::Version(flow, version, Some(bundle))) => {
-                let fresh =
-                    || Versioned { bundle: Arc::from(bundle), at: received.timestamp, known: Known::Unread };
+                let fresh = || Versioned { bundle: Arc::from(bundle), at: received.timestamp, known: Known::Unread };
                 self.lock().versions.entry((flow, version.0)).or_insert_with(fresh);
             }
             Ok(Entry::Version(flow, version, None)) => {
