@@ -21,8 +21,10 @@ impl Core {
             (Ended::Skipped, _) => entry.changed = Some(version),
             // Whoever asked for the replay learns from the ledger that there was nothing left to do.
             (_, Some(replay)) => {
+                // A copy of a replay that ended says nothing new; told as dropped it would hide how that one ended.
+                let known = entry.version == version && entry.replays.contains(&replay);
                 let dropped = Some(Dropped { version, replay });
-                if entry.dropped == dropped {
+                if known || entry.dropped == dropped {
                     return self.end_quietly(at, outcome);
                 }
                 entry.dropped = dropped;

@@ -244,7 +244,7 @@ impl Core {
             (Some(_), None) => self.drop_stale(at, Ended::Superseded),
             (Some(_), Some(replay)) if entry.replays.contains(&replay) => self.drop_stale(at, Ended::Superseded),
             (Some(End::Applied), Some(_)) => self.drop_stale(at, Ended::Superseded),
-            (Some(End::InDoubt), Some(_)) => self.look_up(at, self.now.mono + self.numbers.settle()),
+            (Some(End::InDoubt), Some(_)) => self.resolve(at, self.now.mono + self.numbers.settle()),
             (Some(End::Parked), Some(_)) if in_target => self.read_status(at),
             (Some(End::Parked), Some(_)) => match &entry.target {
                 Some(older) => self.judge_change(at, older),
@@ -346,6 +346,14 @@ impl Core {
             return;
         }
         self.set_state(at, State::Probe { purpose: Purpose::LookUp, due: self.now.mono, settle });
+    }
+
+    /// Finds out what became of an earlier save. To find nothing proves nothing where the target does not keep keys.
+    fn resolve(&mut self, at: &ItemRef, settle: Duration) {
+        if self.resume_left_open(at) {
+            return;
+        }
+        self.set_state(at, State::Probe { purpose: Purpose::Resolve, due: self.now.mono, settle });
     }
 
     pub(super) fn read_status(&mut self, at: &ItemRef) {

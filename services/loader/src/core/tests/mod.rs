@@ -5,5 +5,6 @@ mod crashes;
 mod ends;
 mod erp;
 mod random;
+mod replays;
 mod saves;
 mod world;

@@ -1,0 +1,164 @@
+//! Documents that are published again by request, and a person's word on those in doubt.
+
+use document::{Code, Stage, TargetKey, Version};
+
+use super::super::event::Ended;
+use super::super::ledger::{Dropped, End};
+use super::world::*;
+
+fn world() -> World {
+    let mut world = World::new(1);
+    world.start();
+    world
+}
+
+fn publish(world: &mut World, key: &str, version: u64, replay: Option<&str>, verdict: Option<&str>) {
+    let mut mapped = world.mapped(key, version, "v1");
+    mapped.replay = replay.map(str::to_owned);
+    world.publish_with(0, mapped, verdict);
+}
+
+fn run(world: &mut World) {
+    world.run(minutes(10));
+    world.assert_done();
+}
+
+fn calls(world: &World) -> (usize, usize) {
+    (world.saves.len(), world.probe_times.len())
+}
+
+/// A world in which version 1 of A is in doubt and version 2 is parked behind it.
+fn in_doubt(happened: bool) -> World {
+    let mut world = world();
+    world.unclear = true;
+    let fault = if happened { Fault::OpenDone } else { Fault::OpenNothing };
+    world.script.push_back(fault);
+    publish(&mut world, "A", 1, None, None);
+    if !happened {
+        // What is found under the key meanwhile cannot be compared.
+        world.foreign("A", EPOCH + 1_000_000);
+    }
+    run(&mut world);
+    publish(&mut world, "A", 2, None, None);
+    run(&mut world);
+    assert_eq!((world.end_of("A"), world.letters_of("A")), (Some(End::InDoubt), vec![(Stage::Load, Code::InDoubt); 2]));
+    world.unclear = false;
+    world
+}
+
+#[test]
+fn a_replay_that_was_overtaken_is_dropped_without_a_call_and_whoever_asked_is_told() {
+    let mut world = world();
+    world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
+    publish(&mut world, "A", 1, None, None);
+    run(&mut world);
+    world.refuses.clear();
+    publish(&mut world, "A", 2, None, None);
+    run(&mut world);
+    let before = calls(&world);
+    publish(&mut world, "A", 1, Some("r1"), None);
+    run(&mut world);
+    assert_eq!((calls(&world), world.ended.last()), (before, Some(&Ended::Superseded)));
+    let entry = world.entry(0, &"A".into()).expect("an entry");
+    assert_eq!((entry.version, entry.end), (Version(2), Some(End::Applied)));
+    assert_eq!(entry.dropped, Some(Dropped { version: Version(1), replay: "r1".to_owned() }));
+    assert_eq!(world.target[&"A".into()][0].content, b"{\"FBillNo\":\"A\",\"v\":2}");
+}
+
+#[test]
+fn a_replay_that_comes_twice_is_one_save_and_is_not_told_as_dropped() {
+    for together in [true, false] {
+        let mut world = world();
+        world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
+        publish(&mut world, "A", 1, None, None);
+        run(&mut world);
+        world.refuses.clear();
+        publish(&mut world, "A", 1, Some("r1"), None);
+        if !together {
+            run(&mut world);
+        }
+        publish(&mut world, "A", 1, Some("r1"), None);
+        run(&mut world);
+        assert_eq!(world.ended, [Ended::Parked, Ended::Applied, Ended::Superseded]);
+        let entry = world.entry(0, &"A".into()).expect("an entry");
+        assert_eq!((entry.end, entry.replays, entry.dropped), (Some(End::Applied), vec!["r1".to_owned()], None));
+        assert_eq!(world.saves.len(), 2);
+    }
+}
+
+#[test]
+fn a_copy_of_a_replay_that_failed_again_makes_no_second_letter() {
+    let mut world = world();
+    world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
+    publish(&mut world, "A", 1, None, None);
+    publish(&mut world, "A", 1, Some("r1"), None);
+    publish(&mut world, "A", 1, Some("r1"), None);
+    run(&mut world);
+    assert_eq!(world.ended, [Ended::Parked, Ended::Parked, Ended::Superseded]);
+    assert_eq!((world.saves.len(), world.letters.len()), (2, 2));
+}
+
+#[test]
+fn a_letter_about_a_missing_reference_is_saved_once_by_its_replay() {
+    let mut world = world();
+    world.refuses.insert("A".into(), refusal(Code::ReferenceMissing, "物料 M-9 不存在"));
+    publish(&mut world, "A", 1, None, None);
+    run(&mut world);
+    assert_eq!(world.letters_of("A"), [(Stage::Load, Code::ReferenceMissing)]);
+    world.refuses.clear();
+    publish(&mut world, "A", 1, Some("r1"), None);
+    run(&mut world);
+    let entry = world.entry(0, &"A".into()).expect("an entry");
+    assert_eq!((entry.end, entry.replays), (Some(End::Applied), vec!["r1".to_owned()]));
+    assert_eq!((entry.letter, entry.code, entry.dropped), (None, None, None));
+    assert_eq!((world.saves.len(), world.target[&TargetKey::from("A")].len()), (2, 1));
+}
+
+#[test]
+fn the_verdict_absent_frees_its_key_and_the_document_is_saved_again() {
+    let mut world = in_doubt(false);
+    world.target.clear();
+    publish(&mut world, "A", 1, Some("r1"), Some("absent"));
+    run(&mut world);
+    let entry = world.entry(0, &"A".into()).expect("an entry");
+    assert_eq!((entry.end, entry.replays), (Some(End::Applied), vec!["r1".to_owned()]));
+    assert_eq!((world.saves.len(), world.target[&TargetKey::from("A")].len()), (2, 1));
+    // Version 2 is judged against what is there now, no longer against the doubt.
+    publish(&mut world, "A", 2, Some("r2"), None);
+    run(&mut world);
+    assert_eq!(world.entry(0, &"A".into()).and_then(|entry| entry.changed), Some(Version(2)));
+    assert_eq!(world.letters.len(), 2);
+}
+
+#[test]
+fn the_verdict_applied_frees_its_key_without_a_call() {
+    let mut world = in_doubt(true);
+    let before = calls(&world);
+    publish(&mut world, "A", 1, Some("r1"), Some("applied as A-1"));
+    run(&mut world);
+    let entry = world.entry(0, &"A".into()).expect("an entry");
+    assert_eq!((entry.end, entry.replays), (Some(End::Applied), vec!["r1".to_owned()]));
+    assert_eq!(entry.target.map(|target| target.id), Some("A-1".to_owned()));
+    assert_eq!(calls(&world), before);
+    publish(&mut world, "A", 3, None, None);
+    run(&mut world);
+    assert_eq!(world.entry(0, &"A".into()).and_then(|entry| entry.changed), Some(Version(3)));
+    assert_eq!(world.letters.len(), 2);
+}
+
+#[test]
+fn a_replay_without_a_verdict_is_not_sent_again_where_the_target_does_not_keep_keys() {
+    let mut world = world();
+    world.renumbers = true;
+    publish(&mut world, "B", 1, None, None);
+    run(&mut world);
+    world.forgets_keys = true;
+    world.script.push_back(Fault::OpenDone);
+    publish(&mut world, "A", 1, None, None);
+    run(&mut world);
+    assert_eq!(world.end_of("A"), Some(End::InDoubt));
+    let saves = world.saves.len();
+    publish(&mut world, "A", 1, Some("r1"), None);
+    run(&mut world);
+    assert_eq!((world.end_of("A"), world.saves.len()), (Some(End::InDoubt), saves));
+}
