@@ -91,7 +91,7 @@ mod tests {
         let shown = value("DeadLetter", &letter);
         assert_eq!((&shown["id"], &shown["version"]), (&Value::from("ab"), &Value::from(7)));
         assert_eq!(
-            (&shown["state"], &shown["payload_bytes"]),
+            (&shown["state"], &shown["edit_revision"]),
             (&Value::from("DEAD_LETTER_STATE_OPEN"), &Value::from(0))
         );
     }

@@ -46,7 +46,6 @@ pub(crate) const LETTER: View = View {
         column("state_by", "by", "操作人").if_wide(),
         column("edit_revision", "edit", "修订").if_wide(),
         column("origin", "origin", "来源位置").if_wide(),
-        column("payload_bytes", "bytes", "字节").if_wide(),
         column("trace_id", "trace", "追踪").if_wide(),
     ],
 };
