@@ -152,21 +152,20 @@ impl Feed {
             .map(|((topic, partition), next)| (TopicPartition::new(topic, partition), next))
             .collect();
         for found in follower.follow(&topics, &from)? {
-            if found.recreated || found.begin > from.get(&found.partition).copied().unwrap_or(found.begin) {
-                info!(partition = %found.partition, "the topic is another one or has moved on; what it held is dropped");
-                self.forget(&found.partition, if found.recreated { i64::MAX } else { found.start })?;
+            let TopicPartition { topic, partition } = &found.partition;
+            if found.recreated {
+                info!(partition = %found.partition, "the topic was made anew; what it held is forgotten");
+                self.index.forget(topic, *partition).map_err(Ended::Index)?;
+            } else if from.get(&found.partition).is_some_and(|position| found.start > *position) {
+                self.index.prune(topic, *partition, found.start).map_err(Ended::Index)?;
             }
         }
         Ok(())
     }
 
-    fn forget(&self, partition: &TopicPartition, below: i64) -> Result<(), Ended> {
-        self.index.prune(&partition.topic, partition.partition, below).map(drop).map_err(Ended::Index)
-    }
-
     fn prune(&self, follower: &Follower) -> Result<(), Ended> {
         for next in follower.starts(topic::DEAD_LETTERS)? {
-            self.forget(&next.topic_partition(), next.offset)?;
+            self.index.prune(&next.topic, next.partition, next.offset).map_err(Ended::Index)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | id of a letter | [`LetterEvent`] as JSON; a letter without one is open |
-//! | `owner` | written by the session at each assignment; of no letter |
+//! | `@owner` | written by the session at each assignment; of no letter |
 //!
 //! Values carry a version number `v`; one that this build does not know is unreadable, never guessed at.
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The schema this build writes and reads.
 pub const SCHEMA: u8 = 1;
 /// The key of the session's own records.
-pub const OWNER_KEY: &str = "owner";
+pub const OWNER_KEY: &str = "@owner";
 
 /// Where a letter is on its way to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

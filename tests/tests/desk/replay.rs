@@ -159,6 +159,9 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     until_listed(&operator, "state = open", 0).await;
     until_listed(&operator, "state = resolved", parked.len()).await;
 
+    let stats =
+        operator.letters().get_dead_letter_stats(v1::GetDeadLetterStatsRequest::default()).await.expect("counts");
+    assert_eq!((stats.get_ref().total, stats.get_ref().unreadable), (parked.len() as i64, 0), "{stats:?}");
     let asked = v1::TraceRecordRequest { flow: "misc-inbound".to_owned(), key: one.target_key.clone() };
     let traced = operator.records().trace_record(asked).await.expect("traced").into_inner();
     let kinds: Vec<&str> = traced.steps.iter().map(|step| step.kind.as_str()).collect();

@@ -105,6 +105,22 @@ impl Index {
         };
         prune().map_err(failed("expired records cannot be taken out of the index"))
     }
+
+    /// Forgets a partition whose topic was made anew: what came from it, and how far it was read.
+    ///
+    /// # Errors
+    /// `E_INDEX`; nothing was taken out.
+    pub fn forget(&self, topic: &str, partition: i32) -> Result<(), Fault> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut forget = || {
+            let transaction = writer.transaction()?;
+            prune(&transaction, topic, partition, i64::MAX)?;
+            transaction
+                .execute("DELETE FROM positions WHERE topic = ? AND partition = ?", params![topic, partition])?;
+            transaction.commit()
+        };
+        forget().map_err(failed("a topic that was made anew cannot be taken out of the index"))
+    }
 }
 
 fn next_offset(transaction: &Transaction<'_>, received: &Received) -> rusqlite::Result<i64> {

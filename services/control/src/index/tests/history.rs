@@ -104,8 +104,8 @@ fn an_unreadable_event_leaves_the_state_unknown_until_a_readable_one_comes() {
 #[test]
 fn the_owner_record_is_of_no_letter() {
     let (_folder, index) = index();
-    let owner = keyed(topic::DEAD_LETTER_EVENTS, 0, "owner", Some(b"control-0"));
-    let loader = keyed("starbridge.misc-inbound.ledger", 0, "owner", Some(b"loader-0"));
+    let owner = keyed(topic::DEAD_LETTER_EVENTS, 0, "@owner", Some(b"control-0"));
+    let loader = keyed("starbridge.misc-inbound.ledger", 0, "@owner", Some(b"loader-0"));
     let intent = keyed("starbridge.misc-inbound.ledger", 1, "intent/b1", Some(b"anything"));
     assert_eq!(index.apply(&[owner, loader, intent]), Ok(Applied { taken: 3, ..Applied::default() }));
     assert_eq!(index.count_unreadable(), Ok(0));
@@ -134,6 +134,17 @@ fn letters_whose_last_record_expired_go() {
     assert_eq!(index.prune(topic::DEAD_LETTERS, 0, 2), Ok(1));
     assert_eq!(index.get(&old.id()), Ok(None));
     assert!(index.get(&kept.id()).expect("read").is_some());
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_start() {
+    let (_folder, index) = index();
+    let (old, new) = (sample("A", 10), sample("B", 20));
+    index.apply(&[letter(7, &old)]).expect("applied");
+    index.forget(topic::DEAD_LETTERS, 0).expect("forgotten");
+    assert_eq!(index.get(&old.id()), Ok(None));
+    assert_eq!(index.apply(&[letter(0, &new)]), Ok(Applied { taken: 1, ..Applied::default() }));
+    assert!(index.get(&new.id()).expect("read").is_some());
 }
 
 #[test]
