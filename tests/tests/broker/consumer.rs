@@ -111,3 +111,62 @@ async fn another_member_takes_over_from_a_killed_process() {
     }
     heir.close().await;
 }
+
+/// Polls until `count` partitions are assigned.
+async fn holds(consumer: &Consumer, count: usize) {
+    let begun = Instant::now();
+    while consumer.assigned().len() < count {
+        assert!(begun.elapsed() < LONG, "{count} partitions: {:?}", consumer.assigned());
+        consumer.poll(1, Duration::from_millis(50)).await.expect("polled");
+    }
+}
+
+/// Joins with times that leave the place in the group reserved while a member is away.
+async fn reserve(group: &str, name: &str, topics: &[&str]) -> Consumer {
+    let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    Consumer::join(&cluster(), group, name, &topics).await.expect("joined")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_comes_back_with_more_topics_gets_them() {
+    topic("more-a", 2).await;
+    topic("more-b", 2).await;
+    fill("more-b", 1, 1).await;
+    let first = reserve("more", "more-0", &["more-a"]).await;
+    holds(&first, 2).await;
+    first.close().await;
+    let second = reserve("more", "more-0", &["more-a", "more-b"]).await;
+    assert_eq!(read(&second, 1).await[0].topic, "more-b");
+    assert_eq!(second.assigned().len(), 4);
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_member_of_a_group_comes_back_with_more_topics_gets_them() {
+    topic("either-a", 2).await;
+    topic("either-b", 2).await;
+    topic("either-c", 2).await;
+    let zero = reserve("either", "either-0", &["either-a"]).await;
+    holds(&zero, 2).await;
+    let one = reserve("either", "either-1", &["either-a"]).await;
+    holds(&one, 1).await;
+    // One of the two leads the group, the other does not.
+    one.close().await;
+    let one = reserve("either", "either-1", &["either-a", "either-b"]).await;
+    eventually("the topic of the second member is read", async || {
+        drop(zero.poll(1, Duration::from_millis(50)).await);
+        drop(one.poll(1, Duration::from_millis(50)).await);
+        one.assigned().iter().filter(|partition| partition.topic == "either-b").count() == 2
+    })
+    .await;
+    zero.close().await;
+    let zero = reserve("either", "either-0", &["either-a", "either-c"]).await;
+    eventually("the topic of the first member is read", async || {
+        drop(zero.poll(1, Duration::from_millis(50)).await);
+        drop(one.poll(1, Duration::from_millis(50)).await);
+        zero.assigned().iter().filter(|partition| partition.topic == "either-c").count() == 2
+    })
+    .await;
+    zero.close().await;
+    one.close().await;
+}

@@ -105,3 +105,21 @@ async fn a_position_is_saved_together_with_the_first_owner_record_and_never_befo
     assert_eq!(session.origin(&at(input, 0)), Some(Origin { committed: true, owned: true }));
     session.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_comes_back_with_more_topics_gets_them() {
+    let old = pair("grow-old", 2).await;
+    let new = pair("grow-new", 2).await;
+    fill(&new, 1, 1).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let session = Session::open(settings("grow", "grow-0", &[&old], folder.path())).await.expect("opened");
+    assigned(&session, 2).await;
+    session.close().await;
+    let session = Session::open(settings("grow", "grow-0", &[&old, &new], folder.path())).await.expect("opened");
+    let all = [at(&new, 0), at(&new, 1), at(&old, 0), at(&old, 1)];
+    assert_eq!(assigned(&session, 4).await, all);
+    assert_eq!(records(&session, 1).await[0].topic, new);
+    assert_eq!(session.origin(&all[0]), Some(Origin { committed: false, owned: false }));
+    assert_eq!(session.origin(&all[2]), Some(Origin { committed: true, owned: true }));
+    session.close().await;
+}

@@ -1,7 +1,7 @@
 //! What happens when the group hands partitions out and takes them back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,7 +12,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use tracing::{info, warn};
 
 use super::shared::{Shared, Start};
-use super::{names, offsets};
+use super::{names, offsets, returning, subscribe};
 use crate::admin::{Lag, patiently, positions};
 use crate::cluster::{Ear, forward_log};
 use crate::error::Error;
@@ -28,15 +28,21 @@ static EPOCHS: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Hook {
     pub(crate) ear: Ear,
     shared: Arc<Shared>,
+    /// The group has given an assignment before.
+    joined: AtomicBool,
 }
 
 impl Hook {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { ear: Ear::default(), shared }
+        Self { ear: Ear::default(), shared, joined: AtomicBool::new(false) }
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let wanted = partitions(list);
+        // Looked at once only: whatever comes of joining again stands.
+        if !self.joined.swap(true, Ordering::Relaxed) && self.former(consumer, &wanted) {
+            self.join_again(consumer);
+        }
         match self.starts(consumer, &wanted) {
             Ok((starts, refused)) => {
                 let stopped: Vec<TopicPartition> = refused
@@ -80,6 +86,24 @@ impl Hook {
 
     fn fail(&self, error: KafkaError, operation: &'static str) {
         self.shared.fail(Error::from_kafka(error, &self.shared.brokers, operation, &self.shared.member));
+    }
+
+    fn former(&self, consumer: &BaseConsumer<Self>, given: &[TopicPartition]) -> bool {
+        returning::former(consumer, &self.shared, given).unwrap_or_else(|error| {
+            // One rebalance too many costs less than a topic that nobody reads.
+            warn!(member = self.shared.member, %error, "whether every topic is read cannot be asked");
+            true
+        })
+    }
+
+    /// Has the group make another assignment, right after the present one is taken.
+    fn join_again(&self, consumer: &BaseConsumer<Self>) {
+        info!(member = self.shared.member, "the group does not know the subscription yet, joining again");
+        // A subscription amid a rebalance is put off to its end and then joins in any case, even if it is the same. The
+        // broker takes it for a changed one, since the client now tells its generation and what it owns.
+        if let Err(error) = subscribe(consumer, &self.shared.lock()) {
+            self.fail(error, "joining again");
+        }
     }
 
     /// Where each partition begins. Where no position was ever saved, the start of the log is saved now: otherwise

@@ -4,6 +4,7 @@
 //! later, between two polls.
 
 mod hook;
+mod returning;
 mod shared;
 mod thread;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 pub(crate) use hook::Hook;
@@ -76,19 +78,15 @@ impl Member {
         Ok(member)
     }
 
-    fn explain(&self, error: rdkafka::error::KafkaError, operation: &'static str) -> Error {
+    fn explain(&self, error: KafkaError, operation: &'static str) -> Error {
         self.consumer.context().ear.explain(error, &self.cluster, operation, &self.shared.member)
     }
 
     /// Replaces the subscription; the group rebalances.
     pub(crate) fn subscribe(&self, topics: &[String]) -> Result<(), Error> {
-        self.shared.lock().subscribed = topics.to_vec();
-        if topics.is_empty() {
-            self.consumer.unsubscribe();
-            return Ok(());
-        }
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&names).map_err(|error| self.explain(error, "subscribing"))
+        let mut state = self.shared.lock();
+        state.subscribed = topics.to_vec();
+        subscribe(&self.consumer, &state).map_err(|error| self.explain(error, "subscribing"))
     }
 
     /// Brings the client's pauses in line with what is wanted now.
@@ -162,8 +160,18 @@ impl Member {
     }
 }
 
+/// Tells the client the subscription; under its lock, so that an older one never follows a newer one.
+fn subscribe(consumer: &BaseConsumer<Hook>, state: &shared::State) -> Result<(), KafkaError> {
+    if state.subscribed.is_empty() {
+        consumer.unsubscribe();
+        return Ok(());
+    }
+    let names: Vec<&str> = state.subscribed.iter().map(String::as_str).collect();
+    consumer.subscribe(&names)
+}
+
 /// A client's list of positions.
-pub(crate) fn offsets(next: &[Next]) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
+pub(crate) fn offsets(next: &[Next]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(next.len());
     for n in next {
         list.add_partition_offset(&n.topic, n.partition, Offset::Offset(n.offset))?;
