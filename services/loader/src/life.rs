@@ -16,8 +16,8 @@ use crate::Surroundings;
 use crate::config::Config;
 use crate::connections::Targets;
 use crate::core::event::{
-    Action, Advance, AdvanceReply, Assigned, CommitId, Errand, Event, Observation, ProbeReply, SaveReply, Transaction,
-    Trouble,
+    Action, Advance, AdvanceReply, Assigned, CommitId, Errand, Event, Lane, Observation, ProbeReply, SaveReply,
+    Transaction, Trouble,
 };
 use crate::core::{Carried, Core, Facts, FactsFailed, KeyValue, Moment, PartitionId, Rules};
 use crate::definitions::Definitions;
@@ -53,7 +53,7 @@ pub(crate) struct Life<'a> {
 /// What comes back from a task.
 enum Done {
     Event(Event),
-    Permitted(String, Permit),
+    Permitted(String, Lane, Permit),
     Committed(CommitId, Result<Duration, queue::Error>),
     Lag(Result<Vec<Lag>, queue::Error>),
 }
@@ -70,7 +70,7 @@ struct Running<'a> {
     session: Arc<Session>,
     core: Core,
     tasks: JoinSet<Done>,
-    permits: BTreeMap<String, VecDeque<Permit>>,
+    permits: BTreeMap<(String, Lane), VecDeque<Permit>>,
     leaving: Vec<Leaving>,
     definitions: &'a Definitions,
     targets: &'a Targets,
@@ -316,9 +316,9 @@ impl Running<'_> {
     fn done(&mut self, done: Result<Done, tokio::task::JoinError>) -> bool {
         match done {
             Ok(Done::Event(event)) => self.tell(event),
-            Ok(Done::Permitted(target, permit)) => {
-                self.permits.entry(target.clone()).or_default().push_back(permit);
-                self.tell(Event::Permitted { target })
+            Ok(Done::Permitted(target, lane, permit)) => {
+                self.permits.entry((target.clone(), lane)).or_default().push_back(permit);
+                self.tell(Event::Permitted { target, lane })
             }
             Ok(Done::Committed(id, Ok(took))) => {
                 debug!(took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "committed");
@@ -350,7 +350,7 @@ impl Running<'_> {
                 let Some(door) = self.targets.get(&target).cloned() else { return };
                 self.tasks.spawn(async move {
                     let permit = door.permit(document::Tenant::default().as_str(), lane).await;
-                    Done::Permitted(target, permit)
+                    Done::Permitted(target, lane, permit)
                 });
             }
             Action::Commit { id, transaction } => {
@@ -359,7 +359,7 @@ impl Running<'_> {
                 self.tasks.spawn(async move { Done::Committed(id, session.commit(transaction).await) });
             }
             Action::Save { errand, documents, deadline } => {
-                let (call, permit) = (errand.call, self.permit(&errand.target));
+                let (call, permit) = (errand.call, self.permit(&errand));
                 let Some((door, definition)) = self.door(&errand) else {
                     let reply = SaveReply::NotSent(Trouble::Unreachable("its definition is gone".to_owned()));
                     return self.reply(Event::Saved { call, reply });
@@ -373,7 +373,7 @@ impl Running<'_> {
                 });
             }
             Action::Probe { errand, documents } => {
-                let (call, permit) = (errand.call, self.permit(&errand.target));
+                let (call, permit) = (errand.call, self.permit(&errand));
                 let Some((door, definition)) = self.door(&errand) else {
                     let reply = ProbeReply::Failed(Trouble::Unreachable("its definition is gone".to_owned()));
                     return self.reply(Event::Probed { call, reply });
@@ -384,7 +384,7 @@ impl Running<'_> {
                 });
             }
             Action::Advance { errand, step, documents } => {
-                let (call, permit) = (errand.call, self.permit(&errand.target));
+                let (call, permit) = (errand.call, self.permit(&errand));
                 let Some((door, definition)) = self.door(&errand) else {
                     let reply = AdvanceReply::Done(vec![Advance::Unknown; documents.len()]);
                     return self.reply(Event::Advanced { call, reply });
@@ -401,8 +401,8 @@ impl Running<'_> {
     }
 
     /// The permit that was asked for this call.
-    fn permit(&mut self, target: &str) -> Option<Permit> {
-        let permits = self.permits.get_mut(target)?;
+    fn permit(&mut self, errand: &Errand) -> Option<Permit> {
+        let permits = self.permits.get_mut(&(errand.target.clone(), errand.lane))?;
         // Older ones were meant for work that had gone when they came.
         let last = permits.pop_back();
         permits.clear();

@@ -69,6 +69,8 @@ pub enum Event {
     Permitted {
         /// For calls to this connection.
         target: String,
+        /// From which share.
+        lane: Lane,
     },
     /// The transaction is readable.
     Committed(CommitId),

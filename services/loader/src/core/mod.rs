@@ -7,6 +7,7 @@
 //! | step of the protocol | module |
 //! |---|---|
 //! | assignment, open intents, copies, stale versions, collisions | `intake` |
+//! | what waits, in which lane | `queues` |
 //! | breaker, permit, batch, probe and audit calls | `schedule` |
 //! | replies and what they prove | `replies`, `probed` |
 //! | whole saves that fail | `search`, [`bisect`] |
@@ -24,6 +25,7 @@ mod intake;
 mod outbox;
 mod partition;
 mod probed;
+mod queues;
 mod replies;
 mod schedule;
 mod search;
@@ -42,9 +44,10 @@ pub use rules::{Numbers, Retry, Rules};
 
 use bisect::Bisect;
 use breaker::{Breaker, FlowBreaker};
-use event::{CallId, Lane, Observation, Step};
+use event::{CallId, Observation, Step};
 use outbox::{Committing, Pending};
-use partition::{Item, ItemRef, Partition, State};
+use partition::{Item, ItemRef, Partition};
+use queues::Target;
 
 /// What the core may look up while it thinks: the ledger as the barrier left it plus what was committed since, and the
 /// flow definitions that are known.
@@ -124,38 +127,6 @@ enum Kind {
     /// A probe whose finding does not matter, made to see whether the target answers.
     Trial,
     Advance(Step),
-}
-
-/// One connection.
-#[derive(Debug, Default)]
-struct Target {
-    breaker: Breaker,
-    /// Calls and intents that take a place.
-    used: usize,
-    /// The permit asked for.
-    permit: Option<Lane>,
-    /// Failures in a row.
-    fails: u32,
-    not_before: Option<Duration>,
-    queues: BTreeMap<FlowName, Queue>,
-    /// The flow that was served last.
-    turn: Option<FlowName>,
-}
-
-/// What waits of one flow.
-#[derive(Debug, Default)]
-struct Queue {
-    probes: BTreeSet<(Duration, ItemRef)>,
-    advances: BTreeSet<(Duration, ItemRef)>,
-    ready: BTreeSet<ItemRef>,
-    ready_since: Option<Duration>,
-    withheld: BTreeSet<ItemRef>,
-    groups: BTreeMap<u64, Group>,
-    breakers: BTreeMap<FlowVersion, FlowBreaker>,
-    paused_until: Option<Duration>,
-    /// Whether the target keeps the keys it is sent, once a save has shown it. Where it does not, an absent document
-    /// proves nothing.
-    keys_kept: Option<bool>,
 }
 
 /// What the failure of a whole save says about its documents.
@@ -266,7 +237,7 @@ impl Core {
                     self.received(record, facts)?;
                 }
             }
-            Event::Permitted { target } => self.permitted(&target),
+            Event::Permitted { target, lane } => self.permitted(&target, lane),
             Event::Committed(id) => self.committed(id, facts)?,
             Event::Saved { call, reply } => self.saved(call, reply),
             Event::Probed { call, reply } => self.probed(call, reply),
@@ -335,7 +306,7 @@ impl Core {
         }
         let queues = self.targets.values().flat_map(|target| &target.queues);
         let paused = queues.filter(|(_, queue)| queue.paused_until.is_some());
-        let paused = paused.map(|(flow, queue)| (flow, "breaker", queue.withheld.len() + queue.ready.len()));
+        let paused = paused.map(|(flow, queue)| (flow, "breaker", queue.held_back()));
         paused.chain(versions.into_iter().map(|(flow, count)| (flow, "version", count))).collect()
     }
 
@@ -405,73 +376,5 @@ impl Core {
             .get_mut(&at.partition)
             .and_then(|partition| partition.items.get_mut(&at.offset))
             .filter(|item| item.arrival == at.arrival)
-    }
-
-    /// The queue that a record in hand belongs to; `None` until the definition of its flow is known.
-    fn queue_of(&mut self, at: &ItemRef) -> Option<&mut Queue> {
-        let connection = self.item(at)?.rules.as_ref()?.connection.clone();
-        Some(self.targets.entry(connection).or_default().queues.entry(at.partition.flow.clone()).or_default())
-    }
-
-    /// Moves a record to another state, in step with the queues.
-    fn set_state(&mut self, at: &ItemRef, state: State) {
-        self.unqueue(at);
-        let now = self.now.mono;
-        let Some(item) = self.item_mut(at) else { return };
-        item.state = state.clone();
-        if state == State::NoRules {
-            self.waiting_for_rules.insert(at.clone());
-            return;
-        }
-        if self.is_revoking(at) {
-            // Nothing new is begun for it: it only waits to be forgotten.
-            return;
-        }
-        let Some(queue) = self.queue_of(at) else { return };
-        match state {
-            State::Ready => {
-                queue.ready.insert(at.clone());
-                queue.ready_since.get_or_insert(now);
-            }
-            State::Probe { due, .. } => {
-                queue.probes.insert((due, at.clone()));
-            }
-            State::Advance { due } => {
-                queue.advances.insert((due, at.clone()));
-            }
-            State::Withheld => {
-                queue.withheld.insert(at.clone());
-            }
-            State::Queued | State::NoRules | State::Grouped | State::Intending | State::Calling(_) | State::Ending => {}
-        }
-    }
-
-    fn is_revoking(&self, at: &ItemRef) -> bool {
-        self.partitions.get(&at.partition).is_none_or(|partition| partition.revoking)
-    }
-
-    /// Takes a record out of the queue it stands in.
-    fn unqueue(&mut self, at: &ItemRef) {
-        self.waiting_for_rules.remove(at);
-        let Some(state) = self.item(at).map(|item| item.state.clone()) else { return };
-        let Some(queue) = self.queue_of(at) else { return };
-        match state {
-            State::Ready => {
-                queue.ready.remove(at);
-                if queue.ready.is_empty() {
-                    queue.ready_since = None;
-                }
-            }
-            State::Probe { due, .. } => {
-                queue.probes.remove(&(due, at.clone()));
-            }
-            State::Advance { due } => {
-                queue.advances.remove(&(due, at.clone()));
-            }
-            State::Withheld => {
-                queue.withheld.remove(at);
-            }
-            State::Queued | State::NoRules | State::Grouped | State::Intending | State::Calling(_) | State::Ending => {}
-        }
     }
 }

@@ -11,7 +11,8 @@ use super::event::{Action, AdvanceDocument, Errand, Lane, PartitionId, ProbeDocu
 use super::ledger::{Intended, Intent, Reached};
 use super::outbox::Plan;
 use super::partition::{Item, ItemRef, Purpose, State};
-use super::{Call, Core, Group, Kind, Queue, Target};
+use super::queues::{Queue, Target};
+use super::{Call, Core, Group, Kind};
 
 /// One call's worth of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,125 +25,168 @@ enum Work {
     Trial(ItemRef),
 }
 
+/// Replays first: when it is their turn at all, they have let fresh documents pass.
+const LANES: [Lane; 2] = [Lane::Replay, Lane::Fresh];
+/// While fresh documents wait, so many calls are theirs before one is for replays.
+const FRESH_PER_REPLAY: u32 = 4;
+
 impl Core {
-    /// Asks for a permit wherever a call could be made.
+    /// Uses the permits in hand, then asks for more wherever a call could be made.
     pub(super) fn schedule(&mut self) {
         if self.draining {
             return;
         }
         let names: Vec<String> = self.targets.keys().cloned().collect();
         for name in names {
-            let Some((_, _, lane)) = self.choose(&name, None) else { continue };
-            if let Some(target) = self.targets.get_mut(&name).filter(|target| target.permit.is_none()) {
-                target.permit = Some(lane);
-                self.actions.push(Action::Permit { target: name, lane });
+            self.use_permits(&name);
+            for lane in LANES {
+                let wanted = self.wants_permit(&name, lane);
+                if let Some(target) = self.targets.get_mut(&name).filter(|_| wanted)
+                    && target.asked.insert(lane)
+                {
+                    self.actions.push(Action::Permit { target: name.clone(), lane });
+                }
             }
         }
     }
 
-    /// A permit is here: makes the call that is most useful now.
-    pub(super) fn permitted(&mut self, name: &str) {
-        let Some(lane) = self.targets.get_mut(name).and_then(|target| target.permit.take()) else { return };
-        if self.draining {
-            return;
+    /// Whether a call of the lane could be made and its turn has come. Each lane asks for itself, so that fresh documents
+    /// do not stand behind a permit for replays, which may take long.
+    fn wants_permit(&self, name: &str, lane: Lane) -> bool {
+        let Some(target) = self.targets.get(name).filter(|target| !target.given.contains(&lane)) else { return false };
+        let its_turn = || match lane {
+            Lane::Fresh => true,
+            Lane::Replay => target.fresh_calls >= FRESH_PER_REPLAY || self.choose(name, Lane::Fresh).is_none(),
+        };
+        self.choose(name, lane).is_some() && its_turn()
+    }
+
+    /// A permit is here: it is used as soon as there is a place.
+    pub(super) fn permitted(&mut self, name: &str, lane: Lane) {
+        let Some(target) = self.targets.get_mut(name) else { return };
+        if target.asked.remove(&lane) {
+            target.given.insert(lane);
         }
-        // The work may have gone meanwhile, or the breaker opened: then the permit is lost, which hurts nobody.
-        let Some((flow, work, _)) = self.choose(name, Some(lane)).or_else(|| self.choose(name, None)) else { return };
+    }
+
+    fn use_permits(&mut self, name: &str) {
+        for lane in LANES {
+            let Some(target) = self.targets.get(name).filter(|target| target.given.contains(&lane)) else { continue };
+            let places = self.places(target);
+            if places > 0 && target.used >= places {
+                continue;
+            }
+            // The work may have gone meanwhile, or the breaker opened: then the permit is lost, which hurts nobody.
+            let chosen = self.choose(name, lane);
+            if let Some(target) = self.targets.get_mut(name) {
+                target.given.remove(&lane);
+            }
+            if let Some((flow, work)) = chosen {
+                self.make(name, &flow, work, lane);
+            }
+        }
+    }
+
+    /// Makes a call, or puts down its intent.
+    fn make(&mut self, name: &str, flow: &FlowName, work: Work, lane: Lane) {
         if let Some(target) = self.targets.get_mut(name) {
             target.turn = Some(flow.clone());
             target.used += 1;
+            target.fresh_calls = match lane {
+                Lane::Fresh => target.fresh_calls.saturating_add(1),
+                Lane::Replay => 0,
+            };
         }
         match work {
-            Work::Probe(first) => self.probe(name, &flow, &first, lane),
-            Work::Advance(first) => self.advance(name, &flow, &first, lane),
+            Work::Probe(first) => self.probe(name, flow, &first, lane),
+            Work::Advance(first) => self.advance(name, flow, &first, lane),
             Work::Save(first) => {
-                let items = self.batch(name, &flow, &first);
-                self.intend(name, &flow, items, None, lane);
+                let items = self.batch(name, flow, &first, lane);
+                self.intend(name, flow, items, None, lane);
             }
             Work::Group(id) => {
-                let set = self.group_mut(name, &flow, id).map(|group| group.set.clone()).unwrap_or_default();
+                let set = self.group_mut(name, flow, id).map(|group| group.set.clone()).unwrap_or_default();
                 let leaving: Vec<&ItemRef> = set.iter().filter(|at| self.is_revoking(at)).collect();
                 if !leaving.is_empty() {
                     // They are as good as gone; the search goes on without them, with the next permit.
                     self.release_place(name);
                     return leaving.into_iter().for_each(|at| self.leave_group(at));
                 }
-                if let Some(group) = self.group_mut(name, &flow, id) {
+                if let Some(group) = self.group_mut(name, flow, id) {
                     group.on_its_way = true;
                 }
-                self.intend(name, &flow, set, Some(id), lane);
+                self.intend(name, flow, set, Some(id), lane);
             }
-            Work::Trial(at) => self.trial(name, &flow, &at, lane),
+            Work::Trial(at) => self.trial(name, flow, &at, lane),
         }
     }
 
-    /// The next work of a target, fair between its flows; with `lane` given, only work of that lane.
-    fn choose(&self, name: &str, lane: Option<Lane>) -> Option<(FlowName, Work, Lane)> {
-        let target = self.targets.get(name)?;
+    /// Calls that the target may have on their way at the same time, now.
+    fn places(&self, target: &Target) -> usize {
         let now = self.now.mono;
-        let allow = target.breaker.allow(now, &self.numbers);
-        let places = match allow {
+        if target.not_before.is_some_and(|until| now < until) {
+            return 0;
+        }
+        match target.breaker.allow(now, &self.numbers) {
             Allow::Any => self.numbers.calls.max(1),
             Allow::One | Allow::Trial => 1,
             Allow::Wait(_) | Allow::Never => 0,
-        };
-        if target.used >= places || target.not_before.is_some_and(|until| now < until) {
-            return None;
         }
-        let after = target.turn.as_ref().map_or(0, |turn| target.queues.range(..=turn).count());
-        let turns = target.queues.iter().skip(after).chain(target.queues.iter().take(after));
-        for (flow, queue) in turns {
-            let work = self.work_of(queue, allow == Allow::Trial);
-            let Some(work) = work else { continue };
-            let its_lane = match &work {
-                Work::Probe(at) | Work::Advance(at) | Work::Save(at) | Work::Trial(at) => self.item(at)?.lane(),
-                Work::Group(id) => {
-                    queue.groups.get(id).and_then(|g| g.set.first()).and_then(|at| self.item(at))?.lane()
-                }
-            };
-            if lane.is_none_or(|lane| lane == its_lane) {
-                return Some((flow.clone(), work, its_lane));
-            }
-        }
-        None
     }
 
-    fn work_of(&self, queue: &Queue, trial: bool) -> Option<Work> {
+    /// The next work of a target in a lane, fair between its flows.
+    fn choose(&self, name: &str, lane: Lane) -> Option<(FlowName, Work)> {
+        let target = self.targets.get(name)?;
+        if target.used >= self.places(target) {
+            return None;
+        }
+        let trial = target.breaker.allow(self.now.mono, &self.numbers) == Allow::Trial;
+        let after = target.turn.as_ref().map_or(0, |turn| target.queues.range(..=turn).count());
+        let mut turns = target.queues.iter().skip(after).chain(target.queues.iter().take(after));
+        turns.find_map(|(flow, queue)| Some((flow.clone(), self.work_of(queue, lane, trial)?)))
+    }
+
+    fn work_of(&self, queue: &Queue, lane: Lane, trial: bool) -> Option<Work> {
         let now = self.now.mono;
-        if let Some((due, at)) = queue.probes.first().filter(|(due, _)| *due <= now) {
-            debug_assert!(*due <= now);
+        let waiting = queue.lane(lane);
+        if let Some((_, at)) = waiting.probes.first().filter(|(due, _)| *due <= now) {
             return Some(Work::Probe(at.clone()));
         }
+        let mut groups = queue.groups.iter().filter(|(_, group)| self.lane_of(group) == Some(lane));
         if trial {
-            let waiting = queue.ready.first().or_else(|| queue.groups.values().find_map(|group| group.set.first()));
-            let waiting = waiting.or_else(|| queue.advances.first().map(|(_, at)| at));
-            return waiting.or_else(|| queue.probes.first().map(|(_, at)| at)).cloned().map(Work::Trial);
+            let first = waiting.ready.first().or_else(|| groups.find_map(|(_, group)| group.set.first()));
+            let first = first.or_else(|| waiting.advances.first().map(|(_, at)| at));
+            return first.or_else(|| waiting.probes.first().map(|(_, at)| at)).cloned().map(Work::Trial);
         }
-        if let Some((_, at)) = queue.advances.first().filter(|(due, _)| *due <= now) {
+        if let Some((_, at)) = waiting.advances.first().filter(|(due, _)| *due <= now) {
             return Some(Work::Advance(at.clone()));
         }
         if queue.paused_until.is_some() {
             return None;
         }
-        let sendable = |group: &Group| !group.on_its_way && !group.set.is_empty();
-        if let Some((id, _)) = queue.groups.iter().find(|(_, group)| sendable(group)) {
+        if let Some((id, _)) = groups.find(|(_, group)| !group.on_its_way) {
             return Some(Work::Group(*id));
         }
-        let first = queue.ready.first()?;
+        let first = waiting.ready.first()?;
         let rules = self.item(first)?.rules.as_ref()?;
-        let full = queue.ready.len() >= rules.documents;
-        let waited = queue.ready_since.is_some_and(|since| now >= since + self.numbers.linger);
+        let full = waiting.ready.len() >= rules.documents;
+        let waited = waiting.ready_since.is_some_and(|since| now >= since + self.numbers.linger);
         (full || waited).then(|| Work::Save(first.clone()))
     }
 
+    /// The lane of the set a search is to send next; `None` when it has none.
+    fn lane_of(&self, group: &Group) -> Option<Lane> {
+        group.set.first().and_then(|at| self.item(at)).map(Item::lane)
+    }
+
     /// Documents of one flow version and lane, distinct keys by nature: only the holder of a key is ever ready.
-    fn batch(&self, name: &str, flow: &FlowName, first: &ItemRef) -> Vec<ItemRef> {
+    fn batch(&self, name: &str, flow: &FlowName, first: &ItemRef, lane: Lane) -> Vec<ItemRef> {
         let Some(leader) = self.item(first) else { return Vec::new() };
         let Some(rules) = leader.rules.as_ref() else { return Vec::new() };
         let Some(queue) = self.targets.get(name).and_then(|target| target.queues.get(flow)) else { return Vec::new() };
-        let same = |item: &Item| item.mapped.flow_version == leader.mapped.flow_version && item.lane() == leader.lane();
+        let same = |item: &Item| item.mapped.flow_version == leader.mapped.flow_version;
         let (mut items, mut bytes) = (Vec::new(), 0);
-        for at in &queue.ready {
+        for at in &queue.lane(lane).ready {
             let Some(item) = self.item(at).filter(|item| same(item)) else { continue };
             let more = bytes + item.value.len();
             // The first one goes whatever its size; a larger document so travels alone.
@@ -206,7 +250,7 @@ impl Core {
         });
     }
 
-    /// Looks up everything of the flow version that is due, as much as one query takes.
+    /// Looks up everything of the flow version and lane that is due, as much as one query takes.
     fn probe(&mut self, name: &str, flow: &FlowName, first: &ItemRef, lane: Lane) {
         let Some(leader) = self.item(first) else { return self.release_place(name) };
         let (version, now) = (leader.mapped.flow_version.clone(), self.now.mono);
@@ -214,7 +258,9 @@ impl Core {
             .targets
             .get(name)
             .and_then(|target| target.queues.get(flow))
-            .map(|queue| queue.probes.iter().take_while(|(due, _)| *due <= now).map(|(_, at)| at.clone()).collect())
+            .map(|queue| {
+                queue.lane(lane).probes.iter().take_while(|(due, _)| *due <= now).map(|(_, at)| at.clone()).collect()
+            })
             .unwrap_or_default();
         let items: Vec<ItemRef> = due
             .into_iter()
@@ -248,7 +294,7 @@ impl Core {
         self.actions.push(Action::Probe { errand, documents: vec![ProbeDocument { key, value: None }] });
     }
 
-    /// Submits or audits everything of the flow version that waits for the same step.
+    /// Submits or audits everything of the flow version and lane that waits for the same step.
     fn advance(&mut self, name: &str, flow: &FlowName, first: &ItemRef, lane: Lane) {
         let step_of = |item: &Item| match item.reached() {
             Some(Reached::Submitted) => Step::Audit,
@@ -261,7 +307,9 @@ impl Core {
             .targets
             .get(name)
             .and_then(|target| target.queues.get(flow))
-            .map(|queue| queue.advances.iter().take_while(|(due, _)| *due <= now).map(|(_, at)| at.clone()).collect())
+            .map(|queue| {
+                queue.lane(lane).advances.iter().take_while(|(due, _)| *due <= now).map(|(_, at)| at.clone()).collect()
+            })
             .unwrap_or_default();
         let same = |item: &Item| item.mapped.flow_version == version && step_of(item) == step;
         let items: Vec<ItemRef> = due.into_iter().filter(|at| self.item(at).is_some_and(same)).take(limit).collect();
@@ -347,21 +395,26 @@ impl Core {
                 Allow::Any => (now, self.numbers.calls.max(1)),
             };
             let floor = target.not_before.map_or(floor, |until| floor.max(until));
-            let taken = target.permit.is_some() || target.used >= places;
-            for queue in target.queues.values() {
+            for (queue, lane) in target.queues.values().flat_map(|queue| LANES.map(|lane| (queue, lane))) {
+                let waiting = queue.lane(lane);
                 if let Some(until) = queue.paused_until {
                     note(until);
                 }
-                if taken {
+                // Replays may have to wait for a fresh call that is about to be made.
+                let awaited = match lane {
+                    Lane::Fresh => target.asked.contains(&lane),
+                    Lane::Replay => !target.asked.is_empty(),
+                };
+                if awaited || target.used >= places {
                     continue;
                 }
-                let firsts = [queue.probes.first(), queue.advances.first()];
+                let firsts = [waiting.probes.first(), waiting.advances.first()];
                 firsts.into_iter().flatten().for_each(|(due, _)| note((*due).max(floor)));
                 if queue.paused_until.is_none() {
-                    if queue.groups.values().any(|group| !group.on_its_way && !group.set.is_empty()) {
+                    if queue.groups.values().any(|group| !group.on_its_way && self.lane_of(group) == Some(lane)) {
                         note(floor);
                     }
-                    if let Some(since) = queue.ready_since {
+                    if let Some(since) = waiting.ready_since {
                         note((since + self.numbers.linger).max(floor));
                     }
                 }
@@ -376,13 +429,5 @@ impl Core {
         }
         // Never now: whatever was possible now has been asked for.
         wake.map(|at| at.max(now + Duration::from_millis(1)))
-    }
-}
-
-impl Target {
-    /// The target answered.
-    pub(super) fn answered(&mut self) {
-        self.fails = 0;
-        self.not_before = None;
     }
 }

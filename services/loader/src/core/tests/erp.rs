@@ -33,6 +33,7 @@ impl World {
         }
         self.saves.push(keys.clone());
         self.save_times.push(self.now);
+        self.lanes.push(errand.lane);
         self.in_flight.insert(errand.call, keys.clone());
         let mut fault = self.script.pop_front().unwrap_or(Fault::None);
         if self.saves_down || keys.iter().any(|key| self.poison.contains(key)) {

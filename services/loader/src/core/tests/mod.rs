@@ -4,6 +4,8 @@ mod breakers;
 mod crashes;
 mod ends;
 mod erp;
+mod lanes;
+mod quota;
 mod random;
 mod replays;
 mod saves;

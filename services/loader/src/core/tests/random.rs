@@ -47,6 +47,8 @@ fn one(seed: u64, numbers: &Numbers) {
         if world.roll(4) == 0 {
             mapped.created = None;
         }
+        // Some histories have both lanes.
+        mapped.replay = (seed % 4 == 1 && n.is_multiple_of(3)).then(|| "r1".to_owned());
         world.publish(at, mapped.clone());
         if world.roll(5) == 0 {
             world.publish(at, mapped);

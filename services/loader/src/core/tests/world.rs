@@ -14,6 +14,7 @@ use super::super::event::*;
 use super::super::ledger::{self, Entry, Reached};
 use super::super::rules::OnChange;
 use super::super::*;
+use super::quota::Quota;
 
 /// What happens to one save.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,8 +126,11 @@ pub(super) struct World {
     pub(super) truth: Duration,
     pub(super) latency: Duration,
     pub(super) commit_takes: Duration,
+    pub(super) quota: Quota,
     pub(super) saves: Vec<Vec<TargetKey>>,
     pub(super) save_times: Vec<Duration>,
+    /// The lane of every save and probe, in order.
+    pub(super) lanes: Vec<Lane>,
     pub(super) probe_times: Vec<Duration>,
     pub(super) advances: Vec<(Step, Vec<TargetKey>)>,
     pub(super) observations: Vec<Observation>,
@@ -188,8 +192,10 @@ impl World {
             saves_down: false,
             latency: Duration::from_millis(200),
             commit_takes: Duration::from_millis(30),
+            quota: Quota::default(),
             saves: Vec::new(),
             save_times: Vec::new(),
+            lanes: Vec::new(),
             probe_times: Vec::new(),
             advances: Vec::new(),
             observations: Vec::new(),
@@ -347,8 +353,9 @@ impl World {
     fn act(&mut self, action: Action) {
         let life = self.life;
         match action {
-            Action::Permit { target, .. } => {
-                self.deliver(Duration::from_millis(5), Delivery::ToCore(life, Event::Permitted { target }));
+            Action::Permit { target, lane } => {
+                let wait = self.quota.wait(lane, self.now);
+                self.deliver(wait, Delivery::ToCore(life, Event::Permitted { target, lane }));
             }
             Action::Commit { id, transaction } => {
                 self.deliver(self.commit_takes, Delivery::Commit(life, id, transaction));
@@ -356,6 +363,7 @@ impl World {
             Action::Save { errand, documents, deadline } => self.save(errand, documents, deadline),
             Action::Probe { errand, documents } => {
                 self.probe_times.push(self.now);
+                self.lanes.push(errand.lane);
                 self.deliver(self.latency / 2, Delivery::Probe(life, errand.call, documents));
             }
             Action::Advance { errand, step, documents } => self.advance(errand.call, step, &documents),
