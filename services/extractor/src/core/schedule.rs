@@ -125,17 +125,20 @@ fn latest(plan: &Plan, last: i64, now: i64) -> Option<i64> {
 
 impl Board {
     /// Takes a flow on, with what its checkpoint says; a flow that never ran waits for its next firing, unless `wished`.
-    /// Taking it on again (another version) keeps a run that is under way.
+    /// Taking it on again (another version) keeps a run that is under way and wishes that wait.
     pub fn put(&mut self, flow: FlowName, timing: Timing, checkpoint: &Checkpoint, now: i64, wished: bool) {
-        let running = self.flows.remove(&flow).and_then(|entry| entry.running);
-        let scan = Timer::new(timing.scan, checkpoint.fired.unwrap_or(now), wished || checkpoint.scan.is_some());
-        let lookback = timing.lookback.map(|plan| Timer::new(plan, checkpoint.looked_back.unwrap_or(now), false));
+        let before = self.flows.remove(&flow);
+        let kept = |timer: Option<&Timer>| timer.is_some_and(|timer| timer.wished);
+        let wished = wished || checkpoint.scan.is_some() || kept(before.as_ref().map(|entry| &entry.scan));
+        let scan = Timer::new(timing.scan, checkpoint.fired.unwrap_or(now), wished);
+        let wished = kept(before.as_ref().and_then(|entry| entry.lookback.as_ref()));
+        let lookback = timing.lookback.map(|plan| Timer::new(plan, checkpoint.looked_back.unwrap_or(now), wished));
         let entry = Entry {
             scan,
             lookback,
             when_running: timing.when_running,
             scanned: checkpoint.completed.is_some(),
-            running,
+            running: before.and_then(|entry| entry.running),
             not_before: Duration::ZERO,
             stopped: false,
         };

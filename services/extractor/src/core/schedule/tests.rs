@@ -177,6 +177,8 @@ fn a_wish_waits_while_its_flow_rests() {
         let_rest(&mut board, &["a"]);
         assert!(board.wish(&flow("a"), kind));
         assert_eq!(fired(&mut board, NOON + 1), []);
+        // Another version of the flow does not forget it.
+        board.put(flow("a"), both.clone(), &scanned, NOON, false);
         let_rest(&mut board, &[]);
         assert_eq!(board.tick(NOON + 2, Duration::ZERO), [Due { flow: flow("a"), kind, fired: None }]);
     }
