@@ -1,8 +1,11 @@
 //! Commands to the extractor, and how far they are done.
 //!
 //! A command is a small JSON object in `starbridge.commands`, with the flow's name as key:
-//! `{"flow": "misc-inbound", "command": "run"}`; `lookback` is the other one. Its position is saved only when the run it
-//! asked for is complete, so a crash repeats it instead of forgetting it. While a flow rests its commands wait, and so
+//! `{"flow": "misc-inbound", "command": "run"}`; `lookback` is another one. `window` reads the bills whose watermark date
+//! lies in a span of time, whatever W is: `{"flow": "misc-inbound", "command": "window", "from": 1710345600, "to":
+//! 1710432000}` in unix seconds, `to` excluded; with `"again": true` bills that are as they were emitted are emitted again,
+//! as new versions. The position of a command is saved only when the run it asked for is complete, so a crash repeats it
+//! instead of forgetting it. While a flow rests its commands wait, and so
 //! does the position.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +14,7 @@ use document::{Code, DeadLetter, Fault, FlowName, Received, Stage, Tenant, Versi
 use queue::Next;
 use serde::Deserialize;
 
+use crate::core::checkpoint::Window;
 use crate::core::schedule::Kind;
 
 /// What a command asks for.
@@ -19,6 +23,7 @@ use crate::core::schedule::Kind;
 enum Word {
     Run,
     Lookback,
+    Window,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +31,23 @@ enum Word {
 struct Text {
     flow: FlowName,
     command: Word,
+    from: Option<i64>,
+    to: Option<i64>,
+    again: Option<bool>,
+}
+
+impl Text {
+    fn kind(&self) -> Result<Kind, &'static str> {
+        match (self.command, self.from, self.to, self.again) {
+            (Word::Run, None, None, None) => Ok(Kind::Scan),
+            (Word::Lookback, None, None, None) => Ok(Kind::Lookback),
+            (Word::Window, Some(from), Some(to), again) if from < to => {
+                Ok(Kind::Window(Window { from, to, again: again.unwrap_or(false) }))
+            }
+            (Word::Window, ..) => Err("a window needs from and to, unix seconds, and from is the earlier one"),
+            (Word::Run | Word::Lookback, ..) => Err("from, to and again belong to a window"),
+        }
+    }
 }
 
 /// Reads a command.
@@ -34,13 +56,11 @@ struct Text {
 /// A fault with [`Code::CommandUnreadable`], whose record is topic, partition and offset.
 pub fn read(received: &Received) -> Result<(FlowName, Kind), Fault> {
     let value = received.record.value.as_deref().unwrap_or_default();
-    let kind = |word| match word {
-        Word::Run => Kind::Scan,
-        Word::Lookback => Kind::Lookback,
-    };
-    match serde_json::from_slice::<Text>(value) {
-        Ok(text) => Ok((text.flow, kind(text.command))),
-        Err(error) => Err(Fault::new(Code::CommandUnreadable, error.to_string()).of_record(place(received))),
+    let text = serde_json::from_slice::<Text>(value).map_err(|error| error.to_string());
+    let read = text.and_then(|text| Ok((text.kind()?, text.flow)));
+    match read {
+        Ok((kind, flow)) => Ok((flow, kind)),
+        Err(detail) => Err(Fault::new(Code::CommandUnreadable, detail).of_record(place(received))),
     }
 }
 
@@ -112,6 +132,13 @@ impl Commands {
         }
     }
 
+    /// Nobody waits for runs of a flow any more.
+    pub fn given_up(&mut self, flow: &FlowName) {
+        for open in self.partitions.values_mut().flatten() {
+            open.wish.take_if(|(name, _)| name == flow);
+        }
+    }
+
     /// Positions that can be saved now.
     pub fn ready(&mut self) -> Vec<Next> {
         let mut ready = Vec::new();
@@ -154,7 +181,20 @@ mod tests {
     fn commands_read_or_are_kept_as_letters() {
         assert_eq!(read(&received(1, r#"{"flow":"misc","command":"run"}"#)), Ok((misc(), Kind::Scan)));
         assert_eq!(read(&received(1, r#"{"flow":"misc","command":"lookback"}"#)), Ok((misc(), Kind::Lookback)));
-        for bad in ["", "run", r#"{"flow":"misc","command":"halt"}"#, r#"{"flow":"misc","command":"run","x":1}"#] {
+        let window = |again| Kind::Window(Window { from: 5, to: 9, again });
+        let text = r#"{"flow":"misc","command":"window","from":5,"to":9}"#;
+        assert_eq!(read(&received(1, text)), Ok((misc(), window(false))));
+        let text = r#"{"flow":"misc","command":"window","from":5,"to":9,"again":true}"#;
+        assert_eq!(read(&received(1, text)), Ok((misc(), window(true))));
+        for bad in [
+            "",
+            "run",
+            r#"{"flow":"misc","command":"halt"}"#,
+            r#"{"flow":"misc","command":"run","x":1}"#,
+            r#"{"flow":"misc","command":"run","from":1,"to":2}"#,
+            r#"{"flow":"misc","command":"window","from":5}"#,
+            r#"{"flow":"misc","command":"window","from":5,"to":5}"#,
+        ] {
             let fault = read(&received(9, bad)).expect_err("unreadable");
             assert_eq!(fault.code, Code::CommandUnreadable);
             assert_eq!(fault.place.record.as_deref(), Some("starbridge.commands/3@9"));

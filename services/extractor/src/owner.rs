@@ -355,8 +355,7 @@ impl Owner {
                     self.means.instruments.enabled(&unit.flow, Some(reason));
                 }
                 // Nobody waits for a run of a stopped flow.
-                self.commands.done(flow, Kind::Scan);
-                self.commands.done(flow, Kind::Lookback);
+                self.commands.given_up(flow);
                 self.save_commands().await
             }
             Outcome::Gone(fault) => {

@@ -61,6 +61,11 @@ fn scope(columns: &Columns, bills: &Columns, ask: &Ask, zone: Tz) -> Option<Stri
             let stamp = bills.stamp()?;
             Some(format!("{stamp} >= {}", quote(&window::lower_bound(ask.since, zone))))
         }
+        Scope::Before(until) => {
+            let stamp = bills.stamp()?;
+            let (from, to) = (window::lower_bound(ask.since, zone), window::upper_bound(*until, zone));
+            Some(and(&[format!("{stamp} >= {}", quote(&from)), format!("{stamp} < {}", quote(&to))]))
+        }
         Scope::Ids(ids) => {
             let key = columns.key()?;
             let ids: Vec<String> = ids.iter().map(literal).collect();
@@ -137,6 +142,14 @@ mod tests {
             assert_eq!(asked(false, Scope::Window, position).filter, format!("{OWN} and ({condition})"));
         }
         assert_eq!(asked(false, Scope::Window, Position::Row(8)).start_row, 8);
+    }
+
+    #[test]
+    fn a_window_is_bounded_on_both_sides() {
+        let query = asked(false, Scope::Before(NOON + 3_600), Position::After(Key::Integer(5)));
+        let window = "((FApproveDate >= '2024-03-14 16:00:00') and (FApproveDate < '2024-03-14 17:00:00'))";
+        let own = "(FAPPROVEDATE >='2024-03-14' or FNote = 'x')";
+        assert_eq!(query.filter, format!("{own} and {window} and (FID > 5)"));
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Unit {
         let timing = Timing {
             scan: flow.plan.clone(),
             lookback: flow.lookback.as_ref().map(|look| look.plan.clone()),
+            windows: key.is_some() && stamp.is_some(),
             when_running: flow.settings.schedule.when_running,
         };
         Ok(Self { plan: Arc::new(plan), timing, flow })

@@ -74,7 +74,7 @@ pub struct Job {
     pub unit: Arc<Unit>,
     /// The partition its state lies in.
     pub partition: i32,
-    /// A scan or a lookback.
+    /// A scan, a lookback or a window.
     pub kind: Kind,
     /// The firing it serves.
     pub fired: Option<i64>,
@@ -138,6 +138,7 @@ impl Job {
         let now = means.clock.seconds();
         let mut engine = match self.kind {
             Kind::Scan => Engine::Scan(Run::begin(Arc::clone(&self.unit.plan), checkpoint, now, self.fired)),
+            Kind::Window(window) => Engine::Scan(Run::window(Arc::clone(&self.unit.plan), checkpoint, window, now)),
             Kind::Lookback => match Lookback::begin(Arc::clone(&self.unit.plan), checkpoint.clone(), now, self.fired) {
                 Some(lookback) => Engine::Look(lookback),
                 None => return Ok(Outcome::Complete(Box::new(checkpoint), None)),

@@ -35,6 +35,34 @@ pub struct Checkpoint {
     /// When a scan was last complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<i64>,
+    /// The reading of a window under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowMark>,
+}
+
+/// A span of the watermark date that is read by command, whatever W is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its first instant, unix seconds.
+    pub from: i64,
+    /// The instant behind its last one, unix seconds.
+    pub to: i64,
+    /// Whether bills that are as they were emitted are emitted again, as new versions.
+    #[serde(default)]
+    pub again: bool,
+}
+
+/// How far the reading of a window got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowMark {
+    /// The window.
+    pub window: Window,
+    /// The configuration it was begun under.
+    pub config: String,
+    /// How far it got.
+    pub scan: ScanMark,
 }
 
 /// How far a scan got.
@@ -65,6 +93,7 @@ impl Checkpoint {
             fired: None,
             looked_back: None,
             completed: None,
+            window: None,
         }
     }
 
@@ -99,6 +128,14 @@ impl Checkpoint {
             _ => ScanMark { t0: None, run_time: now, since: self.watermark.saturating_sub(overlap), cursor: None },
         }
     }
+
+    /// The mark to go on from in `window`, or a new one: it goes on only in the same window under the same configuration.
+    pub fn window_mark(&self, config: &str, window: Window, now: i64) -> ScanMark {
+        match &self.window {
+            Some(mark) if mark.window == window && mark.config == config => mark.scan.clone(),
+            _ => ScanMark { t0: None, run_time: now, since: window.from, cursor: None },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +164,7 @@ mod tests {
             config in "[0-9a-f]{0,32}",
             scan in proptest::option::of(marks()),
             times in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
+            window in proptest::option::of((any::<(i64, i64, bool)>(), "[0-9a-f]{0,32}", marks())),
         ) {
             let checkpoint = Checkpoint {
                 format: FORMAT,
@@ -137,6 +175,9 @@ mod tests {
                 fired: times.0,
                 looked_back: times.1,
                 completed: times.2,
+                window: window.map(|((from, to, again), config, scan)| {
+                    WindowMark { window: Window { from, to, again }, config, scan }
+                }),
             };
             prop_assert_eq!(Checkpoint::from_bytes(&flow(), &checkpoint.to_bytes()), Ok(checkpoint));
         }
@@ -166,5 +207,17 @@ mod tests {
         assert_eq!(checkpoint.mark("a", 600, 20_000), mark);
         let anew = ScanMark { t0: None, run_time: 20_000, since: 9_400, cursor: None };
         assert_eq!(checkpoint.mark("b", 600, 20_000), anew);
+    }
+
+    #[test]
+    fn a_window_goes_on_only_where_it_was_begun() {
+        let mut checkpoint = Checkpoint::new(10_000, "a");
+        let window = Window { from: 100, to: 200, again: false };
+        let scan = ScanMark { t0: Some(9), run_time: 8, since: 100, cursor: Some(Key::Integer(6)) };
+        checkpoint.window = Some(WindowMark { window, config: "a".to_owned(), scan: scan.clone() });
+        assert_eq!(checkpoint.window_mark("a", window, 20_000), scan);
+        let anew = ScanMark { t0: None, run_time: 20_000, since: 100, cursor: None };
+        assert_eq!(checkpoint.window_mark("b", window, 20_000), anew);
+        assert_eq!(checkpoint.window_mark("a", Window { again: true, ..window }, 20_000), anew);
     }
 }

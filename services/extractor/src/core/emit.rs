@@ -47,6 +47,8 @@ pub struct Moment<'a> {
     pub run_time: i64,
     /// `LAST_SYNC_TIME` of the run, unix seconds.
     pub since: i64,
+    /// Whether documents that are as they were emitted are emitted again.
+    pub again: bool,
     /// Gives each document a trace of its own.
     pub mint: &'a mut dyn FnMut() -> TraceParent,
 }
@@ -118,8 +120,9 @@ impl Rules {
         let mut emission = Emission::default();
         let created = bill.created.as_deref().and_then(|text| window::instant(text, self.zone));
         let mut now = Seen { stamp: bill.stamp.clone(), documents: Vec::new(), ..Seen::new(bill.key.clone()) };
-        // A bill that a letter calls retracted and that is back needs a newer version to close that letter.
-        let returned = before.is_some_and(|before| before.retracted);
+        // A bill that a letter calls retracted and that is back needs a newer version to close that letter, like one that
+        // is to be emitted again.
+        let renewed = moment.again || before.is_some_and(|before| before.retracted);
         let candidates = self.candidates(bill, shape);
         if candidates.is_empty() {
             emission.counts.filtered += 1;
@@ -127,7 +130,7 @@ impl Rules {
         for candidate in candidates {
             let known = before.and_then(|before| before.document(&candidate.key));
             let document = match known {
-                Some(known) if known.digest == candidate.digest && !returned => {
+                Some(known) if known.digest == candidate.digest && !renewed => {
                     emission.counts.unchanged += 1;
                     SeenDocument { changed_after_load: None, ..known.clone() }
                 }

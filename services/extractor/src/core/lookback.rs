@@ -233,7 +233,7 @@ impl Lookback {
         instant: &mut Instant<'_>,
     ) -> Result<Batch, Fault> {
         let mut batch = Batch::empty(self.checkpoint.clone());
-        batch.take(&self.plan, &mut self.pending, max, seen, shape, &self.mark, instant)?;
+        batch.take(&self.plan, &mut self.pending, max, seen, shape, &self.mark, false, instant)?;
         batch.finished = self.pending.is_empty() && matches!(self.stage, Stage::Done);
         if batch.finished {
             let failed_at = i64::try_from(instant.micros / 1_000).unwrap_or(i64::MAX);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use document::{DeadLetter, DocumentKey, Extracted, Fault, TraceParent};
 use serde_json::Value;
 
-use super::checkpoint::{Checkpoint, ScanMark};
+use super::checkpoint::{Checkpoint, ScanMark, Window, WindowMark};
 use super::columns::Columns;
 use super::emit::{Counts, Moment, Rules, Shaper};
 use super::key::Key;
@@ -64,6 +64,8 @@ pub struct LookbackPlan {
 pub enum Scope {
     /// Those of the flow's filter whose watermark date is not below `since`.
     Window,
+    /// The same, and whose watermark date is below this, unix seconds.
+    Before(i64),
     /// Those of the flow's filter with these ids.
     Ids(Vec<Key>),
 }
@@ -143,7 +145,7 @@ impl Instant<'_> {
 /// Looks up what was seen of a bill.
 pub type Lookup<'a> = &'a dyn Fn(&Key) -> Result<Option<Seen>, Fault>;
 
-/// A scan from W on.
+/// A scan from W on, or of a window.
 #[derive(Debug)]
 pub struct Run {
     plan: Arc<Plan>,
@@ -151,7 +153,15 @@ pub struct Run {
     mark: ScanMark,
     paging: Paging,
     pending: VecDeque<Bill>,
-    fired: Option<i64>,
+    goal: Goal,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Goal {
+    /// To move W, for a firing of the schedule.
+    Watermark(Option<i64>),
+    /// To read a window. W and the mark of the scan stay as they are.
+    Window(Window),
 }
 
 #[derive(Debug)]
@@ -164,6 +174,16 @@ impl Run {
     /// Goes on with the scan of `checkpoint`, or begins one at `now` (unix seconds) for the schedule's firing `fired`.
     pub fn begin(plan: Arc<Plan>, checkpoint: Checkpoint, now: i64, fired: Option<i64>) -> Self {
         let mark = checkpoint.mark(&plan.config, plan.overlap, now);
+        Self::new(plan, checkpoint, mark, Goal::Watermark(fired))
+    }
+
+    /// Goes on with the window of `checkpoint`, or begins it at `now` (unix seconds).
+    pub fn window(plan: Arc<Plan>, checkpoint: Checkpoint, window: Window, now: i64) -> Self {
+        let mark = checkpoint.window_mark(&plan.config, window, now);
+        Self::new(plan, checkpoint, mark, Goal::Window(window))
+    }
+
+    fn new(plan: Arc<Plan>, checkpoint: Checkpoint, mark: ScanMark, goal: Goal) -> Self {
         let paging = match plan.number_column {
             Some(number) => Paging::Rows(RowScan::new(number)),
             None => {
@@ -172,7 +192,7 @@ impl Run {
                 Paging::Keys(Scan::new(position, plan.limit, lines, plan.max_bill_bytes))
             }
         };
-        Self { plan, checkpoint, mark, paging, pending: VecDeque::new(), fired }
+        Self { plan, checkpoint, mark, paging, pending: VecDeque::new(), goal }
     }
 
     /// The next page to read; `None` when all are read.
@@ -184,7 +204,10 @@ impl Run {
         position.map(|position| Ask {
             heads: false,
             lookback: false,
-            scope: Scope::Window,
+            scope: match self.goal {
+                Goal::Watermark(_) => Scope::Window,
+                Goal::Window(window) => Scope::Before(window.to),
+            },
             position,
             limit: self.plan.limit,
             since: self.mark.since,
@@ -220,8 +243,8 @@ impl Run {
         self.pending.len()
     }
 
-    /// Takes up to `max` bills with the checkpoint that stands for them. The last batch of a run is finished and moves
-    /// W; it may hold no bill at all.
+    /// Takes up to `max` bills with the checkpoint that stands for them. The last batch of a run is finished, and that of
+    /// a scan from W moves W; it may hold no bill at all.
     ///
     /// # Errors
     /// A fault of the lookup.
@@ -233,24 +256,34 @@ impl Run {
         instant: &mut Instant<'_>,
     ) -> Result<Batch, Fault> {
         let mut batch = Batch::empty(self.checkpoint.clone());
-        let last = batch.take(&self.plan, &mut self.pending, max, seen, shape, &self.mark, instant)?;
-        batch.checkpoint.config.clone_from(&self.plan.config);
+        let again = matches!(self.goal, Goal::Window(Window { again: true, .. }));
+        let last = batch.take(&self.plan, &mut self.pending, max, seen, shape, &self.mark, again, instant)?;
         if let (Some(last), Paging::Keys(_)) = (last, &self.paging) {
             self.mark.cursor = Some(last);
         }
         batch.finished = self.pending.is_empty() && self.ask().is_none();
-        if batch.finished {
-            let t0 = self.mark.t0.unwrap_or(batch.checkpoint.watermark);
-            let checkpoint = &mut batch.checkpoint;
-            checkpoint.watermark = checkpoint.watermark.max(t0.saturating_sub(self.plan.settle));
-            checkpoint.scan = None;
-            checkpoint.fired = self.fired.or(checkpoint.fired);
-            checkpoint.completed = Some(instant.seconds());
-        } else {
-            batch.checkpoint.scan = Some(self.mark.clone());
-        }
+        self.note_progress(&mut batch, instant.seconds());
         self.checkpoint = batch.checkpoint.clone();
         Ok(batch)
+    }
+
+    /// Puts down how far the run is with this batch.
+    fn note_progress(&self, batch: &mut Batch, now: i64) {
+        let going_on = (!batch.finished).then(|| self.mark.clone());
+        let (checkpoint, config) = (&mut batch.checkpoint, self.plan.config.clone());
+        match self.goal {
+            Goal::Window(window) => checkpoint.window = going_on.map(|scan| WindowMark { window, config, scan }),
+            Goal::Watermark(fired) => {
+                checkpoint.config = config;
+                checkpoint.scan = going_on;
+                if batch.finished {
+                    let t0 = self.mark.t0.unwrap_or(checkpoint.watermark);
+                    checkpoint.watermark = checkpoint.watermark.max(t0.saturating_sub(self.plan.settle));
+                    checkpoint.fired = fired.or(checkpoint.fired);
+                    checkpoint.completed = Some(now);
+                }
+            }
+        }
     }
 }
 
@@ -267,7 +300,8 @@ impl Batch {
         }
     }
 
-    /// Judges bills from the front of `pending` and gives the id of the last one taken.
+    /// Judges bills from the front of `pending` and gives the id of the last one taken; `again`: emits also those that
+    /// are as they were.
     #[expect(clippy::too_many_arguments, reason = "all of them are the caller's state, used once")]
     pub(super) fn take(
         &mut self,
@@ -277,6 +311,7 @@ impl Batch {
         seen: Lookup<'_>,
         shape: Shaper<'_>,
         mark: &ScanMark,
+        again: bool,
         instant: &mut Instant<'_>,
     ) -> Result<Option<Key>, Fault> {
         let mut last_version = self.checkpoint.last_version;
@@ -294,6 +329,7 @@ impl Batch {
                 last_version: &mut last_version,
                 run_time: mark.run_time,
                 since: mark.since,
+                again,
                 mint: &mut *instant.mint,
             };
             let emission = plan.rules.judge(bill, before.as_ref(), shape, &mut moment);
@@ -310,3 +346,6 @@ impl Batch {
         Ok(last)
     }
 }
+
+#[cfg(test)]
+mod tests;

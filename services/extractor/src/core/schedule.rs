@@ -1,9 +1,9 @@
 //! Whose turn it is: firings of cron, wishes by command, runs that have to be tried again.
 //!
-//! A flow has one run at a time, a scan or a lookback. Times are unix seconds of the wall clock, except the waits after
+//! A flow has one run at a time: a scan, a lookback or a window. Times are unix seconds of the wall clock, except the waits after
 //! a failure, which are times of a stopwatch: a clock that jumps delays a run, it never makes a flood of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -11,7 +11,7 @@ use document::FlowName;
 use flow::file::WhenRunning;
 use flow::schedule::Plan;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Window};
 
 /// What a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub enum Kind {
     Scan,
     /// The slow second look.
     Lookback,
+    /// A window, by command alone. W stays.
+    Window(Window),
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
         match self {
             Kind::Scan => "scan",
             Kind::Lookback => "lookback",
+            Kind::Window(_) => "window",
         }
     }
 }
@@ -50,6 +53,8 @@ pub struct Timing {
     pub scan: Plan,
     /// The lookback's.
     pub lookback: Option<Plan>,
+    /// Whether windows of it can be read: they need a key and a watermark date.
+    pub windows: bool,
     /// What a firing does while a run goes on.
     pub when_running: WhenRunning,
 }
@@ -77,6 +82,8 @@ pub struct Board {
 struct Entry {
     scan: Timer,
     lookback: Option<Timer>,
+    /// Windows asked for, oldest first; `None` for a flow that has none.
+    windows: Option<VecDeque<Window>>,
     when_running: WhenRunning,
     /// A lookback before the first complete scan would be that scan.
     scanned: bool,
@@ -114,6 +121,27 @@ impl Timer {
     }
 }
 
+impl Entry {
+    /// The run that is due at `now` and the firing it serves. Windows come last: they may be long and nothing waits for
+    /// them.
+    fn due(&mut self, now: i64) -> Option<(Kind, Option<i64>)> {
+        let scan = self.scan.due(now);
+        if scan.is_some() || self.scan.wished {
+            self.scan.wished = false;
+            return Some((Kind::Scan, scan));
+        }
+        if let Some(lookback) = self.lookback.as_mut().filter(|_| self.scanned) {
+            let firing = lookback.due(now);
+            if firing.is_some() || lookback.wished {
+                lookback.wished = false;
+                return Some((Kind::Lookback, firing));
+            }
+        }
+        let window = self.windows.as_ref().and_then(|windows| windows.front());
+        window.map(|window| (Kind::Window(*window), None))
+    }
+}
+
 fn after(plan: &Plan, last: i64) -> Option<i64> {
     plan.next_after(DateTime::from_timestamp(last, 0)?).map(|next| next.timestamp())
 }
@@ -133,12 +161,14 @@ impl Board {
         let scan = Timer::new(timing.scan, checkpoint.fired.unwrap_or(now), wished);
         let wished = kept(before.as_ref().and_then(|entry| entry.lookback.as_ref()));
         let lookback = timing.lookback.map(|plan| Timer::new(plan, checkpoint.looked_back.unwrap_or(now), wished));
+        let (running, windows) = before.map(|entry| (entry.running, entry.windows)).unwrap_or_default();
         let entry = Entry {
             scan,
             lookback,
+            windows: timing.windows.then(|| windows.unwrap_or_default()),
             when_running: timing.when_running,
             scanned: checkpoint.completed.is_some(),
-            running: before.and_then(|entry| entry.running),
+            running,
             not_before: Duration::ZERO,
             stopped: false,
         };
@@ -164,10 +194,17 @@ impl Board {
     pub fn wish(&mut self, flow: &FlowName, kind: Kind) -> bool {
         let Some(entry) = self.flows.get_mut(flow) else { return false };
         entry.not_before = Duration::ZERO;
-        match (kind, &mut entry.lookback) {
-            (Kind::Scan, _) => entry.scan.wished = true,
-            (Kind::Lookback, Some(lookback)) => lookback.wished = true,
-            (Kind::Lookback, None) => return false,
+        match kind {
+            Kind::Scan => entry.scan.wished = true,
+            Kind::Lookback => match &mut entry.lookback {
+                Some(lookback) => lookback.wished = true,
+                None => return false,
+            },
+            Kind::Window(window) => match &mut entry.windows {
+                Some(windows) if windows.contains(&window) => {}
+                Some(windows) => windows.push_back(window),
+                None => return false,
+            },
         }
         true
     }
@@ -201,18 +238,8 @@ impl Board {
             if entry.stopped || self.resting.contains(flow) || stopwatch < entry.not_before {
                 continue;
             }
-            let scan = entry.scan.due(now);
-            if scan.is_some() || entry.scan.wished {
-                entry.scan.wished = false;
-                due.push((scan.unwrap_or(now), Due { flow: flow.clone(), kind: Kind::Scan, fired: scan }));
-            } else if let Some(lookback) = &mut entry.lookback
-                && entry.scanned
-            {
-                let firing = lookback.due(now);
-                if firing.is_some() || lookback.wished {
-                    lookback.wished = false;
-                    due.push((firing.unwrap_or(now), Due { flow: flow.clone(), kind: Kind::Lookback, fired: firing }));
-                }
+            if let Some((kind, fired)) = entry.due(now) {
+                due.push((fired.unwrap_or(now), Due { flow: flow.clone(), kind, fired }));
             }
         }
         due.sort_by_key(|(since, _)| *since);
@@ -230,24 +257,32 @@ impl Board {
         let Some(entry) = self.flows.get_mut(flow) else { return };
         let Some(due) = entry.running.take() else { return };
         let timer = match (due.kind, &mut entry.lookback) {
-            (Kind::Scan, _) => &mut entry.scan,
-            (Kind::Lookback, Some(lookback)) => lookback,
-            (Kind::Lookback, None) => return,
+            (Kind::Scan, _) => Some(&mut entry.scan),
+            (Kind::Lookback, lookback) => lookback.as_mut(),
+            (Kind::Window(_), _) => None,
         };
         match ended {
             Ended::Complete => {
                 entry.scanned |= due.kind == Kind::Scan;
                 entry.not_before = Duration::ZERO;
-                if let Some(fired) = due.fired {
+                if let (Some(timer), Some(fired)) = (timer, due.fired) {
                     timer.served(fired.max(timer.last));
+                }
+                if let (Kind::Window(window), Some(windows)) = (due.kind, &mut entry.windows) {
+                    windows.retain(|waiting| *waiting != window);
                 }
             }
             Ended::Retry(not_before) => {
                 entry.not_before = not_before;
                 // A firing that was left out meanwhile must not take this one with it.
-                timer.wished |= due.fired.is_none_or(|fired| fired <= timer.last);
+                if let Some(timer) = timer {
+                    timer.wished |= due.fired.is_none_or(|fired| fired <= timer.last);
+                }
             }
-            Ended::Stopped => entry.stopped = true,
+            Ended::Stopped => {
+                entry.stopped = true;
+                entry.windows.iter_mut().for_each(VecDeque::clear);
+            }
         }
     }
 

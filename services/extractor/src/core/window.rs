@@ -26,6 +26,18 @@ pub fn lower_bound(since: i64, zone: Tz) -> String {
     local(bound, Tz::UTC)
 }
 
+/// The upper bound (excluded) to compare local texts with, so that no instant before `until` is left out.
+///
+/// Where clocks were set back before `until`, earlier instants read as later text: the bound is then the text right
+/// before the change.
+pub fn upper_bound(until: i64, zone: Tz) -> String {
+    let Some(last) = reading(until, zone) else { return local(until, zone) };
+    let last_quarter = until.div_euclid(QUARTER).saturating_mul(QUARTER);
+    let quarters = (0..=12).map(|quarters| last_quarter.saturating_sub(quarters * QUARTER));
+    let bound = quarters.filter_map(|instant| Some(reading(instant - 1, zone)? + 1)).fold(last, i64::max);
+    local(bound, Tz::UTC)
+}
+
 /// What the clocks of the zone read at an instant, as if it were an instant itself.
 fn reading(instant: i64, zone: Tz) -> Option<i64> {
     let utc = DateTime::from_timestamp(instant, 0)?.naive_utc();
@@ -85,6 +97,13 @@ mod tests {
         for later in (since..since + 6 * 3_600).step_by(60) {
             assert!(local(later, Berlin) >= lower_bound(since, Berlin));
         }
+        let until = change + 10 * 60;
+        assert_eq!(local(until, Berlin), "2024-10-27 02:10:00");
+        assert_eq!(upper_bound(until, Berlin), "2024-10-27 03:00:00");
+        for earlier in (until - 6 * 3_600..until).step_by(60) {
+            assert!(local(earlier, Berlin) < upper_bound(until, Berlin));
+        }
+        assert_eq!(upper_bound(until, Shanghai), local(until, Shanghai));
         // Clocks set forward change nothing.
         let forward = 1_711_846_800;
         assert_eq!(lower_bound(forward - 600, Berlin), "2024-03-31 01:50:00");
@@ -94,6 +113,7 @@ mod tests {
     #[test]
     fn no_instant_is_beyond_words() {
         assert_eq!(local(i64::MIN, Shanghai), "0001-01-01 00:00:00");
+        assert_eq!(upper_bound(i64::MAX, Shanghai), "9999-12-31 23:59:59");
         assert_eq!(lower_bound(i64::MAX, Shanghai), "9999-12-31 23:59:59");
     }
 }

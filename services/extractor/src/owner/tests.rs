@@ -243,3 +243,19 @@ async fn a_flow_that_rests_is_shown_as_not_enabled() {
     stage.rest(false);
     assert_eq!((shown("starbridge_flow_enabled"), shown("starbridge_flow_paused")), (one(), None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_is_read_by_command_and_its_position_is_saved_when_it_is_complete() {
+    let mut stage = stage(false);
+    stage.assign();
+    let text = format!(r#"{{"flow":"misc-inbound","command":"window","from":{},"to":{}}}"#, NOON, NOON + 1);
+    stage.owner.commanded(&[stage.command(5, &text)]).await.expect("taken");
+    assert!(stage.log.saved.lock().expect("whole").is_empty());
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("saved");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+    let checkpoint = stage.log.saved_checkpoint().expect("a checkpoint");
+    assert_eq!((checkpoint.watermark, checkpoint.completed), (unit().flow.start_from.timestamp(), None));
+    let next = Next::at(topic::COMMANDS, stage.partition.partition, 6);
+    assert_eq!(*stage.log.saved.lock().expect("whole"), [next]);
+}

@@ -31,8 +31,14 @@ fn rules() -> Rules {
 fn judge(rules: &Rules, bill: Bill, before: Option<&Seen>, shape: Shaper<'_>) -> Emission {
     let mut last_version = Some(Version(50));
     let mut mint = sim::mint();
-    let mut moment =
-        Moment { micros: 40, last_version: &mut last_version, run_time: NOON, since: NOON - 600, mint: &mut mint };
+    let mut moment = Moment {
+        micros: 40,
+        last_version: &mut last_version,
+        run_time: NOON,
+        since: NOON - 600,
+        again: false,
+        mint: &mut mint,
+    };
     rules.judge(bill, before, shape, &mut moment)
 }
 

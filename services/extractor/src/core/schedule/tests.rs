@@ -14,7 +14,7 @@ fn flow(name: &str) -> FlowName {
 }
 
 fn timing(cron: &str, zone: Tz, when_running: WhenRunning) -> Timing {
-    Timing { scan: Plan::new(cron, zone).expect("a cron"), lookback: None, when_running }
+    Timing { scan: Plan::new(cron, zone).expect("a cron"), lookback: None, windows: true, when_running }
 }
 
 fn checkpoint(fired: Option<i64>) -> Checkpoint {
@@ -193,4 +193,31 @@ fn a_run_that_ended_early_for_its_flow_to_rest_goes_on_afterwards() {
     assert_eq!(fired(&mut board, NOON + FIVE + 1), []);
     let_rest(&mut board, &[]);
     assert_eq!(fired(&mut board, NOON + FIVE + 2), [Some(NOON + FIVE)]);
+}
+
+#[test]
+fn windows_run_one_after_another_when_nothing_else_is_due_and_each_until_it_is_complete() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    let window = |from| Kind::Window(Window { from, to: NOON, again: false });
+    for from in [1, 2, 1] {
+        assert!(board.wish(&flow("a"), window(from)));
+    }
+    let mut next = |ended| {
+        let due = board.tick(NOON + FIVE, Duration::ZERO);
+        board.ended(&flow("a"), ended);
+        due.first().map(|due| due.kind)
+    };
+    assert_eq!(next(Ended::Complete), Some(Kind::Scan));
+    assert_eq!(next(Ended::Retry(Duration::ZERO)), Some(window(1)));
+    assert_eq!(next(Ended::Complete), Some(window(1)));
+    assert_eq!(next(Ended::Complete), Some(window(2)));
+    assert_eq!(next(Ended::Complete), None);
+}
+
+#[test]
+fn a_flow_without_a_watermark_date_has_no_windows() {
+    let mut board = Board::default();
+    let timing = Timing { windows: false, ..timing("0 3 * * *", Shanghai, WhenRunning::Skip) };
+    board.put(flow("a"), timing, &checkpoint(Some(NOON)), NOON, false);
+    assert!(!board.wish(&flow("a"), Kind::Window(Window { from: 1, to: 2, again: false })));
 }

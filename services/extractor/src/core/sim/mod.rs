@@ -144,6 +144,7 @@ impl Source {
         for (id, bill) in &self.bills {
             let in_scope = match &ask.scope {
                 Scope::Window => bill.stamp >= bound,
+                Scope::Before(until) => bill.stamp >= bound && bill.stamp < window::upper_bound(*until, ZONE),
                 Scope::Ids(ids) => ids.contains(&Key::Integer(*id)),
             };
             if !in_scope || bill.visible > self.now {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::log::{Fate, Log};
 use super::{NOON, Source, mint, plan, shape};
+use crate::core::checkpoint::Window;
 use crate::core::lookback::Lookback;
 use crate::core::run::{Answer, Ask, Batch, Instant, Plan, Run};
 
@@ -40,6 +41,7 @@ impl Random {
 enum Work {
     Idle,
     Scan(Run),
+    Window(Run),
     Lookback(Lookback),
 }
 
@@ -149,6 +151,15 @@ impl World {
         let checkpoint = self.log.checkpoint(START);
         assert!(checkpoint.watermark >= self.watermark, "W moved back");
         let (plan, now) = (Arc::clone(&self.plan), self.local());
+        if self.random.one_in(6) {
+            let from = self.random.between(START, self.source.now);
+            let to = self.random.between(from, self.source.now) + 1;
+            // Sometimes the very window that was begun.
+            let begun = checkpoint.window.as_ref().filter(|_| self.random.one_in(2)).map(|mark| mark.window);
+            let window = begun.unwrap_or(Window { from, to, again: self.random.one_in(3) });
+            self.work = Work::Window(Run::window(plan, checkpoint, window, now));
+            return;
+        }
         self.work = if checkpoint.completed.is_some() && self.random.one_in(3) {
             Lookback::begin(plan, checkpoint, now, None).map_or(Work::Idle, Work::Lookback)
         } else {
@@ -180,7 +191,7 @@ impl World {
             return self.begin();
         }
         let (ask, pending, entries) = match &self.work {
-            Work::Scan(run) => (run.ask(), run.pending(), false),
+            Work::Scan(run) | Work::Window(run) => (run.ask(), run.pending(), false),
             Work::Lookback(look) => (look.ask(), look.pending(), look.wants_entries()),
             Work::Idle => return,
         };
@@ -198,7 +209,7 @@ impl World {
                 }
                 let log = &self.log;
                 let accepted = match &mut self.work {
-                    Work::Scan(run) => run.page(answer),
+                    Work::Scan(run) | Work::Window(run) => run.page(answer),
                     Work::Lookback(look) => look.page(answer, &|id| log.lookup(id)).expect("our own entries read"),
                     Work::Idle => Ok(()),
                 };
@@ -219,7 +230,7 @@ impl World {
         let mut instant = Instant { micros: self.micros, mint: &mut *self.mint };
         let lookup = |id: &crate::core::key::Key| log.lookup(id);
         let batch = match &mut self.work {
-            Work::Scan(run) => run.batch(max, &lookup, &shape, &mut instant),
+            Work::Scan(run) | Work::Window(run) => run.batch(max, &lookup, &shape, &mut instant),
             Work::Lookback(look) => look.batch(max, &lookup, &shape, &mut instant),
             Work::Idle => return,
         }
@@ -236,7 +247,7 @@ impl World {
         if lives || fate == Fate::AppliedUnheard {
             let after = self.log.checkpoint(START);
             assert!(after.watermark >= before.watermark, "W moved back");
-            assert!(is_scan || after.watermark == before.watermark, "a lookback moved W");
+            assert!(is_scan || after.watermark == before.watermark, "a lookback or a window moved W");
             assert!(batch.finished || after.watermark == before.watermark, "W moved in mid-scan");
             if is_scan && batch.finished {
                 self.check_scanned(&batch);

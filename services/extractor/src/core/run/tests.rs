@@ -1,0 +1,107 @@
+//! Windows against the deterministic source: what is read by command, whatever W is.
+
+use super::*;
+use crate::core::sim::log::{Fate, Log};
+use crate::core::sim::{NOON, Source, mint, plan, shape};
+
+const START: i64 = NOON - 10 * 86_400;
+const HOUR: i64 = 3_600;
+
+fn window(from: i64, to: i64, again: bool) -> Window {
+    Window { from, to, again }
+}
+
+/// Runs to its end, or dies after so many batches of two bills.
+fn go(mut run: Run, source: &mut Source, log: &mut Log, batches: usize) -> Counts {
+    let (mut counts, mut mint) = (Counts::default(), mint());
+    for _ in 0..batches {
+        while run.pending() < 2
+            && let Some(ask) = run.ask()
+        {
+            run.page(source.answer(&ask)).expect("an honest source");
+        }
+        let mut instant = Instant { micros: u64::try_from(source.now).expect("positive") * 1_000_000, mint: &mut mint };
+        let batch = run.batch(2, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
+        assert!(log.commit(0, &batch, Fate::Applied));
+        counts.add(batch.counts);
+        if batch.finished {
+            break;
+        }
+    }
+    counts
+}
+
+fn scan(source: &mut Source, log: &mut Log, batches: usize) {
+    go(Run::begin(Arc::new(plan(4)), log.checkpoint(START), source.now, None), source, log, batches);
+}
+
+fn read(window: Window, source: &mut Source, log: &mut Log, batches: usize) -> Counts {
+    go(Run::window(Arc::new(plan(4)), log.checkpoint(START), window, source.now), source, log, batches)
+}
+
+/// Bills 1 to 9, one an hour, the last one at noon; all of them scanned.
+fn scanned() -> (Source, Log) {
+    let (mut source, mut log) = (Source::at(NOON), Log::default());
+    for id in 1..=9 {
+        source.add_at(id, &[id, id], NOON - (9 - id) * HOUR, NOON);
+    }
+    source.now = NOON + HOUR;
+    scan(&mut source, &mut log, 99);
+    (source, log)
+}
+
+fn numbers(log: &Log, from: usize) -> Vec<&str> {
+    log.data[from..].iter().map(|record| record.document_key.as_str()).collect()
+}
+
+#[test]
+fn a_window_brings_what_was_missed_in_it_and_leaves_w_and_the_scan_alone() {
+    let (mut source, mut log) = scanned();
+    // Too late for the overlap of any scan; two of them lie in the window, whose end is excluded.
+    for (id, hours) in [(11, 4), (12, 3), (13, 2)] {
+        source.add_at(id, &[7], NOON - hours * HOUR, source.now);
+    }
+    // A scan is under way.
+    source.change(9, &[1]);
+    source.change(8, &[1]);
+    source.change(7, &[1]);
+    scan(&mut source, &mut log, 1);
+    let before = log.checkpoint(START);
+    let emitted = log.data.len();
+    let counts = read(window(NOON - 4 * HOUR, NOON - 2 * HOUR, false), &mut source, &mut log, 99);
+    // Bills 5 and 6 are as they were.
+    assert_eq!((counts.emitted, counts.unchanged), (2, 2));
+    assert_eq!(numbers(&log, emitted), ["B11", "B12"]);
+    let after = log.checkpoint(START);
+    assert!(before.scan.is_some() && after.last_version > before.last_version);
+    assert_eq!(after, Checkpoint { last_version: after.last_version, ..before });
+}
+
+#[test]
+fn a_window_that_is_to_be_emitted_again_gives_new_versions_of_what_did_not_change() {
+    let (mut source, mut log) = scanned();
+    let (emitted, last) = (log.data.len(), log.checkpoint(START).last_version);
+    let counts = read(window(NOON - HOUR, NOON + 1, true), &mut source, &mut log, 99);
+    assert_eq!((counts.emitted, counts.unchanged, numbers(&log, emitted)), (2, 0, vec!["B8", "B9"]));
+    assert!(log.data[emitted..].iter().all(|record| Some(record.version) > last));
+    // Later scans know these versions.
+    let seen = log.lookup(&Key::Integer(9)).expect("reads").expect("seen");
+    assert_eq!(seen.documents[0].version, log.data[emitted + 1].version);
+}
+
+#[test]
+fn a_window_goes_on_where_its_owner_died() {
+    let (mut source, mut log) = scanned();
+    let emitted = log.data.len();
+    let whole = window(NOON - 8 * HOUR, NOON + 1, true);
+    read(whole, &mut source, &mut log, 2);
+    let mark = log.checkpoint(START).window.expect("under way");
+    assert_eq!((mark.window, mark.scan.cursor), (whole, Some(Key::Integer(4))));
+    // A scan in between does not disturb it.
+    source.now += HOUR;
+    scan(&mut source, &mut log, 99);
+    assert!(log.checkpoint(START).window.is_some());
+    let counts = read(whole, &mut source, &mut log, 99);
+    assert_eq!((counts.emitted, log.checkpoint(START).window), (5, None));
+    assert_eq!(numbers(&log, emitted), (1..=9).map(|id| format!("B{id}")).collect::<Vec<_>>());
+}
