@@ -7,7 +7,41 @@ use document::{Code, Stage, TargetKey};
 
 use super::super::event::*;
 use super::super::ledger::{self, End, Intent, Reached};
-use super::world::{Delivery, Doc, Fault, World, refusal};
+use super::world::{Delivery, World, refusal};
+
+/// What happens to one save.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    NotSent,
+    Login,
+    Throttled,
+    /// 500 with its JSON; nothing was done.
+    ClosedNothing,
+    /// 500 with its JSON; everything was done.
+    ClosedDone,
+    SessionLost,
+    /// Connection cut before the work.
+    OpenNothing,
+    /// Connection cut after the work.
+    OpenDone,
+    /// Connection cut at once, the work done later.
+    OpenLate(Duration),
+    /// The reply forgets this index.
+    Uncovered(usize),
+    /// Saved, then the audit fails and the document stays.
+    AuditKeep(usize),
+    /// Saved, then the audit fails and all is undone.
+    AuditRollback(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doc {
+    pub(super) id: String,
+    pub(super) content: Vec<u8>,
+    pub(super) reached: Reached,
+    pub(super) created: i64,
+}
 
 impl World {
     pub(super) fn save(&mut self, errand: Errand, documents: Vec<SaveDocument>, deadline: Duration) {
