@@ -9,8 +9,11 @@ pub mod process;
 pub mod redis;
 pub mod shared;
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
@@ -19,16 +22,32 @@ pub use process::Process;
 pub use redis::Redis;
 pub use shared::SharedKafka;
 
-/// `count` ports of the loopback that were free a moment ago.
+/// Ports below those that the kernel gives to connections by itself (from 32,768 on): between this moment and the one at
+/// which a server binds its port, no connection can take it.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// `count` ports of the loopback that were free a moment ago, none of which this process was given before.
 ///
 /// # Errors
 /// No port can be bound.
 pub fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()
-        .context("no free port on the loopback")?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Every process begins elsewhere, so that two of them rarely look at the same port.
+    let begin = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+    let begin = PORTS.start + u16::try_from(begin).expect("below the width of the range");
+    let mut ports = Vec::new();
+    for port in (begin..PORTS.end).chain(PORTS.start..begin) {
+        if ports.len() == count {
+            break;
+        }
+        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            given.insert(port);
+            ports.push(port);
+        }
+    }
+    anyhow::ensure!(ports.len() == count, "no free port on the loopback");
+    Ok(ports)
 }
 
 /// Where set-up keeps downloads: `STARBRIDGE_CACHE`, else `.starbridge` at the root of the workspace.
