@@ -159,6 +159,20 @@ impl Config {
         }
     }
 
+    /// Settings that make the installation less safe, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let readable = |allowed: bool| {
+            let words = "kafka.security: secrets that every user of the machine may read are permitted";
+            allowed.then(|| words.to_owned())
+        };
+        let found = match &self.kafka.security {
+            queue::Security::Plaintext => Some("kafka: the brokers are spoken to without TLS and log-in".to_owned()),
+            queue::Security::Ssl { allow_world_readable_secrets, .. }
+            | queue::Security::SaslSsl { allow_world_readable_secrets, .. } => readable(*allow_world_readable_secrets),
+        };
+        found.into_iter().collect()
+    }
+
     /// Bounds on requests.
     pub fn bounds(&self) -> Bounds {
         Bounds { rate: self.replay.rate, rate_max: self.replay.rate_max, letters: self.replay.letters }
@@ -218,6 +232,14 @@ mod tests {
             assert!(paths.contains(&Some(path.to_owned())), "{path}: {paths:?}");
         }
         assert_eq!(refused(&FILES), []);
+    }
+
+    #[test]
+    fn brokers_without_tls_are_told() {
+        let environment = FILES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let invocation = Invocation { environment, ..Invocation::default() };
+        let config = load::<Config>("control", DEFAULTS, &invocation).expect("good settings").settings;
+        assert_eq!(config.warnings(), ["kafka: the brokers are spoken to without TLS and log-in"]);
     }
 
     #[test]

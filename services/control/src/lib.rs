@@ -143,8 +143,7 @@ impl Control {
             bootstrap,
             member,
             replication: config.topics.replication,
-            warnings: Vec::new(),
-            started: now,
+            warnings: config.warnings(),
         });
         Ok(Some(Self { listener, tls, shared, writer, readiness }))
     }

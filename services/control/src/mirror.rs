@@ -8,7 +8,7 @@
 //! | `revoked/{token id}` | [`Revoked`]: a token that was taken back |
 //! | `bootstrap` | when the one-time credential was used |
 //! | `writer` | [`Writer`]: the replica that writes |
-//! | `head/{kid}` | the last signed head of the audit chain |
+//! | `chain` | the end of the audit chain, for when its topic has expired |
 //!
 //! All of it is small, so it is held in memory; letters of jobs are the most of it, about 200 bytes each.
 

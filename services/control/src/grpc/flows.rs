@@ -173,13 +173,9 @@ impl FlowService for Flows {
         let (caller, role, name) = self.admitted("RunFlow", &request, |request| &request.name).await?;
         let request = request.into_inner();
         let meta = self.meta(&caller, role, &name, digest(&request));
-        let word = match request.kind() {
-            v1::RunKind::Unspecified | v1::RunKind::Scan => "run",
-            v1::RunKind::Lookback => "lookback",
-        };
-        let value = serde_json::json!({"flow": name, "command": word}).to_string().into_bytes();
+        let value = command(&name, request.kind(), request.window.as_ref()).map_err(|fault| status(&fault))?;
         let key = name.as_str().as_bytes().to_vec();
-        let record = Record { key, headers: Headers::new(), value: Some(value) };
+        let record = Record { key, headers: Headers::new(), value: Some(value.to_string().into_bytes()) };
         let records = vec![(topic::COMMANDS.to_owned(), record)];
         let answer = v1::RunFlowResponse { flow: Some(self.shown(&name)) };
         self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
@@ -260,6 +256,30 @@ impl Flows {
     }
 }
 
+/// What the extractor is told.
+fn command(name: &FlowName, kind: v1::RunKind, window: Option<&v1::Window>) -> Result<serde_json::Value, Fault> {
+    let wrong = |path: &str, detail: &str| Err(Fault::new(Code::RequestInvalid, detail).at_path(path));
+    let word = match (kind, window) {
+        (v1::RunKind::Unspecified | v1::RunKind::Scan, None) => "run",
+        (v1::RunKind::Lookback, None) => "lookback",
+        (v1::RunKind::Window, Some(window)) => {
+            let (Some(from), Some(to)) = (&window.from, &window.to) else {
+                return wrong("$.window", "names no from or no to");
+            };
+            if from.seconds >= to.seconds {
+                return wrong("$.window.to", "is not later than from");
+            }
+            let (from, to, again) = (from.seconds, to.seconds, window.again);
+            return Ok(serde_json::json!({
+                "flow": name, "command": "window", "from": from, "to": to, "again": again,
+            }));
+        }
+        (v1::RunKind::Window, None) => return wrong("$.window", "is missing"),
+        (_, Some(_)) => return wrong("$.window", "belongs to RUN_KIND_WINDOW"),
+    };
+    Ok(serde_json::json!({"flow": name, "command": word}))
+}
+
 fn note(paused: &Paused) -> String {
     if paused.reason.is_empty() { paused.by.clone() } else { format!("{}: {}", paused.by, paused.reason) }
 }
@@ -299,6 +319,28 @@ fn differences(before: &flow::FlowBundle, after: &flow::FlowBundle) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_those_of_the_extractor() {
+        let name = FlowName::new("misc").expect("valid");
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let text = |kind, window: Option<v1::Window>| {
+            command(&name, kind, window.as_ref()).map(|value| value.to_string()).map_err(|fault| fault.place.path)
+        };
+        assert_eq!(text(v1::RunKind::Scan, None).as_deref(), Ok(r#"{"flow":"misc","command":"run"}"#));
+        let window = v1::Window { from: at(5), to: at(9), again: true };
+        let told = r#"{"flow":"misc","command":"window","from":5,"to":9,"again":true}"#;
+        assert_eq!(text(v1::RunKind::Window, Some(window)).as_deref(), Ok(told));
+        for (kind, wrong) in [
+            (v1::RunKind::Window, None),
+            (v1::RunKind::Window, Some(v1::Window { from: at(5), to: None, again: false })),
+            (v1::RunKind::Lookback, Some(window)),
+        ] {
+            assert_eq!(text(kind, wrong), Err(Some("$.window".to_owned())));
+        }
+        let empty = v1::Window { from: at(5), to: at(5), again: false };
+        assert_eq!(text(v1::RunKind::Window, Some(empty)), Err(Some("$.window.to".to_owned())));
+    }
 
     #[test]
     fn an_unknown_flow_is_named() {

@@ -16,7 +16,6 @@ pub mod system;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use document::{Code, Fault};
 use prost::Message;
 use queue::{Admin, FlowRegistry, Peek};
@@ -80,8 +79,6 @@ pub struct Shared {
     pub replication: i32,
     /// Settings that make the installation less safe, in words.
     pub warnings: Vec<String>,
-    /// When it started.
-    pub started: DateTime<Utc>,
 }
 
 impl Shared {

@@ -16,6 +16,7 @@ use super::selection::Selected;
 use super::status::status;
 use super::{Shared, digest, page_size, show};
 use crate::access::Scope;
+use crate::core::Letter;
 use crate::core::job::{self, Begin, Counts, Fate, Item, Job, Options, Replay, Under};
 use crate::core::letters::replayable;
 use crate::writer::desk::Desk;
@@ -327,6 +328,7 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
     for id in &selected.ids {
         let judged = desk.known_letter(id).and_then(|(letter, _)| {
             replayable(&letter, options.verdict.is_some())?;
+            published(desk, &letter, options)?;
             Ok(letter)
         });
         let letter = match judged {
@@ -358,6 +360,18 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
     }
     plan.seconds = items.len() as f64 / options.rate;
     Ok((plan, items))
+}
+
+/// Whether the version that a letter is to be handled by is there.
+fn published(desk: &Desk<'_>, letter: &Letter, options: &Options) -> Result<(), Fault> {
+    let Under::Version(version) = &options.under else { return Ok(()) };
+    match desk.sources.flows.get(&letter.flow, &version.as_str().into()) {
+        Some(_) => Ok(()),
+        None => {
+            let detail = format!("version {version} of {} is not published, or cannot be used", letter.flow);
+            Err(Fault::new(Code::FlowUnknown, detail).of_record(letter.id.0.clone()))
+        }
+    }
 }
 
 /// The options of a request, with what it leaves open filled in.

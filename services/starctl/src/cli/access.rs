@@ -22,7 +22,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         object: Option<String>,
     },
-    /// Reads the whole trail and checks its chain and its last signed head; exit code 9 when it is broken.
+    /// Reads the whole trail and checks its chain; exit code 9 when it is broken.
     Verify,
 }
 

@@ -127,6 +127,15 @@ pub(crate) enum OnlineCommand {
         /// Takes the slow second look at the last days instead of what changed.
         #[arg(long)]
         lookback: bool,
+        /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
+        #[arg(long, value_parser = instant, requires = "to", conflicts_with = "lookback")]
+        from: Option<i64>,
+        /// Up to here, this instant not included.
+        #[arg(long, value_parser = instant, requires = "from")]
+        to: Option<i64>,
+        /// Emits bills again that are as they were seen before.
+        #[arg(long, requires = "from")]
+        again: bool,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]

@@ -54,7 +54,7 @@ pub(crate) enum LetterCommand {
         #[command(flatten)]
         selector: SelectorArgs,
     },
-    /// Shows letters as they arrive or change, until it is interrupted.
+    /// Shows letters as they arrive, or fail again, until it is interrupted.
     Tail {
         #[command(flatten)]
         selector: SelectorArgs,

@@ -70,12 +70,19 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
                 .await?
                 .flow
         }
-        OnlineCommand::Run { name, lookback, change, yes } => {
+        OnlineCommand::Run { name, lookback, from, to, again, change, yes } => {
             let what = output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
             ask_in_production(session, name, &what, change, *yes)?;
-            let kind = if *lookback { v1::RunKind::Lookback } else { v1::RunKind::Scan }.into();
-            let change = Some(client::change(change));
-            client.change(v1::RunFlowRequest { name: name.clone(), kind, change }).await?.flow
+            let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+            let window =
+                from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
+            let kind = match (window, lookback) {
+                (Some(_), _) => v1::RunKind::Window,
+                (None, true) => v1::RunKind::Lookback,
+                (None, false) => v1::RunKind::Scan,
+            };
+            let (name, change) = (name.clone(), Some(client::change(change)));
+            client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?.flow
         }
     };
     output.one(&view::FLOW, &message::value("Flow", &flow.unwrap_or_default()))?;
