@@ -2,6 +2,7 @@
 
 mod access;
 mod client;
+mod flows;
 mod kills;
 mod raw;
 mod replay;

@@ -1,0 +1,96 @@
+//! Flows are changed, rolled back, paused and run from the desk, and the stages follow without a restart.
+
+use std::time::Duration;
+
+use e2e::road::{Road, RoadPlan};
+use starbridge_proto::v1;
+use tonic::Code;
+
+use super::client::{Caller, change};
+use super::replay::open;
+
+async fn flow(caller: &Caller) -> v1::GetFlowResponse {
+    let asked = v1::GetFlowRequest { name: "misc-inbound".to_owned(), version: String::new() };
+    caller.flows().get_flow(asked).await.expect("the flow").into_inner()
+}
+
+/// Waits until the extractor's metric reads as wanted.
+async fn until_metric(road: &mut Road, metric: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+    let mut value = f64::NAN;
+    for _ in 0..300 {
+        if let Ok(metrics) = road.of("extractor")[0].metrics().await {
+            value = metrics.sum(metric, &[]);
+            if wanted(value) {
+                return value;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{metric} is {value}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_rests_runs_and_changes_from_the_desk() {
+    let (mut road, people) = open(RoadPlan { orders: 50, controls: 1, planted: false, ..RoadPlan::default() }).await;
+    let engineer = people.hire(&road, "sun", "engineer").await;
+    let engineer = people.at_writer(&road, &engineer).await;
+    let before = flow(&engineer).await;
+    let (shown, bundle) = (before.flow.expect("a flow"), before.bundle.expect("its texts"));
+    assert_eq!((shown.source_connection.as_str(), shown.target_connection.as_str()), ("galaxy-a", "galaxy-b"));
+
+    // A paused flow reads nothing; what was asked of it meanwhile is done when it goes on.
+    const SUCCESS: &str = "starbridge_last_success_timestamp_seconds";
+    const ENABLED: &str = "starbridge_flow_enabled";
+    let first = until_metric(&mut road, SUCCESS, |value| value > 0.0).await;
+    let name = || "misc-inbound".to_owned();
+    let pause = v1::PauseFlowRequest { name: name(), change: change("stock-taking") };
+    let paused = engineer.flows().pause_flow(pause).await.expect("paused").into_inner().flow.expect("a flow");
+    assert_eq!((paused.paused, paused.paused_note.as_str()), (true, "sun: stock-taking"));
+    until_metric(&mut road, ENABLED, |value| value == 0.0).await;
+    let run = v1::RunFlowRequest { name: name(), kind: 0, change: change("now, please"), window: None };
+    engineer.flows().run_flow(run).await.expect("asked");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(until_metric(&mut road, SUCCESS, |_| true).await, first);
+    let resume = v1::ResumeFlowRequest { name: name(), change: change("counted") };
+    engineer.flows().resume_flow(resume).await.expect("resumed");
+    let second = until_metric(&mut road, SUCCESS, |value| value > first).await;
+
+    // A window of the past is read again and changes nothing.
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let window = Some(v1::Window { from: at(0), to: at(4_000_000_000), again: false });
+    let run = v1::RunFlowRequest { name: name(), kind: v1::RunKind::Window.into(), change: change("proof"), window };
+    engineer.flows().run_flow(run).await.expect("asked");
+    let saves = road.compare().await.expect("compared").target_calls("BatchSave");
+    until_metric(&mut road, SUCCESS, |value| value >= second).await;
+
+    // Another title is another version; the one before can be made current again.
+    let mut changed = bundle.clone();
+    changed.flow = changed.flow.replace("title = \"其他入库单 A → B\"", "title = \"其他入库单\"");
+    let apply = |bundle: &v1::FlowBundle, change| v1::ApplyFlowRequest { bundle: Some(bundle.clone()), change };
+    let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
+    let planned = engineer.flows().apply_flow(apply(&changed, look)).await.expect("planned").into_inner();
+    assert_eq!(planned.differences.len(), 2, "{:?}", planned.differences);
+    assert_eq!(flow(&engineer).await.flow.expect("a flow").version, shown.version);
+    let applied = engineer.flows().apply_flow(apply(&changed, change("shorter title"))).await.expect("applied");
+    let version = applied.into_inner().flow.expect("a flow").version;
+    assert_ne!(version, shown.version);
+    for _ in 0..100 {
+        if flow(&engineer).await.flow.expect("a flow").version == version {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let now = flow(&engineer).await.flow.expect("a flow");
+    assert_eq!((now.title.as_str(), now.versions.len()), ("其他入库单", 2));
+    let mut broken = bundle;
+    broken.flow = broken.flow.replace("[target]", "[targt]");
+    let refused = engineer.flows().apply_flow(apply(&broken, change("a slip"))).await.expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let back = v1::RollbackFlowRequest { name: name(), version: shown.version.clone(), change: change("as it was") };
+    let back = engineer.flows().rollback_flow(back).await.expect("rolled back").into_inner().flow.expect("a flow");
+    assert_eq!(back.version, shown.version);
+
+    let ended = road.finish(super::PATIENCE).await.expect("drained");
+    assert!(ended.report.is_clean(), "{:#?}", ended.report);
+    assert_eq!(ended.target_calls("BatchSave"), saves);
+}
