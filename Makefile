@@ -15,6 +15,8 @@ setup: ## Install what is missing on this machine (Debian packages, Kafka, Pytho
 
 build: setup ## Build everything, tests included
 	cargo build --workspace --all-targets --locked
+	@# The end-to-end tests alone are built with fewer features of their dependencies: here, not in their own time.
+	cargo test -p e2e --locked --no-run
 
 fmt: ## Format the code
 	cargo fmt --all
