@@ -158,9 +158,9 @@ table!(
         /// Wait after throttling.
         #[serde(with = "duration")]
         throttled: Duration,
-        /// Wait of a timed fault.
-        #[serde(with = "duration")]
-        timed_fault: Duration,
+        /// Waits after the first, second … failure by a timed fault.
+        #[serde(deserialize_with = "durations")]
+        timed_faults: Vec<Duration>,
     }
 );
 table!(
@@ -276,7 +276,7 @@ impl Config {
             flow_breaker_least: self.flow_breaker.records,
             flow_breaker_window: self.flow_breaker.window,
             flow_breaker_pause: self.flow_breaker.pause,
-            retry_after: self.retry.timed_fault,
+            retry_after: self.retry.timed_faults.clone(),
             poison_patience: self.poison.patience,
             ..Numbers::default()
         }
@@ -293,6 +293,9 @@ impl Settings for Config {
         }
         if self.retry.waits.is_empty() {
             refusals.value("retry.waits", "must hold one wait at least");
+        }
+        if self.retry.timed_faults.is_empty() {
+            refusals.value("retry.timed_faults", "must hold one wait at least");
         }
         if !(0.0..=0.9).contains(&self.retry.jitter) {
             refusals.value("retry.jitter", "must be 0 to 0.9");
@@ -367,6 +370,8 @@ mod tests {
         );
         assert_eq!(refused(&[("LOADER__RATE__REPLICA", "1")]), (Code::SettingsValue, "$.rate.replica".to_owned()));
         assert_eq!(refused(&[("LOADER__SAVE__CALLS", "0")]), (Code::SettingsValue, "$.save.calls".to_owned()));
+        let waits = refused(&[("LOADER__RETRY__TIMED_FAULTS", "[]")]);
+        assert_eq!(waits, (Code::SettingsValue, "$.retry.timed_faults".to_owned()));
     }
     #[test]
     fn a_connection_leads_only_to_a_server_that_is_listed() {

@@ -164,7 +164,6 @@ impl Core {
     fn letter(&self, at: &ItemRef, stage: Stage, refusal: &Refusal, attempts: u32, first: i64) -> DeadLetter {
         let item = self.item(at).expect("only called for records in hand");
         let mapped = &item.mapped;
-        let retry_after = i64::try_from(self.numbers.retry_after.as_millis()).unwrap_or(i64::MAX);
         let letter = DeadLetter {
             tenant: mapped.tenant.clone(),
             flow: mapped.flow.clone(),
@@ -181,7 +180,7 @@ impl Core {
             attempts,
             first_failed_at: first,
             last_failed_at: self.now.wall,
-            retry_at: refusal.timed.then(|| self.now.wall.saturating_add(retry_after)),
+            retry_at: refusal.timed.then(|| self.now.wall.saturating_add(self.numbers.due_after(attempts))),
             replay: mapped.replay.clone(),
             trace: Some(mapped.trace).filter(|trace| trace.trace_id != [0; 16]),
             headers: item.headers.clone(),

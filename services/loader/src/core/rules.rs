@@ -113,8 +113,8 @@ pub struct Numbers {
     pub flow_breaker_pause: Duration,
     /// Bytes of a letter's body, at most; a larger one is replaced by the place of its record.
     pub letter_bytes: usize,
-    /// When a timed fault is due again.
-    pub retry_after: Duration,
+    /// When a timed fault is due again, by its failures; the last one repeats.
+    pub retry_after: Vec<Duration>,
     /// A lone document whose saves keep failing while probes work is taken for the culprit after this.
     pub poison_patience: Duration,
     /// Offsets that moved without anything to write are committed at this interval.
@@ -150,7 +150,7 @@ impl Default for Numbers {
             flow_breaker_window: 40,
             flow_breaker_pause: s(600),
             letter_bytes: 15 << 20,
-            retry_after: s(60),
+            retry_after: vec![s(60), s(600), s(3600)],
             poison_patience: s(600),
             offsets_every: s(1),
         }
@@ -161,6 +161,14 @@ impl Numbers {
     /// How long after a send an absent document is sure to stay absent.
     pub fn settle(&self) -> Duration {
         self.net + self.exec_max
+    }
+
+    /// When a timed fault is due again that has failed `failures` times, milliseconds from now.
+    pub fn due_after(&self, failures: u32) -> i64 {
+        let last = self.retry_after.len().saturating_sub(1);
+        let at = usize::try_from(failures.saturating_sub(1)).unwrap_or(last).min(last);
+        let wait = self.retry_after.get(at).copied().unwrap_or(Duration::from_secs(60));
+        i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// The wait of `retry` before try `count` (from 0), `dice` in 0..1 spreading it.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::super::event::Lane;
 use super::super::ledger::End;
 use super::world::*;
@@ -21,7 +23,8 @@ fn publish(world: &mut World, prefix: &str, count: usize, replay: Option<&str>) 
     for n in 0..count {
         let mut mapped = world.mapped(&format!("{prefix}{n:03}"), 1, "v1");
         mapped.replay = replay.map(str::to_owned);
-        world.publish(i32::try_from(n).expect("few") % 2, mapped);
+        let partitions = i32::try_from(world.log.len()).expect("few");
+        world.publish(i32::try_from(n).expect("few") % partitions, mapped);
     }
 }
 
@@ -80,4 +83,47 @@ fn fresh_documents_and_replays_share_neither_a_save_nor_a_probe() {
     saves.sort_unstable();
     assert_eq!(saves, [["F1", "F3", "F5"], ["R0", "R2", "R4"]]);
     assert_eq!((world.probe_times.len(), of(Lane::Fresh, &world.lanes), of(Lane::Replay, &world.lanes)), (2, 2, 2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// However replays are published, whatever either lane waits for its permits, and however many calls go at once: of
+    /// the calls that are made while fresh documents wait, no more than every fifth is for replays.
+    #[test]
+    fn replays_never_take_more_than_their_share_while_fresh_documents_wait(
+        replays in prop::collection::vec((0_u64..60_000, 1_usize..8), 1..12),
+        fresh in 20_usize..80,
+        permits in (0_u64..1_500, 0_u64..1_500),
+        (calls, partitions, documents) in (1_usize..4, 1_i32..4, 1_usize..3),
+        seed: u64,
+    ) {
+        let mut world = World::new(partitions).seeded(seed);
+        world.numbers.calls = calls;
+        world.ledger.rules.insert("v1".to_owned(), Arc::new(super::super::Rules { documents, ..rules() }));
+        world.quota.every = [
+            (Lane::Fresh, Duration::from_millis(permits.0)),
+            (Lane::Replay, Duration::from_millis(permits.1)),
+        ].into();
+        publish(&mut world, "F", fresh, None);
+        world.start();
+        let begun = world.now;
+        let mut waves = replays.clone();
+        waves.sort_unstable();
+        for (number, (at, count)) in waves.iter().enumerate() {
+            while world.now < begun + Duration::from_millis(*at) && world.step() {}
+            publish(&mut world, &format!("R{number}-"), *count, Some(&format!("r{number}")));
+            world.feed();
+        }
+        world.run(minutes(60));
+        world.assert_done();
+        // The last fresh call but those that were on their way with it: until then fresh documents waited.
+        let last = world.lanes.iter().rposition(|lane| *lane == Lane::Fresh).expect("some");
+        let contended = &world.lanes[..last.saturating_sub(calls)];
+        for length in 1..=contended.len() {
+            for window in contended.windows(length) {
+                prop_assert!(of(Lane::Replay, window) <= length.div_ceil(5), "{length}: {window:?}");
+            }
+        }
+    }
 }

@@ -99,6 +99,25 @@ fn a_copy_of_a_replay_that_failed_again_makes_no_second_letter() {
 }
 
 #[test]
+fn a_timed_fault_is_due_later_with_every_failure() {
+    let mut world = world();
+    world.refuses.insert("A".into(), refusal(Code::ReferenceMissing, "物料 M-9 不存在"));
+    publish(&mut world, "A", 1, None, None);
+    run(&mut world);
+    for replay in ["r1", "r2", "r3"] {
+        publish(&mut world, "A", 1, Some(replay), None);
+        run(&mut world);
+    }
+    let told = |letter: &document::DeadLetter| {
+        let wait = letter.retry_at.expect("timed") - letter.last_failed_at;
+        (letter.attempts, wait / 60_000, letter.id())
+    };
+    let id = world.letters[0].id();
+    let wanted: Vec<_> = [(1, 1), (2, 10), (3, 60), (4, 60)].map(|(n, wait)| (n, wait, id.clone())).into();
+    assert_eq!(world.letters.iter().map(told).collect::<Vec<_>>(), wanted);
+}
+
+#[test]
 fn a_letter_about_a_missing_reference_is_saved_once_by_its_replay() {
     let mut world = world();
     world.refuses.insert("A".into(), refusal(Code::ReferenceMissing, "物料 M-9 不存在"));
