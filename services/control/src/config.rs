@@ -38,6 +38,8 @@ pub struct Config {
     pub mask: Mask,
     /// How replays are bounded.
     pub replay: ReplaySettings,
+    /// Who carries what of flows.
+    pub flows: FlowSettings,
     /// How topics are made.
     pub topics: Topics,
 }
@@ -111,6 +113,16 @@ pub struct ReplaySettings {
     /// Time between two rounds.
     #[serde(with = "duration")]
     pub round: Duration,
+}
+
+/// Table `[flows]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowSettings {
+    /// The transformer's consumer group.
+    pub transformer_group: String,
+    /// The loader's consumer group.
+    pub loader_group: String,
 }
 
 /// Table `[topics]`.

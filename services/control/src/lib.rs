@@ -142,6 +142,7 @@ impl Control {
             bounds: config.bounds(),
             bootstrap,
             member,
+            carriers: config.flows.clone(),
             replication: config.topics.replication,
             warnings: config.warnings(),
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use document::{Code, Fault, FlowName, FlowVersion, Headers, Record, topic};
 use queue::registry::{pausing, pointing, publishing};
-use queue::{Paused, topics};
+use queue::{Paused, TopicSpec, topics};
 use similar::{ChangeTag, TextDiff};
 use starbridge_proto::v1;
 use starbridge_proto::v1::flow_service_server::FlowService;
@@ -14,8 +14,10 @@ use tonic::{Request, Response, Status};
 use super::dead_letters::reason;
 use super::gate::Caller;
 use super::status::status;
+use super::under_way::keys_may_move;
 use super::{Shared, digest, show};
 use crate::access::Role;
+use crate::audit::Outcome;
 use crate::core::Effects;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
@@ -88,21 +90,18 @@ impl FlowService for Flows {
         let previous = shared.flows.pointer(&name);
         let before = previous.as_ref().and_then(|version| shared.flows.bundle(&name, version));
         let differences = before.as_ref().map(|before| differences(before, &bundle)).unwrap_or_default();
+        self.hold_keys(&name, previous.as_ref(), &compiled.flow).await?;
         let partitions = i32::try_from(compiled.flow.settings.partitions).unwrap_or(i32::MAX);
-        let dry_run = request.change.as_ref().is_some_and(|change| change.dry_run);
-        let specs = topics::of_flow(&name, partitions);
-        if dry_run {
-            for spec in &specs {
-                let found = shared.admin.partitions(&spec.name).await.map_err(|error| status(&error.fault()))?;
-                if let Some(found) = found.filter(|found| *found != spec.partitions) {
-                    let error =
-                        queue::Error::PartitionsDiffer { topic: spec.name.clone(), wanted: spec.partitions, found };
-                    return Err(status(&error.fault()));
-                }
+        let missing = self.missing(&topics::of_flow(&name, partitions)).await?;
+        let change = request.change.as_ref();
+        if !change.is_some_and(|change| change.dry_run) && !missing.is_empty() {
+            // Before the version: no record of it may find its topic missing. Before the topics: what is not audited is
+            // not done.
+            shared.note(meta.clone(), change, true, Outcome::Begun).await?;
+            if let Err(error) = shared.admin.ensure(&missing, shared.replication).await {
+                shared.note(meta, change, true, Outcome::Failed).await?;
+                return Err(status(&error.fault()));
             }
-        } else {
-            // Before the version: no record of it may find its topic missing.
-            shared.admin.ensure(&specs, shared.replication).await.map_err(|error| status(&error.fault()))?;
         }
         let mut shown = self.shown(&name);
         shown.version = bundle.version().to_string();
@@ -112,8 +111,7 @@ impl FlowService for Flows {
             differences,
         };
         let records = publishing(&name, &bundle).map(|record| (topic::FLOWS.to_owned(), record)).to_vec();
-        let answer = response.clone();
-        self.publish(meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
+        self.publish(meta, change, true, records, response).await.map(Response::new)
     }
 
     async fn rollback_flow(
@@ -123,9 +121,8 @@ impl FlowService for Flows {
         let (caller, role, name) = self.admitted("RollbackFlow", &request, |request| &request.name).await?;
         let request = request.into_inner();
         let version = FlowVersion::from(request.version.as_str());
-        if self.0.flows.get(&name, &version).is_none() {
-            return Err(status(&unknown(&name)));
-        }
+        let Some(earlier) = self.0.flows.get(&name, &version) else { return Err(status(&unknown(&name))) };
+        self.hold_keys(&name, self.0.flows.pointer(&name).as_ref(), &earlier).await?;
         let meta = self.meta(&caller, role, &name, digest(&request));
         let mut shown = self.shown(&name);
         shown.version = version.to_string();
@@ -199,6 +196,33 @@ impl Flows {
             Some(_) => Ok((caller, role, name)),
             None => Err(status(&unknown(&name))),
         }
+    }
+
+    /// Refuses a version that moves the keys of documents while some are on their way.
+    async fn hold_keys(&self, name: &FlowName, before: Option<&FlowVersion>, after: &flow::Flow) -> Result<(), Status> {
+        let Some(before) = before.and_then(|version| self.0.flows.get(name, version)) else { return Ok(()) };
+        let moved = flow::change::moved_keys(&before, after);
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let under_way = self.0.under_way(name).await.map_err(|fault| status(&fault))?;
+        keys_may_move(name, &moved, &under_way).map_err(|fault| status(&fault))
+    }
+
+    /// The topics that are not there yet.
+    async fn missing(&self, specs: &[TopicSpec]) -> Result<Vec<TopicSpec>, Status> {
+        let mut missing = Vec::new();
+        for spec in specs {
+            match self.0.admin.partitions(&spec.name).await.map_err(|error| status(&error.fault()))? {
+                None => missing.push(spec.clone()),
+                Some(found) if found == spec.partitions => {}
+                Some(found) => {
+                    let (topic, wanted) = (spec.name.clone(), spec.partitions);
+                    return Err(status(&queue::Error::PartitionsDiffer { topic, wanted, found }.fault()));
+                }
+            }
+        }
+        Ok(missing)
     }
 
     fn meta(&self, caller: &Caller, role: Option<Role>, name: &FlowName, digest: crate::audit::Hash) -> Meta {

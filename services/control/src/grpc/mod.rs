@@ -13,6 +13,7 @@ pub mod server;
 pub mod show;
 pub mod status;
 pub mod system;
+pub mod under_way;
 
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ use starbridge_proto::v1;
 use tonic::Status;
 
 use crate::access::Bootstrap;
-use crate::audit::Hash;
+use crate::audit::{Hash, Outcome};
+use crate::config::FlowSettings;
 use crate::follow::Progress;
 use crate::index::Index;
 use crate::mask::Masker;
@@ -75,6 +77,8 @@ pub struct Shared {
     pub bootstrap: Option<Bootstrap>,
     /// The name of this replica.
     pub member: String,
+    /// Who carries what of flows.
+    pub carriers: FlowSettings,
     /// Replicas of a topic that is made here.
     pub replication: i32,
     /// Settings that make the installation less safe, in words.
@@ -105,6 +109,29 @@ impl Shared {
         })?;
         R::decode(answer.as_slice())
             .map_err(|error| status(&Fault::new(Code::Index, format!("an earlier answer does not read: {error}"))))
+    }
+}
+
+impl Shared {
+    /// Writes how far a change came whose effect is not in the writer's own transaction: before the effect, and where it
+    /// failed. Its end is told by [`Shared::change`].
+    ///
+    /// # Errors
+    /// As [`Shared::change`].
+    pub async fn note(
+        &self,
+        meta: Meta,
+        change: Option<&v1::Change>,
+        needs_reason: bool,
+        result: Outcome,
+    ) -> Result<(), Status> {
+        let meta = with_change(meta, change, needs_reason).map_err(|fault| status(&fault))?;
+        let meta = Meta { result, idempotency_key: None, ..meta };
+        let noted = self.writer.submit(meta, |_, _| Ok(Decided::default())).await;
+        noted.map(drop).map_err(|fault| match fault.code {
+            Code::NotActive => self.elsewhere(),
+            _ => status(&fault),
+        })
     }
 }
 

@@ -269,9 +269,12 @@ fn set_event(transaction: &Transaction<'_>, id: &str, columns: &EventColumns) ->
 
 fn take_end(transaction: &Transaction<'_>, received: &Received) -> rusqlite::Result<Read> {
     forget_unreadable(transaction, received)?;
-    let (Some(key), Some(flow)) = (ledger::target_key(&received.record.key), topic::flow_of(&received.topic)) else {
+    let Some(flow) = topic::flow_of(&received.topic) else { return Ok(Ok(())) };
+    if let Some(intent) = ledger::intent(&received.record.key) {
+        take_intent(transaction, received, flow.as_str(), intent)?;
         return Ok(Ok(()));
-    };
+    }
+    let Some(key) = ledger::target_key(&received.record.key) else { return Ok(Ok(())) };
     let read = received.record.value.as_deref().map(|value| (value, ledger::read(value)));
     if let Some((value, Ok(entry))) = read {
         transaction
@@ -293,6 +296,19 @@ fn take_end(transaction: &Transaction<'_>, received: &Received) -> rusqlite::Res
         .prepare_cached("DELETE FROM ends WHERE target_key = ? AND flow = ?")?
         .execute(params![key.as_str(), flow.as_str()])?;
     Ok(read.map_or(Ok(()), |(_, entry)| entry.map(drop)))
+}
+
+/// Notes that a save may be on its way, or is not any more.
+fn take_intent(transaction: &Transaction<'_>, received: &Received, flow: &str, intent: &str) -> rusqlite::Result<()> {
+    match &received.record.value {
+        Some(_) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO intents (flow, key, partition, offset) VALUES (?, ?, ?, ?)")?
+            .execute(params![flow, intent, received.partition, received.offset])?,
+        None => transaction
+            .prepare_cached("DELETE FROM intents WHERE flow = ? AND key = ?")?
+            .execute(params![flow, intent])?,
+    };
+    Ok(())
 }
 
 /// In a compacted topic a record replaces the earlier one of its key, also where that could not be read: Kafka will
@@ -336,10 +352,12 @@ fn prune(transaction: &Transaction<'_>, topic: &str, partition: i32, low: i64) -
         }
         gone += ids.len();
     } else if let Some(flow) = topic::flow_of(topic) {
-        gone += transaction.execute(
-            "DELETE FROM ends WHERE flow = ? AND partition = ? AND offset < ?",
-            params![flow.as_str(), partition, low],
-        )?;
+        for table in ["ends", "intents"] {
+            gone += transaction.execute(
+                &format!("DELETE FROM {table} WHERE flow = ? AND partition = ? AND offset < ?"),
+                params![flow.as_str(), partition, low],
+            )?;
+        }
     }
     Ok(gone)
 }

@@ -28,7 +28,33 @@ pub struct UnreadableAt {
     pub offset: i64,
 }
 
+/// What of a flow the loader has begun and not brought to a known end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Saves that may be on their way.
+    pub intents: u64,
+    /// Documents with steps missing.
+    pub begun: u64,
+    /// Documents of which nobody knows whether the target has them.
+    pub in_doubt: u64,
+}
+
 impl Index {
+    /// What of a flow is begun and not at a known end. Reads every entry of the flow's ledger.
+    ///
+    /// # Errors
+    /// `E_INDEX`.
+    pub fn unfinished(&self, flow: &FlowName) -> Result<Unfinished, Fault> {
+        let sql = "SELECT (SELECT count(*) FROM intents WHERE flow = ?1), \
+                   coalesce(sum(word IS NULL), 0), coalesce(sum(word = 'in_doubt'), 0) FROM \
+                   (SELECT json_extract(CAST(value AS TEXT), '$.end') AS word FROM ends WHERE flow = ?1)";
+        self.read(|connection| {
+            connection.prepare_cached(sql)?.query_row([flow.as_str()], |row| {
+                Ok(Unfinished { intents: count(row, 0)?, begun: count(row, 1)?, in_doubt: count(row, 2)? })
+            })
+        })
+    }
+
     /// What the loader noted of a source document, in any flow or in one; a document has several target keys where
     /// its key was changed.
     ///

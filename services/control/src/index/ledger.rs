@@ -5,8 +5,11 @@ use serde::Deserialize;
 
 /// The schema this build reads.
 const SCHEMA: u8 = 1;
-/// Before the target key in the ledger's keys; keys without it are the loader's own business.
+/// Before the target key in the ledger's keys; other keys are the loader's own business, but for its intents.
 const ENTRY_PREFIX: &str = "doc/";
+
+/// Before the name of a batch in the ledger's keys: a save that may be on its way.
+const INTENT_PREFIX: &str = "intent/";
 
 /// How far a document is in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -95,6 +98,11 @@ pub struct Entry {
 pub(super) fn target_key(key: &[u8]) -> Option<TargetKey> {
     let key = std::str::from_utf8(key).ok()?;
     key.strip_prefix(ENTRY_PREFIX).map(TargetKey::from)
+}
+
+/// The batch of a ledger key, for the intents.
+pub(super) fn intent(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key).ok()?.strip_prefix(INTENT_PREFIX)
 }
 
 /// Reads the value of an entry.

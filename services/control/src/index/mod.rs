@@ -32,7 +32,7 @@ use document::{DeadLetter, DeadLetterId, Fault, Headers, Record};
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use apply::Applied;
-pub use ends::{Unreadable, UnreadableAt};
+pub use ends::{Unfinished, Unreadable, UnreadableAt};
 pub use ledger::{Dropped, End, Ended, Entry, InTarget, Reached};
 pub use page::{Count, List, Order, Page};
 pub use row::LetterRow;

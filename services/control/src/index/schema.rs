@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Raised with every change of the tables.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 32 * 1024;
 /// Page cache of each reading connection, KiB.
@@ -62,6 +62,12 @@ CREATE TABLE ends (
 ) STRICT;
 CREATE INDEX ends_by_document ON ends (document, flow);
 CREATE INDEX ends_by_position ON ends (flow, partition, offset);
+
+CREATE TABLE intents (
+    flow TEXT NOT NULL, key TEXT NOT NULL,
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (flow, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE unreadable (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, fault TEXT NOT NULL,

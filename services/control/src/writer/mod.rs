@@ -22,7 +22,7 @@ use runtime::{Backoff, Clock, Shutdown};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::audit::{self, Deed, Entry, Head, Outcome};
+use crate::audit::{self, Deed, Entry, Head};
 use crate::core::job::{Chunk, Job, Replay, Status};
 use crate::core::{Effects, Memory};
 use crate::mirror::{ANSWERS, Answer, WRITER, Writer as WriterAddress};
@@ -348,10 +348,7 @@ impl Writer {
             scope: meta.scope,
             params_digest: meta.digest,
             reason: meta.reason,
-            result: match meta.result {
-                Outcome::Denied => Outcome::Denied,
-                Outcome::Begun | Outcome::Done | Outcome::Failed => Outcome::Done,
-            },
+            result: meta.result,
             request_id: meta.request_id,
         }
     }

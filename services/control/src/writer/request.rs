@@ -31,7 +31,7 @@ pub struct Meta {
     pub digest: Hash,
     /// By which the same request is known again; absent where repeating does no harm.
     pub idempotency_key: Option<String>,
-    /// Whether it is done, or was refused.
+    /// Whether it is done, or how far it came, or that it was refused.
     pub result: Outcome,
     /// Whether only to say what would happen.
     pub dry_run: bool,

@@ -16,6 +16,7 @@ pub mod text;
 
 mod bundle;
 pub mod cases;
+pub mod change;
 pub mod collections;
 pub mod file;
 mod flow;

@@ -6,7 +6,7 @@ use document::{Code, Received, Stage, topic};
 use proptest::prelude::*;
 
 use super::records::{Sample, end, event, index, keyed, letter, sample, selector, state};
-use crate::index::{Applied, Ended, Index, Unreadable};
+use crate::index::{Applied, Ended, Index, Unfinished, Unreadable};
 use crate::letter::{Edit, LetterEvent, State};
 
 fn count(index: &Index, text: &str) -> u64 {
@@ -41,6 +41,33 @@ fn the_latest_record_of_a_letter_wins_and_keeps_what_was_decided() {
     assert_eq!((found.row.attempts, found.row.first_failed, found.row.last_failed), (2, 10, 99));
     assert_eq!((found.row.state, found.letter.body.as_slice(), found.offset), (Some(State::Parked), &b"[2]"[..], 1));
     assert_eq!(count(&index, ""), 1);
+}
+
+#[test]
+fn what_the_loader_has_not_finished_is_counted_by_flow() {
+    let (_folder, index) = index();
+    let ledger = "starbridge.misc-inbound.ledger";
+    let ended = |offset, key: &str, word: &str| {
+        let mut record = end(offset, key, key, 1);
+        let text = String::from_utf8(record.record.value.take().expect("a value")).expect("JSON");
+        record.record.value = Some(text.replace(r#""end":"applied""#, word).into_bytes());
+        record
+    };
+    let batch = [
+        keyed(ledger, 0, "intent/b1", Some(b"{}")),
+        keyed(ledger, 1, "intent/b2", Some(b"{}")),
+        end(2, "T-1", "A", 1),
+        ended(3, "T-2", r#""attempts":1"#),
+        ended(4, "T-3", r#""end":"in_doubt""#),
+        ended(5, "T-4", r#""end":"parked""#),
+        keyed(ledger, 6, "intent/b2", None),
+    ];
+    index.apply(&batch).expect("applied");
+    let unfinished = |flow: &str| index.unfinished(&document::FlowName::new(flow).expect("valid")).expect("counted");
+    assert_eq!(unfinished("misc-inbound"), Unfinished { intents: 1, begun: 1, in_doubt: 1 });
+    assert_eq!(unfinished("other"), Unfinished::default());
+    index.forget(ledger, 0).expect("forgotten");
+    assert_eq!(unfinished("misc-inbound"), Unfinished::default());
 }
 
 #[test]

@@ -194,6 +194,12 @@ impl TargetDocument {
         self.request.iter().map(|entry| entry.field.as_str()).collect()
     }
 
+    /// How a field at the top of the document is computed, for comparing two versions; `None` where there is none.
+    pub(crate) fn value_of(&self, field: &str) -> Option<String> {
+        let entry = self.request.iter().find(|entry| entry.field == field)?;
+        Some(format!("{:?} {:?} {:?} {:?}", entry.kind, entry.written, entry.form, entry.parsers))
+    }
+
     /// The fields whose equal values make one bill, where the document groups by itself (`merge`, `groupCalculate`).
     pub fn group_fields(&self) -> Option<Vec<&str>> {
         self.grouping.key_fields().map(|fields| fields.iter().map(Path::as_str).collect())
