@@ -76,7 +76,7 @@ impl Control {
     /// The fault of a file, a folder or a setting that cannot be used.
     pub async fn start(config: Config, around: Surroundings, shutdown: &Shutdown) -> Result<Option<Self>, Fault> {
         let tls = server::tls(&config.files())?;
-        let keys = config.keys()?;
+        let keys = Arc::new(config.keys()?);
         let masker = config.masker()?;
         let now = DateTime::from_timestamp_millis(around.clock.millis()).unwrap_or_default();
         let bootstrap = bootstrap(&config, now)?;
@@ -121,6 +121,7 @@ impl Control {
             address,
             data_dir: folder.join("session"),
             round: config.replay.round,
+            keys: Arc::clone(&keys),
         };
         let (clock, readiness) = (around.clock.clone(), around.readiness.clone());
         let (writer, handle) = Writer::new(settings, sources, clock, readiness.clone(), around.writing);

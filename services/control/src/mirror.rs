@@ -9,6 +9,7 @@
 //! | `bootstrap` | when the one-time credential was used |
 //! | `writer` | [`Writer`]: the replica that writes |
 //! | `chain` | the end of the audit chain, for when its topic has expired |
+//! | `signed-head` | the latest signed head of that chain ([`crate::audit::SignedHead`]) |
 //!
 //! All of it is small, so it is held in memory; letters of jobs are the most of it, about 200 bytes each.
 

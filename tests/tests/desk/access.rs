@@ -51,6 +51,7 @@ const MAY: &[(&str, &str)] = &[
     ("DoubtService/ResolveDoubt", ".x.x.."),
     ("RecordService/TraceRecord", "xxxx.x"),
     ("AuditService/ListAuditEntries", "....xx"),
+    ("AuditService/GetAuditKeys", "....xx"),
     ("AuditService/VerifyAudit", ".....x"),
     ("AccessService/WhoAmI", "xxxxxx"),
     ("AccessService/CheckAccess", "xxxxxx"),

@@ -172,13 +172,13 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
 
     let auditor = people.hire(&road, "zhao", "auditor").await;
     let auditor = people.at_writer(&road, &auditor).await;
-    let proof = auditor.audit().verify_audit(v1::VerifyAuditRequest {}).await.expect("verified").into_inner();
-    assert!(proof.intact && proof.entries >= 14, "{proof:?}");
+    let proof = auditor.audit().verify_audit(v1::VerifyAuditRequest::default()).await.expect("verified").into_inner();
+    assert!(proof.intact && proof.entries >= 14 && proof.signed_head.is_some(), "{proof:?}");
     let entries = auditor.audit().list_audit_entries(v1::ListAuditEntriesRequest::default()).await.expect("entries");
     let starts = entries.get_ref().entries.iter().filter(|entry| entry.action.ends_with("/StartReplay")).count();
     assert_eq!(starts, 11);
     // What one may, the other may not.
-    let denied = operator.audit().verify_audit(v1::VerifyAuditRequest {}).await.expect_err("not an auditor");
+    let denied = operator.audit().verify_audit(v1::VerifyAuditRequest::default()).await.expect_err("not an auditor");
     assert_eq!(denied.code(), Code::PermissionDenied);
 
     for stage in road.stages.iter_mut().rev() {

@@ -36,7 +36,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` is this key's over `message`.
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
@@ -85,7 +85,7 @@ impl SigningKey {
     }
 
     /// Signs `message`.
-    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(message).as_ref().to_vec()
     }
 }
@@ -151,13 +151,20 @@ impl KeyRing {
         }
     }
 
+    /// Every key that verifies at `now`, and whether it is the one that signs.
+    pub fn publics(&self, now: DateTime<Utc>) -> Vec<(PublicKey, bool)> {
+        let signing = self.signing.public();
+        let holds = |key: &&Verifying| key.not_after.is_none_or(|not_after| now < not_after);
+        self.verifying.values().filter(holds).map(|key| (key.public, key.public == signing)).collect()
+    }
+
     /// Drops keys that no longer verify at `now`.
     pub fn forget_retired(&mut self, now: DateTime<Utc>) {
         self.verifying.retain(|_, key| key.not_after.is_none_or(|not_after| now < not_after));
     }
 
     /// The key named `kid`, if it verifies at `now`.
-    pub(super) fn verifying(&self, kid: &str, now: DateTime<Utc>) -> Option<PublicKey> {
+    pub(crate) fn verifying(&self, kid: &str, now: DateTime<Utc>) -> Option<PublicKey> {
         let key = self.verifying.get(kid)?;
         key.not_after.is_none_or(|not_after| now < not_after).then_some(key.public)
     }

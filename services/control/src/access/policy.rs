@@ -131,6 +131,7 @@ pub const RULES: &[Rule] = &[
     writes("starbridge.control.v1.DoubtService/ResolveDoubt", Verb::Resolve, Object::Doubt, Place::Letters("id")),
     reads("starbridge.control.v1.RecordService/TraceRecord", Object::Record, Place::Flow("flow")),
     reads("starbridge.control.v1.AuditService/ListAuditEntries", Object::Audit, Place::Installation),
+    reads("starbridge.control.v1.AuditService/GetAuditKeys", Object::Audit, Place::Installation),
     Rule {
         call: "starbridge.control.v1.AuditService/VerifyAudit",
         need: Need::Permission { verb: Verb::Verify, object: Object::Audit, place: Place::Installation },

@@ -9,10 +9,12 @@
 pub mod chain;
 pub mod entry;
 pub mod head;
+pub mod proof;
 
 pub use chain::{Flaw, Tampering, Verifier, append, verify};
 pub use entry::{Deed, Entry, Hash, Head, Outcome};
-pub use head::{HeadKey, SignedHead};
+pub use head::{Pace, SignedHead};
+pub use proof::{Proof, prove};
 
 #[cfg(test)]
 mod tests;

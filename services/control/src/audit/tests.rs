@@ -1,12 +1,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use document::{Code, Fault};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::head::EVERY;
 use super::*;
-use crate::access::{Role, Scope};
-use crate::vault::Key;
+use crate::access::{KeyRing, Role, Scope, SigningKey};
 
 const ENTRIES: usize = 60;
 
@@ -43,8 +42,8 @@ fn bytes(entries: &[Entry]) -> Vec<Vec<u8>> {
     entries.iter().map(Entry::encode).collect()
 }
 
-fn key(seed: u64) -> HeadKey {
-    HeadKey::new(Key::generate(&mut StdRng::seed_from_u64(seed)))
+fn keys(seed: u64) -> KeyRing {
+    KeyRing::new(SigningKey::generate(&mut StdRng::seed_from_u64(seed)))
 }
 
 #[test]
@@ -83,20 +82,99 @@ fn an_entry_has_this_one_form() {
 
 #[test]
 fn a_head_is_signed_by_a_known_key_or_forged() {
-    let (known, foreign) = (key(1), key(2));
+    let (known, foreign) = (keys(1), keys(2));
     let head = append(&Head::GENESIS, deed(0)).head();
-    let signed = known.sign(&head, start());
-    let keys = [foreign, known];
-    assert_eq!(HeadKey::check(&keys, &signed), Ok(head));
+    let signed = SignedHead::sign(&head, start(), &known);
+    assert_eq!(signed.check(&known, start()), Ok(head));
     let json = serde_json::to_string(&signed).expect("JSON");
-    assert_eq!(HeadKey::check(&keys, &serde_json::from_str(&json).expect("a head")), Ok(head));
+    let back: SignedHead = serde_json::from_str(&json).expect("a head");
+    assert_eq!(back.check(&known, start()), Ok(head));
+    let text = format!("starbridge audit head v1\n1\n{}\n1772352000123\n{}\n", head.hash, signed.kid);
+    assert_eq!(signed.text(), text);
 
     let forged = Err(Tampering { seq: 1, flaw: Flaw::HeadForged });
-    assert_eq!(HeadKey::check(&keys[..1], &signed), forged);
-    assert_eq!(HeadKey::check(&keys, &SignedHead { time: start(), ..signed.clone() }), forged);
-    assert_eq!(HeadKey::check(&keys, &SignedHead { hash: Hash::ZERO, ..signed.clone() }), forged);
-    assert_eq!(HeadKey::check(&keys, &SignedHead { kid: keys[0].kid().to_owned(), ..signed.clone() }), forged);
-    assert_eq!(HeadKey::check(&keys, &SignedHead { v: 2, ..signed }), forged);
+    assert_eq!(signed.check(&foreign, start()), forged);
+    let other = foreign.signing().public().kid();
+    for changed in [
+        SignedHead { time: start() + TimeDelta::seconds(1), ..signed.clone() },
+        SignedHead { hash: Hash::ZERO, ..signed.clone() },
+        SignedHead { kid: other, ..signed.clone() },
+        SignedHead { signature: "no hex".to_owned(), ..signed.clone() },
+        SignedHead { v: 2, ..signed.clone() },
+    ] {
+        assert_eq!(changed.check(&known, start()), forged);
+    }
+}
+
+#[test]
+fn a_head_holds_while_its_key_is_trusted_and_the_next_key_signs_at_once() {
+    let entries = chain_from(Head::GENESIS, (0..3).map(deed));
+    let head = entries[2].head();
+    let mut ring = keys(1);
+    let old = ring.signing().public().kid();
+    let before = SignedHead::sign(&head, start(), &ring);
+    let at = start().timestamp_millis();
+    assert!(!Pace::after(Some(&before), &ring).is_due(&head, at + EVERY));
+    ring.rotate(SigningKey::generate(&mut StdRng::seed_from_u64(9)), start());
+    // Nothing came since, and yet the new key signs: the old one may then be taken out of use.
+    assert!(Pace::after(Some(&before), &ring).is_due(&head, at));
+    let after = SignedHead::sign(&head, start(), &ring);
+    assert_eq!(prove(&bytes(&entries), false, &[before.clone(), after.clone()], &ring, start()).broken, None);
+    assert_eq!(ring.publics(start()).iter().filter(|(_, signs)| *signs).count(), 1);
+    assert!(ring.retire(&old, start()));
+    let forged = Some(Tampering { seq: 3, flaw: Flaw::HeadForged });
+    assert_eq!(prove(&bytes(&entries), false, &[before], &ring, start()).broken, forged);
+    assert_eq!(prove(&bytes(&entries), false, &[after], &ring, start()).broken, None);
+    assert_eq!(ring.publics(start()).len(), 1);
+}
+
+#[test]
+fn a_head_is_signed_every_five_minutes_while_entries_come_and_at_the_end() {
+    let ring = keys(1);
+    let mut pace = Pace::default();
+    let (mut now, mut signed) = (start(), Vec::new());
+    assert!(!pace.is_due(&Head::GENESIS, now.timestamp_millis()) && !pace.has_news(&Head::GENESIS));
+    // Entries come for twenty minutes, one every ten seconds; then an hour of silence; then one more.
+    let mut head = Head::GENESIS;
+    for tick in 0..500 {
+        if !(120..499).contains(&tick) {
+            head = append(&head, deed(tick)).head();
+        }
+        if pace.is_due(&head, now.timestamp_millis()) {
+            let one = SignedHead::sign(&head, now, &ring);
+            pace.note(&one);
+            signed.push((tick, one.seq));
+        }
+        now += TimeDelta::seconds(10);
+    }
+    assert_eq!(signed, [(0, 1), (30, 31), (60, 61), (90, 91), (120, 120), (499, 121)]);
+    assert!(!pace.has_news(&head));
+    let last = append(&head, deed(500)).head();
+    assert!(pace.has_news(&last) && !pace.is_due(&last, now.timestamp_millis()));
+    // A new writer goes on from the head that it finds.
+    let found = SignedHead::sign(&last, now, &ring);
+    assert!(!Pace::after(Some(&found), &ring).has_news(&last));
+}
+
+#[test]
+fn a_trail_without_its_end_is_found_by_the_signed_head_and_one_without_its_beginning_is_whole() {
+    let ring = keys(1);
+    let entries = chain_from(Head::GENESIS, (0..ENTRIES).map(deed));
+    let signed = SignedHead::sign(&entries[49].head(), start(), &ring);
+    let judged =
+        |records: &[Entry], expired| prove(&bytes(records), expired, std::slice::from_ref(&signed), &ring, start());
+    // Entries after the signed head are judged by the chain alone.
+    let whole = Proof { entries: 60, head: entries[59].hash, broken: None };
+    assert_eq!(judged(&entries, false), whole);
+    assert_eq!(judged(&entries[..50], false), Proof { entries: 50, head: entries[49].hash, broken: None });
+    for left in [49, 20, 0] {
+        let cut = Some(Tampering { seq: left as u64 + 1, flaw: Flaw::CutOff });
+        assert_eq!(judged(&entries[..left], false).broken, cut, "{left}");
+    }
+    assert_eq!(judged(&entries[30..], true).broken, None);
+    assert_eq!(judged(&entries[55..], true).broken, None);
+    let missing = Some(Tampering { seq: 1, flaw: Flaw::OutOfPlace { found: 31 } });
+    assert_eq!(judged(&entries[30..], false).broken, missing);
 }
 
 #[test]
@@ -158,15 +236,14 @@ fn tamper(way: usize, rng: &mut StdRng, entries: &mut Vec<Vec<u8>>, signed: &mut
         6 => entries.truncate(at),
         7 => {
             // A rewritten entry with a head that fits it, signed with a key of one's own, or not signed again at all.
-            let own = key(rng.random());
-            let fitting = own.sign(&Head { seq: signed.seq, hash: Hash::of(&entries[at]) }, start());
-            let kids = [signed.kid.clone(), fitting.kid.clone()];
-            let macs = [signed.mac, fitting.mac];
-            *signed = SignedHead {
-                kid: kids.choose(rng).expect("two").clone(),
-                mac: *macs.choose(rng).expect("two"),
-                ..fitting
+            let own = keys(rng.random());
+            let fitting = SignedHead::sign(&Head { seq: signed.seq, hash: Hash::of(&entries[at]) }, start(), &own);
+            let (kid, signature) = match rng.random_range(0..3) {
+                0 => (signed.kid.clone(), signed.signature.clone()),
+                1 => (signed.kid.clone(), fitting.signature.clone()),
+                _ => (fitting.kid.clone(), fitting.signature.clone()),
             };
+            *signed = SignedHead { kid, signature, ..fitting };
             return ENTRIES as u64;
         }
         other => panic!("no way {other}"),
@@ -176,15 +253,14 @@ fn tamper(way: usize, rng: &mut StdRng, entries: &mut Vec<Vec<u8>>, signed: &mut
 
 #[test]
 fn a_thousand_random_tamperings_are_all_found_in_their_place() {
-    let own = key(1);
-    let keys = [key(1)];
+    let ring = keys(1);
     let whole = bytes(&chain_from(Head::GENESIS, (0..ENTRIES).map(deed)));
     let end = Entry::decode(whole.last().expect("entries")).expect("an entry").head();
     let mut rng = StdRng::seed_from_u64(20_260_301);
     for round in 0..1_000 {
-        let (mut entries, mut signed) = (whole.clone(), own.sign(&end, start()));
+        let (mut entries, mut signed) = (whole.clone(), SignedHead::sign(&end, start(), &ring));
         let place = tamper(round % 8, &mut rng, &mut entries, &mut signed);
-        let found = HeadKey::check(&keys, &signed).and_then(|head| verify(&entries, Head::GENESIS, &[head]));
-        assert_eq!(found.expect_err("tampered").seq, place, "round {round}");
+        let proof = prove(&entries, false, &[signed], &ring, start());
+        assert_eq!(proof.broken.expect("tampered").seq, place, "round {round}");
     }
 }

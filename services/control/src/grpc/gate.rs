@@ -1,6 +1,6 @@
 //! Who calls, and whether they may: every call passes here first.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use document::{Code, Fault, FlowName};
@@ -21,8 +21,8 @@ use crate::writer::request::{Decided, Meta};
 /// What proves callers.
 #[derive(Debug)]
 pub struct Gate {
-    /// The keys of tokens.
-    pub keys: KeyRing,
+    /// The keys of tokens, which sign heads of the audit trail, too.
+    pub keys: Arc<KeyRing>,
     /// The name of this installation in tokens.
     pub audience: String,
     /// Failures of late, by peer.

@@ -9,11 +9,12 @@ pub mod request;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use document::{Fault, Headers, Record, topic};
 use queue::{Cluster, Error, Event, Next, Outgoing, Session, SessionSettings, Table, TopicPartition, Transaction};
 use runtime::health::Readiness;
@@ -22,7 +23,9 @@ use runtime::{Backoff, Clock, Shutdown};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::audit::{self, Deed, Entry, Head};
+use crate::access::KeyRing;
+use crate::audit::head::SIGNED;
+use crate::audit::{self, Deed, Entry, Head, Pace, SignedHead};
 use crate::core::job::{Chunk, Job, Replay, Status};
 use crate::core::{Effects, Memory};
 use crate::mirror::{ANSWERS, Answer, WRITER, Writer as WriterAddress};
@@ -57,6 +60,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Time between two rounds of the jobs.
     pub round: Duration,
+    /// The keys; one of them signs heads of the audit trail.
+    pub keys: Arc<KeyRing>,
 }
 
 /// Writes, while this replica is the one that does.
@@ -76,6 +81,8 @@ struct Active {
     events: Table,
     memory: Table,
     head: Head,
+    /// When the head is signed next.
+    pace: Pace,
     jobs: BTreeMap<String, Replay>,
     /// How far the audit topic was read.
     read: Option<Next>,
@@ -173,7 +180,12 @@ impl Writer {
         loop {
             self.heartbeat.beat();
             tokio::select! {
-                () = shutdown.requested() => return Ended::Asked,
+                () = shutdown.requested() => {
+                    if let Some(active) = &mut active {
+                        self.sign_last(session, active).await;
+                    }
+                    return Ended::Asked;
+                },
                 event = session.next(500, Duration::from_secs(1)) => match event {
                     Ok(Event::Assigned(_)) => match self.take_over(session).await {
                         Ok(taken) => {
@@ -223,12 +235,10 @@ impl Writer {
         let kept: Option<Head> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let read = self.sources.peek.stretch(from, usize::MAX, |_| true).await.map_err(|error| error.fault())?;
         let last = read.iter().rev().find_map(|record| Entry::decode(record.record.value.as_deref()?));
-        // The topic is the truth; what is kept beside it serves when its last entries have expired.
-        let head = match (last.map(|entry| entry.head()), kept) {
-            (Some(last), Some(kept)) if kept.seq > last.seq => kept,
-            (Some(last), _) => last,
-            (None, kept) => kept.unwrap_or(Head::GENESIS),
-        };
+        let signed = memory.get(SIGNED.as_bytes()).map_err(|error| error.fault())?;
+        let signed: Option<SignedHead> = signed.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let proven = signed.as_ref().and_then(|signed| signed.check(&self.settings.keys, self.now()).ok());
+        let head = whence(last.map(|entry| entry.head()), kept, proven);
         let mut jobs = BTreeMap::new();
         let scan = |prefix: String| memory.scan_prefix(prefix.as_bytes()).map_err(|error| error.fault());
         for (_, value) in scan("job/".to_owned())? {
@@ -242,7 +252,8 @@ impl Writer {
             jobs.insert(job.id.clone(), Replay::of_memory(job, chunks));
         }
         info!(member = self.settings.member, seq = head.seq, jobs = jobs.len(), "this replica writes from now on");
-        let mut active = Active { events, memory, head, jobs, read: None, rounds: 0 };
+        let pace = Pace::after(signed.as_ref(), &self.settings.keys);
+        let mut active = Active { events, memory, head, pace, jobs, read: None, rounds: 0 };
         let address = WriterAddress { member: self.settings.member.clone(), address: self.settings.address.clone() };
         let value = serde_json::to_vec(&address).expect("two texts");
         let effects = Effects { memory: vec![(WRITER.to_owned(), Some(value))], ..Effects::default() };
@@ -323,7 +334,9 @@ impl Writer {
             }
             Ok::<_, Fault>((effects, over))
         })?;
-        if !effects.is_empty() {
+        if active.pace.is_due(&active.head, now) {
+            self.commit_signed(session, active, effects).await?;
+        } else if !effects.is_empty() {
             self.commit(session, active, effects, None).await?;
         }
         for id in over {
@@ -338,9 +351,35 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes `effects` together with a signed head. The head is logged, too: whoever can write the topics cannot reach
+    /// what was logged before.
+    async fn commit_signed(&self, session: &Session, active: &mut Active, mut effects: Effects) -> Result<(), Fault> {
+        let signed = SignedHead::sign(&active.head, self.now(), &self.settings.keys);
+        let value = serde_json::to_vec(&signed).expect("numbers and texts");
+        effects.memory.push((SIGNED.to_owned(), Some(value)));
+        self.commit(session, active, effects, None).await?;
+        active.pace.note(&signed);
+        let SignedHead { seq, hash, kid, signature, .. } = signed;
+        info!(seq, %hash, kid, signature, "the head of the audit trail was signed");
+        Ok(())
+    }
+
+    /// Signs what came since the last signature. That it could not be done keeps nobody from stopping.
+    async fn sign_last(&self, session: &Session, active: &mut Active) {
+        if active.pace.has_news(&active.head)
+            && let Err(fault) = self.commit_signed(session, active, Effects::default()).await
+        {
+            warn!(%fault, "the last head of the audit trail was not signed");
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.clock.millis()).unwrap_or_default()
+    }
+
     fn deed(&self, meta: Meta) -> Deed {
         Deed {
-            time: DateTime::from_timestamp_millis(self.clock.millis()).unwrap_or_default(),
+            time: self.now(),
             actor: meta.actor,
             role: meta.role,
             action: meta.action,
@@ -395,6 +434,17 @@ impl Writer {
     }
 }
 
+/// Where the chain goes on. The topic is the truth; what is kept beside it, and what was signed, serve where its last
+/// entries are gone: a chain that was cut off is not gone on with as if it were whole, its gap stays to be found.
+fn whence(last: Option<Head>, kept: Option<Head>, signed: Option<Head>) -> Head {
+    let beside = [kept, signed].into_iter().flatten().max_by_key(|head| head.seq);
+    match (last, beside) {
+        (Some(last), Some(beside)) if beside.seq > last.seq => beside,
+        (Some(last), _) => last,
+        (None, beside) => beside.unwrap_or(Head::GENESIS),
+    }
+}
+
 /// A record where it belongs: flows and their pointers keep their order in one partition.
 fn outgoing(topic: String, record: Record) -> Outgoing {
     if topic == topic::FLOWS {
@@ -436,4 +486,19 @@ fn outdated(desk: &Desk<'_>, now: i64) -> Result<Vec<Memory>, Fault> {
         serde_json::from_slice::<Answer>(value).is_ok_and(|answer| now - answer.at > ANSWERS_KEPT)
     });
     Ok(old.map(|(key, _)| (key, None)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Hash;
+
+    #[test]
+    fn a_chain_whose_end_was_cut_off_goes_on_behind_the_gap() {
+        let head = |seq, text: &str| Some(Head { seq, hash: Hash::of(text.as_bytes()) });
+        assert_eq!(whence(None, None, None), Head::GENESIS);
+        assert_eq!(Some(whence(head(7, "topic"), head(7, "kept"), head(5, "signed"))), head(7, "topic"));
+        assert_eq!(Some(whence(head(4, "topic"), None, head(5, "signed"))), head(5, "signed"));
+        assert_eq!(Some(whence(None, head(6, "kept"), head(5, "signed"))), head(6, "kept"));
+    }
 }

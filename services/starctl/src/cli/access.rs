@@ -22,8 +22,17 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         object: Option<String>,
     },
-    /// Reads the whole trail and checks its chain; exit code 9 when it is broken.
-    Verify,
+    /// Reads the whole trail, checks its chain and what was signed of it; exit code 9 when it is not whole.
+    Verify {
+        /// A file of public keys, as audit get-key prints them. The signature is then checked here, too, by these alone.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// A file of signed heads that you keep: the trail must go through all of them; the newest is added at its end.
+        #[arg(long, value_name = "FILE")]
+        kept: Option<PathBuf>,
+    },
+    /// Prints the public keys that sign heads of the trail. Keep them where nobody of the installation can change them.
+    GetKey,
 }
 
 /// Where a role holds; everywhere where absent.

@@ -94,6 +94,7 @@ asks! {
     audit_service_client::AuditServiceClient {
         list_audit_entries(ListAuditEntriesRequest) -> v1::ListAuditEntriesResponse;
         verify_audit(VerifyAuditRequest) -> v1::VerifyAuditResponse;
+        get_audit_keys(GetAuditKeysRequest) -> v1::GetAuditKeysResponse;
     }
     access_service_client::AccessServiceClient {
         bootstrap(BootstrapRequest) -> v1::BootstrapResponse;

@@ -1,5 +1,8 @@
 //! `starctl audit`.
 
+mod heads;
+
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -36,11 +39,39 @@ pub(super) async fn run(command: &AuditCommand, session: &Session) -> Result<u8,
             page::show(&session.output, &view::AUDIT, &Part { items, next: part.next }, Map::new())?;
             Ok(exit::DONE)
         }
-        AuditCommand::Verify => {
-            let proof =
-                session.client.ask_within(session.settings.timeout.max(WHOLE_TRAIL), v1::VerifyAuditRequest {}).await?;
-            session.output.one(&view::AUDIT_PROOF, &message::value("VerifyAuditResponse", &proof))?;
-            Ok(if proof.intact { exit::DONE } else { exit::INVALID })
+        AuditCommand::Verify { key, kept } => verify(session, key.as_deref(), kept.as_deref()).await,
+        AuditCommand::GetKey => {
+            let answer = session.client.ask(v1::GetAuditKeysRequest {}).await?;
+            let keys: Vec<Value> = answer.keys.iter().map(|key| message::value("AuditKey", key)).collect();
+            session.output.list(&view::AUDIT_KEY, &keys, &Map::new()).map(|()| exit::DONE)
         }
     }
+}
+
+async fn verify(session: &Session, key: Option<&Path>, kept: Option<&Path>) -> Result<u8, Failure> {
+    let keys = key.map(heads::keys).transpose()?;
+    let mut known = kept.map(heads::kept).transpose()?.unwrap_or_default();
+    let request = v1::VerifyAuditRequest { kept: known.clone() };
+    let proof = session.client.ask_within(session.settings.timeout.max(WHOLE_TRAIL), request).await?;
+    session.output.one(&view::AUDIT_PROOF, &message::value("VerifyAuditResponse", &proof))?;
+    if !proof.intact {
+        return Ok(exit::INVALID);
+    }
+    if let Some(keys) = keys {
+        let output = &session.output;
+        let signed = proof.signed_head.as_ref().ok_or_else(|| {
+            heads::tampered(0, output.pick("no head of the trail was signed", "审计链尚无签名的链尾"))
+        })?;
+        if !heads::is_signed(signed, &keys) {
+            let why = output.pick("its head is not signed by a key of the file", "链尾不是由文件中的密钥签名");
+            return Err(heads::tampered(signed.seq, why));
+        }
+    }
+    if let (Some(path), Some(signed)) = (kept, proof.signed_head)
+        && !known.contains(&signed)
+    {
+        known.push(signed);
+        heads::keep(path, &known)?;
+    }
+    Ok(exit::DONE)
 }

@@ -262,6 +262,20 @@ pub(crate) const AUDIT_PROOF: View = View {
         column("broken_at", "broken at", "断裂处"),
         column("detail", "detail", "说明"),
         column("head", "head", "链尾"),
+        column("signed_head.seq", "signed to", "已签名至"),
+        time("signed_head.signed_at", "signed at", "签名时间"),
+        column("signed_head.key_id", "signed by", "签名密钥"),
+    ],
+};
+
+pub(crate) const AUDIT_KEY: View = View {
+    kind: "AuditKey",
+    noun: "audit_key",
+    name: "id",
+    columns: &[
+        column("id", "id", "编号"),
+        column("public_key", "public key", "公钥"),
+        flag("signs", "signs now", "当前签名"),
     ],
 };
 

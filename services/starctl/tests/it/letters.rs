@@ -172,4 +172,22 @@ fn the_audit_trail_is_listed_sorted_and_verified() {
     assert!(asked.contains("actor: \"ada\", object_prefix: \"replay/\""), "{asked}");
     assert_eq!(bed.starctl(&["audit", "list", "--sort-by", "colour"]).code, Some(2));
     insta::assert_snapshot!("audit_verify", bed.starctl(&["audit", "verify"]).seen());
+    insta::assert_snapshot!("audit_keys", bed.starctl(&["audit", "get-key"]).seen());
+}
+
+#[test]
+fn kept_heads_are_sent_along_and_a_broken_trail_adds_none() {
+    let bed = Bed::new();
+    let head = format!(
+        r#"{{"seq":5,"hash":"{}","signed_at":"2026-01-01T00:00:00Z","key_id":"k","signature":"33"}}"#,
+        "44".repeat(32)
+    );
+    bed.write("heads", &format!("{head}\n"), 0o644);
+    let heads = bed.path("heads").display().to_string();
+    assert_eq!(bed.starctl(&["audit", "verify", "--kept", &heads]).code, Some(9));
+    let asked = bed.desk().requests("verify_audit").concat();
+    assert!(asked.contains("seq: 5") && asked.contains(r#"signature: "33""#), "{asked}");
+    assert_eq!(std::fs::read_to_string(&heads).expect("there"), format!("{head}\n"));
+    let none = bed.starctl(&["audit", "verify", "--key", &heads.replace("heads", "no-file")]);
+    assert_eq!(none.code, Some(2), "{}", none.seen());
 }

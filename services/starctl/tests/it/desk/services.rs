@@ -292,7 +292,20 @@ impl audit_service_server::AuditService for Desk {
             broken_at: Some(7),
             detail: "its hash is not that of its content".to_owned(),
             head: "00".repeat(32),
+            signed_head: Some(SignedHead {
+                seq: 6,
+                hash: "11".repeat(32),
+                signed_at: at(1_767_225_600),
+                key_id: "0011223344556677".to_owned(),
+                signature: "22".repeat(64),
+            }),
         }))
+    }
+
+    async fn get_audit_keys(&self, request: Request<GetAuditKeysRequest>) -> Answer<GetAuditKeysResponse> {
+        self.take("get_audit_keys", request).await?;
+        let key = |id: &str, public: &str, signs| AuditKey { id: id.repeat(8), public_key: public.repeat(32), signs };
+        Ok(Response::new(GetAuditKeysResponse { keys: vec![key("01", "ab", true), key("02", "cd", false)] }))
     }
 }
 
