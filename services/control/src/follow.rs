@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::index::Index;
+use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
 
 /// Records taken into the index in one of its transactions.
@@ -25,6 +26,8 @@ const LOOK_EVERY: u32 = 20;
 /// Rounds between two looks for records that have expired.
 const PRUNE_EVERY: u32 = 6_000;
 const WAIT: Duration = Duration::from_millis(100);
+/// Time between two looks at how far behind the reading is.
+const LAG_EVERY: Duration = Duration::from_secs(15);
 
 /// How far the reading is, for whoever asks.
 #[derive(Debug, Clone)]
@@ -61,6 +64,8 @@ pub struct Feed {
     pub clock: Clock,
     /// Watched while it goes round.
     pub heartbeat: Heartbeat,
+    /// Shows how far behind it is.
+    pub metrics: ControlMetrics,
 }
 
 impl std::fmt::Debug for Feed {
@@ -107,7 +112,7 @@ impl Feed {
 
     fn read(&self, progress: &Progress, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
         let mut follower = Follower::new(&self.cluster, &format!("{}-index", self.member))?;
-        let mut round = 0_u32;
+        let (mut round, mut lag_told) = (0_u32, None::<Duration>);
         loop {
             self.heartbeat.beat();
             if round.is_multiple_of(LOOK_EVERY) {
@@ -117,6 +122,11 @@ impl Feed {
                 self.prune(&follower)?;
             }
             round = round.wrapping_add(1);
+            let now = self.clock.monotonic();
+            if lag_told.is_none_or(|told| now >= told + LAG_EVERY) {
+                lag_told = Some(now);
+                self.metrics.index_lag(&follower.lags()?);
+            }
             let asked_at = self.now();
             let records = follower.poll(BATCH, BATCH_BYTES, WAIT)?;
             let (control, indexed): (Vec<Received>, Vec<Received>) =

@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod index;
 pub mod letter;
 pub mod mask;
+pub mod metrics;
 pub mod mirror;
 pub mod secret;
 pub mod selector;
@@ -38,6 +39,7 @@ use crate::follow::Feed;
 use crate::grpc::gate::Gate;
 use crate::grpc::{Shared, server};
 use crate::index::Index;
+use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
 use crate::writer::desk::Sources;
 use crate::writer::{Settings, Writer};
@@ -56,6 +58,8 @@ pub struct Surroundings {
     pub writing: Heartbeat,
     /// Watched while the index is fed.
     pub indexing: Heartbeat,
+    /// What is counted.
+    pub metrics: ControlMetrics,
 }
 
 /// One replica of the control plane, its port bound.
@@ -110,6 +114,7 @@ impl Control {
             flows: flows.clone(),
             clock: around.clock.clone(),
             heartbeat: around.indexing,
+            metrics: around.metrics.clone(),
         };
         let progress = feed.start().map_err(|error| Fault::new(Code::Index, error.to_string()))?;
         let peek = Peek::new(&config.kafka, &format!("{member}-peek"));
@@ -122,6 +127,7 @@ impl Control {
             data_dir: folder.join("session"),
             round: config.replay.round,
             keys: Arc::clone(&keys),
+            metrics: around.metrics.clone(),
         };
         let (clock, readiness) = (around.clock.clone(), around.readiness.clone());
         let (writer, handle) = Writer::new(settings, sources, clock, readiness.clone(), around.writing);
@@ -146,6 +152,7 @@ impl Control {
             carriers: config.flows.clone(),
             replication: config.topics.replication,
             warnings: config.warnings(),
+            metrics: around.metrics,
         });
         Ok(Some(Self { listener, tls, shared, writer, readiness }))
     }
@@ -165,8 +172,10 @@ impl Control {
             }
             readiness.ready("index");
         });
+        let showing = tokio::spawn(metrics::show(Arc::clone(&shared)));
         let served = server::serve(listener, tls, shared, shutdown).await;
         watching.abort();
+        showing.abort();
         if writing.await.is_err() {
             warn!("the writer panicked");
         }

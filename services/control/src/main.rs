@@ -1,6 +1,7 @@
 //! `starbridge-control`.
 
 use anyhow::Context;
+use control::metrics::ControlMetrics;
 use control::{CONDITIONS, Config, Control, DEFAULTS, Surroundings};
 use runtime::health::{self, Readiness};
 use runtime::metrics::Metrics;
@@ -22,8 +23,13 @@ async fn control() -> anyhow::Result<()> {
     let readiness = Readiness::new(CONDITIONS);
     let _health = health::serve(&config.health, readiness.clone(), metrics.clone()).await?;
 
-    let around =
-        Surroundings { clock, readiness, writing: watchdog.heartbeat("write"), indexing: watchdog.heartbeat("index") };
+    let around = Surroundings {
+        clock,
+        readiness,
+        writing: watchdog.heartbeat("write"),
+        indexing: watchdog.heartbeat("index"),
+        metrics: ControlMetrics::new(&metrics.meter()),
+    };
     let outcome = match Control::start(config, around, &shutdown).await.context("preparing the control plane")? {
         Some(control) => control.run(shutdown).await.context("the control plane stopped"),
         None => Ok(()),

@@ -32,6 +32,20 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every one.
+    pub const ALL: [Status; 5] = [Status::Running, Status::Paused, Status::Done, Status::Cancelled, Status::Stopped];
+
+    /// The word for it, as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Done => "done",
+            Status::Cancelled => "cancelled",
+            Status::Stopped => "stopped",
+        }
+    }
+
     /// Whether nothing more will happen.
     pub fn is_over(self) -> bool {
         matches!(self, Status::Done | Status::Cancelled | Status::Stopped)
@@ -217,6 +231,8 @@ pub struct Replay {
     open_from: usize,
     /// Chunks that differ from what is written.
     touched: BTreeSet<usize>,
+    /// Outcomes since they were last taken, each with its letter's flow.
+    settled: Vec<(FlowName, Fate)>,
 }
 
 impl Replay {
@@ -224,7 +240,7 @@ impl Replay {
     pub fn new(mut job: Job, items: Vec<Item>) -> Self {
         job.counts = Counts { total: items.len() as u64, ..Counts::default() };
         let touched = (0..items.len().div_ceil(CHUNK)).collect();
-        Self { job, items, allowance: 0.0, grown_at: None, open_from: 0, touched }
+        Self { job, items, allowance: 0.0, grown_at: None, open_from: 0, touched, settled: Vec::new() }
     }
 
     /// A job as it was written. Nothing is allowed yet: a restart brings no burst.
@@ -232,7 +248,8 @@ impl Replay {
         chunks.sort_by_key(|chunk| chunk.first);
         let items = chunks.into_iter().flat_map(|chunk| chunk.items).collect();
         let touched = BTreeSet::new();
-        let mut replay = Self { job, items, allowance: 0.0, grown_at: None, open_from: 0, touched };
+        let settled = Vec::new();
+        let mut replay = Self { job, items, allowance: 0.0, grown_at: None, open_from: 0, touched, settled };
         replay.recount();
         replay
     }
@@ -332,12 +349,20 @@ impl Replay {
         memory
     }
 
+    /// The outcomes since this was last asked, each with its letter's flow.
+    pub fn take_settled(&mut self) -> Vec<(FlowName, Fate)> {
+        std::mem::take(&mut self.settled)
+    }
+
     fn set(&mut self, number: usize, fate: Fate, why: String) {
         let item = &mut self.items[number];
         let before = item.fate;
         item.fate = fate;
         item.why = why;
         self.touched.insert(number / CHUNK);
+        if !before.is_final() && fate.is_final() {
+            self.settled.push((item.flow.clone(), fate));
+        }
         if !before.is_final() {
             match fate {
                 Fate::Waiting | Fate::Published => {}

@@ -271,6 +271,9 @@ fn a_later_version_waits_for_the_earlier_one_and_falls_with_it() {
     let counts = replay.job.counts;
     assert_eq!((counts.published, counts.resolved, counts.superseded, counts.failed, counts.skipped), (3, 1, 1, 1, 1));
     assert_eq!((replay.job.status, replay.job.ended_at), (Status::Done, Some(4000)));
+    let settled: Vec<Fate> = replay.take_settled().into_iter().map(|(_, fate)| fate).collect();
+    assert_eq!(settled, [Fate::Resolved, Fate::Failed, Fate::Skipped, Fate::Superseded]);
+    assert_eq!(replay.take_settled(), []);
 }
 
 #[test]

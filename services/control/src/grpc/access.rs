@@ -78,6 +78,7 @@ impl AccessService for Access {
         });
         if let Err(fault) = redeemed.await {
             if fault.code == Code::Bootstrap {
+                shared.metrics.not_let_in(fault.code);
                 lockout().failed(&peer, now).map_err(|locked| status(&locked.into()))?;
             }
             return Err(status(&fault));

@@ -82,7 +82,11 @@ impl Shared {
         let peer = request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.clone());
         let now = self.now();
         let lockout = || self.gate.lockout.lock().unwrap_or_else(PoisonError::into_inner);
-        lockout().check(&peer, now).map_err(|locked| status(&locked.into()))?;
+        let refused = |fault: Fault| {
+            self.metrics.not_let_in(fault.code);
+            status(&fault)
+        };
+        lockout().check(&peer, now).map_err(|locked| refused(locked.into()))?;
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let bearer = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
         let token = SecretString::from(bearer);
@@ -95,9 +99,9 @@ impl Shared {
             Err(denial) => {
                 // A credential that ended is no attempt to guess one.
                 if matches!(denial, token::Denial::Forged | token::Denial::Malformed | token::Denial::UnknownKey) {
-                    lockout().failed(&peer, now).map_err(|locked| status(&locked.into()))?;
+                    lockout().failed(&peer, now).map_err(|locked| refused(locked.into()))?;
                 }
-                Err(status(&denial.into()))
+                Err(refused(denial.into()))
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod server;
 pub mod show;
 pub mod status;
 pub mod system;
+pub mod timed;
 pub mod under_way;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::config::FlowSettings;
 use crate::follow::Progress;
 use crate::index::Index;
 use crate::mask::Masker;
+use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Handle, Jobs, Meta};
@@ -83,6 +85,8 @@ pub struct Shared {
     pub replication: i32,
     /// Settings that make the installation less safe, in words.
     pub warnings: Vec<String>,
+    /// What is counted.
+    pub metrics: ControlMetrics,
 }
 
 impl Shared {

@@ -24,6 +24,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 use tracing::debug;
 
 use super::gate::{Certified, Peer};
+use super::timed::Timed;
 use super::{Shared, access, audit, dead_letters, doubts, flows, records, replays, system};
 use runtime::Shutdown;
 
@@ -212,12 +213,14 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors that were compiled in are whole");
+    let (metrics, clock) = (shared.metrics.clone(), shared.clock.clone());
     macro_rules! service {
         ($server:path, $service:expr) => {{
             use $server as GeneratedServer;
             let server =
                 GeneratedServer::new($service).max_decoding_message_size(REQUEST).max_encoding_message_size(ANSWER);
-            tonic::service::interceptor::InterceptedService::new(server, introduce)
+            let server = tonic::service::interceptor::InterceptedService::new(server, introduce);
+            Timed::new(server, metrics.clone(), clock.clone())
         }};
     }
     Server::builder()

@@ -21,6 +21,7 @@ mod page;
 mod plan;
 mod row;
 mod schema;
+mod standing;
 mod stats;
 mod walk;
 
@@ -36,6 +37,7 @@ pub use ends::{Unfinished, Unreadable, UnreadableAt};
 pub use ledger::{Dropped, End, Ended, Entry, InTarget, Reached};
 pub use page::{Count, List, Order, Page};
 pub use row::LetterRow;
+pub use standing::Standing;
 pub use stats::{AgeBucket, Stats};
 pub use walk::{MAX_BODY_BYTES, Scan, ScanLimits};
 

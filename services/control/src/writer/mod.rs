@@ -28,6 +28,7 @@ use crate::audit::head::SIGNED;
 use crate::audit::{self, Deed, Entry, Head, Pace, SignedHead};
 use crate::core::job::{Chunk, Job, Replay, Status};
 use crate::core::{Effects, Memory};
+use crate::metrics::ControlMetrics;
 use crate::mirror::{ANSWERS, Answer, WRITER, Writer as WriterAddress};
 use desk::{Desk, Sources};
 use request::{Decided, Handle, Jobs, Meta, Request, not_active, unavailable};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub round: Duration,
     /// The keys; one of them signs heads of the audit trail.
     pub keys: Arc<KeyRing>,
+    /// Counts what is written.
+    pub metrics: ControlMetrics,
 }
 
 /// Writes, while this replica is the one that does.
@@ -339,6 +342,9 @@ impl Writer {
         } else if !effects.is_empty() {
             self.commit(session, active, effects, None).await?;
         }
+        for replay in active.jobs.values_mut() {
+            self.settings.metrics.settled(replay.take_settled());
+        }
         for id in over {
             if let Some(replay) = active.jobs.remove(&id) {
                 let counts = replay.job.counts;
@@ -404,6 +410,7 @@ impl Writer {
             effects.records.into_iter().map(|(topic, record)| outgoing(topic, record)).collect();
         let mut memory = effects.memory;
         let mut head = active.head;
+        let result = deed.as_ref().map(|deed| deed.result);
         if let Some(deed) = deed {
             let entry = audit::append(&head, deed);
             head = entry.head();
@@ -430,6 +437,9 @@ impl Writer {
         };
         session.commit(Transaction { data, facts, offsets }).await.map_err(|error| error.fault())?;
         active.head = head;
+        if let Some(result) = result {
+            self.settings.metrics.audited(result);
+        }
         Ok(())
     }
 }

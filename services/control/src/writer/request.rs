@@ -95,6 +95,11 @@ impl Handle {
         *self.active.borrow()
     }
 
+    /// Hears whenever this replica begins or ceases to write.
+    pub fn activity(&self) -> watch::Receiver<bool> {
+        self.active.clone()
+    }
+
     /// Has a request decided and written, its audit entry with it, and gives the encoded response. A request that was
     /// answered before, by its idempotency key, gets the same response.
     ///

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::admin::{counts, ranges};
+use crate::admin::{Lag, counts, ranges};
 use crate::cluster::{Cluster, Ear};
 use crate::error::{Error, code_of, passes};
 use crate::message::received;
@@ -147,6 +147,27 @@ impl Follower {
     /// The partitions that are followed.
     pub fn partitions(&self) -> Vec<TopicPartition> {
         self.followed.keys().cloned().collect()
+    }
+
+    /// How far behind the reading is, by partition. What was read to its end is not behind, whatever control records
+    /// lie there.
+    ///
+    /// # Errors
+    /// What keeps the brokers from answering.
+    pub fn lags(&self) -> Result<Vec<Lag>, Error> {
+        let explain = |error| self.explain(error, "asking where topics end", "topics");
+        let mut lags = ranges(&self.consumer, &self.partitions(), ASK).map_err(explain)?;
+        let at = self.consumer.position().map_err(explain)?;
+        for lag in &mut lags {
+            let partition = &lag.topic_partition;
+            let at = at.find_partition(&partition.topic, partition.partition).map(|element| element.offset());
+            lag.committed = match at {
+                Some(Offset::Offset(offset)) => Some(offset),
+                // The client has not handed out a record yet.
+                _ => self.followed.get(partition).copied(),
+            };
+        }
+        Ok(lags)
     }
 
     /// The first offset that can still be read of each followed partition of `topic`.

@@ -71,6 +71,29 @@ fn what_the_loader_has_not_finished_is_counted_by_flow() {
 }
 
 #[test]
+fn letters_stand_in_groups_with_their_oldest() {
+    let (_folder, index) = index();
+    let (a, b) = (sample("A", 30), sample("B", 20));
+    let other = Sample { flow: "transfer".to_owned(), stage: Stage::Transform, ..sample("C", 5) };
+    let parked = state(0, &b.id(), State::Parked);
+    index.apply(&[letter(0, &a), letter(1, &b), letter(2, &sample("D", 40)), letter(3, &other), parked]).expect("in");
+    let standing = index.standing().expect("counted");
+    let told: Vec<_> = standing
+        .iter()
+        .map(|group| (group.flow.as_str(), group.stage.as_str(), group.state, group.letters, group.oldest))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("misc-inbound", "load", Some(State::Open), 2, 30),
+            ("misc-inbound", "load", Some(State::Parked), 1, 20),
+            ("transfer", "transform", Some(State::Open), 1, 5),
+        ]
+    );
+    assert!(standing.iter().all(|group| group.category == "reference_missing"), "{standing:?}");
+}
+
+#[test]
 fn an_event_may_come_before_its_letter_and_go_again() {
     let (_folder, index) = index();
     let sample = Sample { replay: Some("old".to_owned()), ..sample("A", 10) };

@@ -115,6 +115,24 @@ definitions! {
         "Documents in doubt that a probe decided";
     DEAD_LETTERS = "starbridge.dead_letters", Kind::Counter, "", ["flow", "stage", "category"],
         "Dead letters written";
+    LETTERS = "starbridge.dead_letters", Kind::Gauge, "", ["flow", "stage", "category", "state"],
+        "Dead letters that the control plane knows, by where they stand; every replica shows all of them";
+    LETTER_OLDEST_OPEN_AGE = "starbridge.dead_letter.oldest.open.age", Kind::Gauge, "s", ["flow"],
+        "Time since the oldest open dead letter failed first";
+    REPLAY_JOBS = "starbridge.replay.jobs", Kind::Gauge, "", ["state"],
+        "Replay jobs that are remembered, by state; every replica shows all of them";
+    REPLAY_RECORDS = "starbridge.replay.records", Kind::Counter, "", ["flow", "outcome"],
+        "Letters of replay jobs that came to their outcome";
+    AUDIT_EVENTS = "starbridge.audit.events", Kind::Counter, "", ["result"],
+        "Entries written to the audit topic, by how far the deed came";
+    AUTH_FAILURES = "starbridge.auth.failures", Kind::Counter, "", ["code"],
+        "Callers whose credential was not accepted, by the code they were told";
+    WRITER_ACTIVE = "starbridge.writer.active", Kind::Gauge, "", [],
+        "1 on the replica of the control plane that writes, 0 on others; the sum must be 1";
+    INDEX_LAG = "starbridge.index.lag.records", Kind::Gauge, "", ["topic"],
+        "Records that the index of the control plane has yet to read; ledgers count as one topic";
+    RPC_DURATION = "starbridge.rpc.duration", Kind::Histogram(CALL_SECONDS), "s", ["call", "code"],
+        "Time until a call of the control plane was answered, by call and gRPC status; of a stream until it began";
     CONFIG_INFO = "starbridge.config.info", Kind::Gauge, "", ["flow", "version"],
         "1 for the version of a flow that is in force";
     CONFIG_LAST_RELOAD_SUCCESS = "starbridge.config.last.reload.success", Kind::Gauge, "", ["flow"],
