@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 import kubernetes_validate
 import yaml
@@ -38,6 +39,51 @@ def documents(manifests: dict[str, str]) -> list[dict]:
     ]
 
 
+def alerts(name: str, text: str) -> None:
+    """The rule file: groups of alerts, each with an expression whose brackets close, a severity and words."""
+    rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    check(len({rule["alert"] for rule in rules}) == len(rules) >= 10, f"{name}: {len(rules)} alerts")
+    for rule in rules:
+        expression = rule["expr"]
+        check("{{" not in expression and "<no value>" not in expression, f"{name}: {rule['alert']}: {expression}")
+        check(all(expression.count(a) == expression.count(b) for a, b in ("()", "{}", "[]")), f"{name}: {expression}")
+        check(rule["labels"]["severity"] in ("warning", "critical"), f"{name}: {rule['alert']} has no severity")
+        check(set(rule["annotations"]) == {"summary", "command"}, f"{name}: {rule['alert']} says too little")
+        check(set(rule) <= {"alert", "expr", "for", "labels", "annotations"}, f"{name}: {rule['alert']}: {set(rule)}")
+
+
+def control(name: str, rendered: list[dict], replicas: int) -> None:
+    """The control plane: its port, its secrets where its settings look for them, its name in the cluster, its budget."""
+    def one(kind: str, ending: str) -> dict:
+        found = [document for document in rendered if document["kind"] == kind and document["metadata"]["name"].endswith(ending)]
+        check(len(found) == 1, f"{name}: {len(found)} of {kind} {ending}")
+        return found[0]
+
+    workload = one("StatefulSet", "-control")
+    service = one("Service", "-control-grpc")
+    if replicas > 1:
+        one("PodDisruptionBudget", "-control")
+    check(workload["spec"]["replicas"] == replicas, f"{name}: control has {workload['spec']['replicas']} replicas")
+    pod = workload["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    settings = tomllib.loads(one("ConfigMap", "-settings")["data"]["control.toml"])
+    check(settings["grpc"]["listen"] == f"0.0.0.0:{ports['grpc']}", f"{name}: control listens elsewhere")
+    check(service["spec"]["ports"][0]["targetPort"] == "grpc", f"{name}: the service leads elsewhere")
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    check(service["spec"]["selector"].items() <= labels.items(), f"{name}: the service selects no pod of control")
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    address = f"$(CONTROL__WORKER__MEMBER).{workload['spec']['serviceName']}.starbridge.svc:{ports['grpc']}"
+    check(environment["CONTROL__GRPC__ADVERTISE"] == address, f"{name}: advertises {environment['CONTROL__GRPC__ADVERTISE']}")
+    secrets = {volume["name"] for volume in pod["volumes"] if "secret" in volume}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    files = [settings["grpc"]["certificate_file"], settings["grpc"]["key_file"], settings["grpc"].get("client_ca_file")]
+    files += [settings["access"]["signing_key_file"], settings["access"].get("bootstrap_file")]
+    files += settings["access"]["trusted_key_files"]
+    for file in filter(None, files):
+        check(mounts.get(file.rpartition("/")[0]) in secrets, f"{name}: {file} lies in no secret that is mounted")
+
+
 for path in sorted(CHART.glob("ci/*.yaml")):
     values = yaml.safe_load(path.read_text())
     report = lint(CHART, values, strict=True, kube_version=f"v{KUBERNETES}.0")
@@ -46,7 +92,15 @@ for path in sorted(CHART.glob("ci/*.yaml")):
     check(not report["errors"], f"{path.name}: {report['errors']}")
     rendered = documents(Chart.load(CHART).render(values, name="x", namespace="starbridge"))
     kinds = [document["kind"] for document in rendered]
-    check(kinds.count("StatefulSet") == 3, f"{path.name}: kinds {kinds}")
+    replicas = (values.get("control") or {}).get("replicas", 2)
+    check(kinds.count("StatefulSet") == (4 if replicas else 3), f"{path.name}: kinds {kinds}")
+    if replicas:
+        control(path.name, rendered, replicas)
+    wanted = (values.get("alerts") or {}).get("enabled", False)
+    rules = [document["data"]["alerts.yaml"] for document in rendered if document["metadata"]["name"].endswith("-alerts")]
+    check(len(rules) == int(wanted), f"{path.name}: {len(rules)} rule files")
+    for text in rules:
+        alerts(path.name, text)
     for document in rendered:
         name = f"{path.name}: {document['kind']} {document['metadata']['name']}"
         try:
@@ -89,6 +143,9 @@ bad = [
     ({"kafka": {"brokers": "k:9092"}, "lodaer": {}}, "lodaer"),
     ({"kafka": {"brokers": ""}}, "brokers"),
     ({"kafka": {"brokers": "k:9092"}, "loader": {"replicas": -1}}, "replicas"),
+    ({"kafka": {"brokers": "k:9092"}}, "control.tlsSecret"),
+    ({"kafka": {"brokers": "k:9092"}, "control": {"tlsSecret": "t"}}, "control.signingKeySecret"),
+    ({"kafka": {"brokers": "k:9092"}, "control": {"tlsSecret": "t", "tls": {}}}, "tls"),
     ({"kafka": {"brokers": "k:9092"}, "connections": {"a": {"url": "ftp://x"}}}, "url"),
 ]
 for values, word in bad:

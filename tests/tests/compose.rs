@@ -7,7 +7,10 @@ use std::process::Command;
 use e2e::servers::{binaries, workspace};
 use serde_json::Value;
 
-const STAGES: [&str; 3] = ["extractor", "transformer", "loader"];
+/// What runs all the time: the stages and the control plane.
+const SERVICES: [&str; 4] = ["extractor", "transformer", "loader", "control"];
+/// The port of gRPC.
+const GRPC: &str = "9443";
 const SETTINGS: &str = "/etc/starbridge/settings.toml";
 
 fn folder() -> PathBuf {
@@ -79,17 +82,21 @@ fn every_file_and_volume_that_is_mounted_exists() {
 }
 
 #[test]
-fn each_stage_listens_is_published_and_is_asked_on_one_port() {
+fn each_service_listens_is_published_and_is_asked_on_one_port() {
     let compose = compose();
     let mut ports = BTreeSet::new();
-    for stage in STAGES {
+    for stage in SERVICES {
         let (service, settings) = (service(&compose, stage), settings(stage));
         let program = format!("/usr/local/bin/starbridge-{stage}");
         assert_eq!(texts(&service["command"]), [program.as_str(), "--config", SETTINGS]);
         assert_eq!(mounts(service)[SETTINGS], format!("./{stage}.toml"));
         let (host, port) = text(&settings, "health", "listen").rsplit_once(':').expect("host and port");
         assert_eq!(host, "0.0.0.0", "{stage} must be reachable from outside its container");
-        assert_eq!(texts(&service["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+        let mut published = vec![format!("127.0.0.1:{port}:{port}")];
+        if stage == "control" {
+            published.push(format!("127.0.0.1:{GRPC}:{GRPC}"));
+        }
+        assert_eq!(texts(&service["ports"]), published);
         assert!(ports.insert(port.to_owned()), "port {port} is taken twice");
         let check = texts(&service["healthcheck"]["test"]);
         assert_eq!(check, ["CMD", program.as_str(), "--config", SETTINGS, "--probe", "/ready"]);
@@ -104,7 +111,7 @@ fn each_stage_listens_is_published_and_is_asked_on_one_port() {
 fn the_services_themselves_accept_their_settings() {
     // Where the flow lies here and not in a container: the extractor reads its flows along with its settings.
     let flows = format!("[{:?}]", workspace().join("deploy/flows/misc-inbound").display().to_string());
-    for stage in STAGES {
+    for stage in SERVICES {
         let program = binaries().expect("a folder").join(format!("starbridge-{stage}"));
         let output = Command::new(&program)
             .arg("--config")
@@ -171,15 +178,82 @@ fn our_containers_run_without_privileges_on_one_image() {
     let compose = compose();
     let dockerfile = read(&workspace().join("deploy/Dockerfile"));
     assert!(dockerfile.contains("\nUSER 10001:10001\n"), "the image must not run as root");
-    for name in STAGES.into_iter().chain(["galaxy-a", "galaxy-b"]) {
+    for name in SERVICES.into_iter().chain(["galaxy-a", "galaxy-b", "starctl"]) {
         let service = service(&compose, name);
         assert_eq!(service["user"], "10001:10001", "{name}");
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(texts(&service["cap_drop"]), ["ALL"], "{name}");
         assert_eq!(texts(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
-        let program = texts(&service["command"])[0].replace("/usr/local/bin/", "");
+        let started = service.get("entrypoint").unwrap_or(&service["command"]);
+        let program = texts(started)[0].replace("/usr/local/bin/", "");
         assert!(dockerfile.contains(&format!("target/release/{program}")), "{program} is not in the image");
     }
+}
+
+/// A file that the settings of the control plane name, as it is called in the volume of the desk.
+fn desk_file(settings: &toml::Table, table: &str, key: &str) -> String {
+    let path = text(settings, table, key);
+    path.strip_prefix("/desk/").unwrap_or_else(|| panic!("{table}.{key} = {path} lies elsewhere")).to_owned()
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "openssl {arguments:?}: {told}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_files_of_the_control_plane_are_made_once_and_hold_for_its_name() {
+    let compose = compose();
+    let maker = service(&compose, "control-files");
+    let entry = texts(&maker["entrypoint"]);
+    assert_eq!(entry, ["/bin/sh", "/control-files.sh", "/desk"]);
+    assert_eq!(mounts(maker)["/control-files.sh"], "./control-files.sh");
+    for name in ["control-files", "control", "starctl"] {
+        assert_eq!(mounts(service(&compose, name))["/desk"], "desk", "{name}");
+    }
+    let made = &service(&compose, "control")["depends_on"]["control-files"]["condition"];
+    assert_eq!(made, "service_completed_successfully");
+
+    let scratch = tempfile::tempdir().expect("a folder");
+    let make = || {
+        let mut command = Command::new("/bin/sh");
+        let output = command.arg(folder().join("control-files.sh")).arg(scratch.path()).output().expect("sh runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    make();
+    let settings = settings("control");
+    let [certificate, key] = ["certificate_file", "key_file"].map(|name| desk_file(&settings, "grpc", name));
+    let [signing, bootstrap] = ["signing_key_file", "bootstrap_file"].map(|name| desk_file(&settings, "access", name));
+    let before = read(&scratch.path().join(&bootstrap));
+    assert!(before.trim().strip_prefix("sbb1.").is_some_and(|secret| secret.len() == 64), "{before}");
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(scratch.path()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().expect("its mode").permissions());
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
+        names.insert(entry.file_name().into_string().expect("text"));
+    }
+    let expected = [&bootstrap, &certificate, &key, &signing].map(String::as_str).into_iter().chain(["ca.pem"]);
+    assert_eq!(names, expected.map(str::to_owned).collect());
+
+    let host = text(&settings, "grpc", "advertise").strip_suffix(&format!(":{GRPC}")).expect("host and port");
+    assert_eq!(text(&settings, "grpc", "listen"), format!("0.0.0.0:{GRPC}"));
+    let trusted = ["verify", "-x509_strict", "-CAfile", "ca.pem", "-purpose", "sslserver", "-verify_hostname"];
+    for name in [host, "localhost"] {
+        openssl(scratch.path(), &[&trusted[..], &[name, &certificate]].concat());
+    }
+    let of_key = openssl(scratch.path(), &["pkey", "-in", &key, "-pubout"]);
+    assert_eq!(of_key, openssl(scratch.path(), &["x509", "-in", &certificate, "-noout", "-pubkey"]));
+    assert!(openssl(scratch.path(), &["pkey", "-in", &signing, "-noout", "-text"]).starts_with("ED25519"));
+    // A second start leaves them alone.
+    make();
+    assert_eq!(read(&scratch.path().join(&bootstrap)), before);
+    // What the file says to type leads to this control plane.
+    let words = read(&folder().join("compose.yaml"));
+    assert!(words.contains(&format!("--endpoint https://{host}:{GRPC} --ca-cert /desk/ca.pem\n")));
+    assert!(words.contains(&format!("--credential-file /desk/{bootstrap}\n")));
 }
 
 #[test]

@@ -17,3 +17,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+
+{{- /* The control plane's secrets: folder in the pod → Secret. There is no way to serve without the first two. */ -}}
+{{- define "starbridge.control.secrets" -}}
+{{- $way := "or set control.replicas to 0 to do without the control plane" -}}
+tls: {{ required (printf "control.tlsSecret must name a Secret with tls.crt and tls.key, %s" $way) .Values.control.tlsSecret }}
+signing: {{ required (printf "control.signingKeySecret must name a Secret with signing-key, %s" $way) .Values.control.signingKeySecret }}
+{{- with .Values.control.clientCaSecret }}
+client-ca: {{ . }}
+{{- end }}
+{{- with .Values.control.bootstrapSecret }}
+bootstrap: {{ . }}
+{{- end }}
+{{- end -}}
