@@ -25,6 +25,7 @@ pub fn append(head: &Head, deed: Deed) -> Entry {
         request_id: deed.request_id,
         prev_hash: head.hash,
         hash: Hash::ZERO,
+        more: String::new(),
     };
     entry.hash = entry.content_hash();
     entry

@@ -94,7 +94,6 @@ pub struct Deed {
 /// Its one form in bytes is [`Entry::encode`]: JSON without blanks, members in the order of this struct. Bytes that say
 /// the same in another form are no entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The version of this form.
     pub v: u8,
@@ -124,7 +123,14 @@ pub struct Entry {
     pub prev_hash: Hash,
     /// The hash of this entry's bytes as they are with [`Hash::ZERO`] in this place.
     pub hash: Hash,
+    /// The members that only a newer version knows, as they stand before `prev_hash`, each with its comma. They are part of
+    /// what is hashed.
+    #[serde(skip)]
+    pub more: String,
 }
+
+/// What stands behind the members of newer versions.
+const BEFORE_LINK: &str = ",\"prev_hash\":";
 
 impl Entry {
     /// The version that is written and read.
@@ -132,13 +138,28 @@ impl Entry {
 
     /// The entry's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("texts and numbers can be written")
+        let (before, link) = self.around_more();
+        [before, self.more.clone(), link].concat().into_bytes()
     }
 
     /// Reads an entry from its bytes; `None` when they are not exactly what [`Entry::encode`] gives for it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let entry: Entry = serde_json::from_slice(bytes).ok()?;
-        (entry.v == Self::VERSION && entry.encode() == bytes).then_some(entry)
+        let mut entry: Entry = serde_json::from_slice(bytes).ok()?;
+        let (before, link) = entry.around_more();
+        let more = std::str::from_utf8(bytes).ok()?.strip_prefix(before.as_str())?.strip_suffix(link.as_str())?;
+        if entry.v != Self::VERSION || !(more.is_empty() || more.starts_with(",\"")) {
+            return None;
+        }
+        entry.more = more.to_owned();
+        Some(entry)
+    }
+
+    /// The members of this version, parted where those of newer versions stand.
+    fn around_more(&self) -> (String, String) {
+        let text = serde_json::to_string(self).expect("texts and numbers can be written");
+        // Within a text its quotes would have strokes before them.
+        let (before, link) = text.rsplit_once(BEFORE_LINK).expect("the member is always written");
+        (before.to_owned(), format!("{BEFORE_LINK}{link}"))
     }
 
     /// The hash that its content must have.
@@ -154,7 +175,6 @@ impl Entry {
 
 /// The end of a chain: its last entry's place and hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Head {
     /// The place of the last entry; 0 where there is none.
     pub seq: u64,

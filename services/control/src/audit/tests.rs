@@ -81,6 +81,27 @@ fn an_entry_has_this_one_form() {
 }
 
 #[test]
+fn members_of_a_newer_version_are_part_of_the_chain() {
+    let mut newer = append(&Head::GENESIS, deed(1));
+    newer.more = r#","session":"s-1","prev_hash_of":[1,2.50]"#.to_owned();
+    newer.hash = newer.content_hash();
+    let next = append(&newer.head(), deed(2));
+    let written = bytes(&[newer.clone(), next.clone()]);
+    assert_eq!(verify(&written, Head::GENESIS, &[]), Ok(next.head()));
+    assert_eq!(Entry::decode(&written[0]), Some(newer));
+    let text = String::from_utf8(written[0].clone()).expect("text");
+    for (from, to, flaw) in [
+        ("2.50", "2.5", Flaw::Changed),
+        (r#","session":"s-1""#, "", Flaw::Changed),
+        (r#","session""#, r#" ,"session""#, Flaw::Unreadable),
+        (r#","session":"s-1""#, r#","reason":"s-1""#, Flaw::Unreadable),
+    ] {
+        let changed = [text.replace(from, to).into_bytes(), written[1].clone()];
+        assert_eq!(verify(&changed, Head::GENESIS, &[]), Err(Tampering { seq: 1, flaw }), "{from}");
+    }
+}
+
+#[test]
 fn a_head_is_signed_by_a_known_key_or_forged() {
     let (known, foreign) = (keys(1), keys(2));
     let head = append(&Head::GENESIS, deed(0)).head();

@@ -12,7 +12,6 @@ pub const FORMAT: u32 = 1;
 ///
 /// Shape: JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Seen {
     /// [`FORMAT`].
     pub format: u32,
@@ -34,7 +33,6 @@ pub struct Seen {
 
 /// One document of a bill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SeenDocument {
     /// Its key.
     pub key: DocumentKey,
