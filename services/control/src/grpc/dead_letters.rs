@@ -63,7 +63,7 @@ impl DeadLetterService for DeadLetters {
         })
         .map_err(|fault: Fault| status(&fault))?;
         Ok(Response::new(v1::ListDeadLettersResponse {
-            dead_letters: page.items.iter().map(show::row).collect(),
+            dead_letters: page.items.iter().map(|row| show::row(&shared.flows, row)).collect(),
             next_page_token: page.next.unwrap_or_default(),
             total: total.map(|count| i64::try_from(count.letters).unwrap_or(i64::MAX)),
             scan: show::scan(page.scan),
@@ -92,7 +92,7 @@ impl DeadLetterService for DeadLetters {
         let advice = letter.row.code.english();
         let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
         Ok(Response::new(v1::GetDeadLetterResponse {
-            dead_letter: Some(show::letter(&letter)),
+            dead_letter: Some(show::letter(&shared.flows, &letter)),
             payload: Some(show::payload(&letter.letter.body, masker)),
             edited: edited.map(|edit| show::payload(&edit.body, masker)),
             source: source.map(|bytes| show::payload(&bytes, masker)),
@@ -181,7 +181,7 @@ impl DeadLetterService for DeadLetters {
                     if told.contains(&letter.id.0) {
                         continue;
                     }
-                    let sent = v1::TailDeadLettersResponse { dead_letter: Some(show::row(letter)) };
+                    let sent = v1::TailDeadLettersResponse { dead_letter: Some(show::row(&shared.flows, letter)) };
                     if sender.send(Ok(sent)).await.is_err() {
                         return;
                     }
@@ -241,7 +241,7 @@ impl DeadLetterService for DeadLetters {
             event.edit = Some(Edit { rev: revision, body, by: who, at: desk.now, reason: why });
             let mut effects = Effects::default();
             desk.note(id, event.clone(), &mut effects);
-            let shown = show::letter(&crate::index::Letter { event: Some(event), ..found });
+            let shown = show::letter(&desk.sources.flows, &crate::index::Letter { event: Some(event), ..found });
             let response = v1::EditDeadLetterResponse {
                 dead_letter: Some(shown),
                 edited: Some(show::payload(&after, Some(&masker))),

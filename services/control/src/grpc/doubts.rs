@@ -47,7 +47,7 @@ impl DoubtService for Doubts {
         };
         let page = blocking(|| shared.index.list(&list)).map_err(|fault| status(&fault))?;
         Ok(Response::new(v1::ListDoubtsResponse {
-            dead_letters: page.items.iter().map(show::row).collect(),
+            dead_letters: page.items.iter().map(|row| show::row(&shared.flows, row)).collect(),
             next_page_token: page.next.unwrap_or_default(),
         }))
     }
@@ -93,7 +93,7 @@ impl DoubtService for Doubts {
         let start = Start { selected, options, by: caller.principal.name.clone() };
         let started = begin(shared, meta, request.change.as_ref(), start).await?;
         Ok(Response::new(v1::ResolveDoubtResponse {
-            dead_letter: Some(show::letter(&letter)),
+            dead_letter: Some(show::letter(&shared.flows, &letter)),
             replay_job: started.replay.map(|job| job.id).unwrap_or_default(),
         }))
     }

@@ -275,6 +275,7 @@ impl Flows {
             shown.target_connection.clone_from(&settings.target.connection);
             shown.schedule.clone_from(&settings.schedule.cron);
             shown.zone = settings.zone.to_string();
+            shown.delivery = settings.delivery.to_string();
         }
         shown
     }

@@ -67,7 +67,7 @@ impl RecordService for Records {
                 .map(|target| target.id.clone())
                 .unwrap_or_default(),
             steps,
-            dead_letters: letters.iter().map(show::row).collect(),
+            dead_letters: letters.iter().map(|row| show::row(&shared.flows, row)).collect(),
         }))
     }
 }

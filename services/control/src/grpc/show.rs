@@ -1,7 +1,9 @@
 //! What is known, in the words of the interface.
 
 use document::{Category, Stage};
+use flow::file::Delivery;
 use prost_types::Timestamp;
+use queue::FlowRegistry;
 use starbridge_proto::v1;
 
 use crate::core::job::{Begin, Counts, Job, Status, Under};
@@ -20,8 +22,8 @@ pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
     time(instant.timestamp_millis())
 }
 
-/// A letter as lists show it.
-pub fn row(row: &LetterRow) -> v1::DeadLetter {
+/// A letter as lists show it. `flows` tells what its flow promises.
+pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
     let origin = row.origin.as_ref();
     v1::DeadLetter {
         id: row.id.0.clone(),
@@ -47,13 +49,13 @@ pub fn row(row: &LetterRow) -> v1::DeadLetter {
         edit_revision: u32::from(row.edited),
         trace_id: String::new(),
         origin: origin.map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}")).unwrap_or_default(),
-        safety: Some(safety(row)),
+        safety: Some(safety(row, delivery(flows, row))),
     }
 }
 
 /// A letter whole, without its payload.
-pub fn letter(letter: &Letter) -> v1::DeadLetter {
-    let mut shown = row(&letter.row);
+pub fn letter(flows: &FlowRegistry, letter: &Letter) -> v1::DeadLetter {
+    let mut shown = row(flows, &letter.row);
     shown.trace_id = letter.letter.trace.map(|trace| hex::encode(trace.trace_id)).unwrap_or_default();
     if let Some(event) = &letter.event {
         shown.state_by.clone_from(&event.by);
@@ -63,8 +65,13 @@ pub fn letter(letter: &Letter) -> v1::DeadLetter {
     shown
 }
 
+/// What the flow of a letter promises, in the version it failed under; absent when that cannot be read any more.
+fn delivery(flows: &FlowRegistry, row: &LetterRow) -> Option<Delivery> {
+    flows.get(&row.flow, &row.flow_version).map(|flow| flow.settings.delivery)
+}
+
 /// Whether a replay is accepted and can do no harm.
-fn safety(row: &LetterRow) -> v1::ReplaySafety {
+fn safety(row: &LetterRow, delivery: Option<Delivery>) -> v1::ReplaySafety {
     let tell = |replayable, safe, why: &str| v1::ReplaySafety { replayable, safe, why: why.to_owned() };
     match (row.state, row.stage, row.category) {
         (Some(State::Open), Stage::Extract, _) => {
@@ -73,6 +80,12 @@ fn safety(row: &LetterRow) -> v1::ReplaySafety {
         (Some(State::Open), _, Category::InDoubt) => {
             tell(false, false, "nobody knows whether the target has the document; look there and settle it first")
         }
+        (Some(State::Open), _, _) if delivery == Some(Delivery::AtLeastOnce) => tell(
+            true,
+            false,
+            "its flow promises at_least_once: the key of a document changes from run to run, so the target may hold this \
+             one under another key already",
+        ),
         (Some(State::Open), _, _) => tell(
             true,
             true,
@@ -166,5 +179,54 @@ fn status(status: Status) -> v1::ReplayStatus {
         Status::Done => v1::ReplayStatus::Done,
         Status::Cancelled => v1::ReplayStatus::Cancelled,
         Status::Stopped => v1::ReplayStatus::Stopped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use document::{Code, DeadLetterId, FlowName, Tenant, Version};
+
+    fn open_letter(stage: Stage, category: Category) -> LetterRow {
+        LetterRow {
+            id: DeadLetterId("ab".to_owned()),
+            tenant: Tenant::default(),
+            flow: FlowName::new("misc").expect("valid"),
+            flow_version: "v1".into(),
+            stage,
+            category,
+            code: Code::ReferenceMissing,
+            message: String::new(),
+            field: None,
+            document: "A".into(),
+            target_key: None,
+            version: Version(1),
+            attempts: 1,
+            first_failed: 1,
+            last_failed: 1,
+            retry_at: None,
+            state: Some(State::Open),
+            replay: None,
+            reason: None,
+            edited: false,
+            claimed_by: None,
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn a_replay_is_called_safe_only_where_nothing_can_come_twice() {
+        let of = |stage, category, delivery| {
+            let told = safety(&open_letter(stage, category), delivery);
+            (told.replayable, told.safe)
+        };
+        let (proven, least) = (Some(Delivery::ProvenOnce), Some(Delivery::AtLeastOnce));
+        assert_eq!(of(Stage::Load, Category::ReferenceMissing, proven), (true, true));
+        assert_eq!(of(Stage::Load, Category::ReferenceMissing, None), (true, true));
+        assert_eq!(of(Stage::Load, Category::ReferenceMissing, least), (true, false));
+        assert_eq!(of(Stage::Load, Category::InDoubt, least), (false, false));
+        assert_eq!(of(Stage::Extract, Category::Validation, least), (false, true));
+        let why = safety(&open_letter(Stage::Load, Category::ReferenceMissing), least).why;
+        assert!(why.contains("at_least_once"), "{why}");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::bundle::FlowBundle;
 use crate::collections::{Collections, Shelf};
+use crate::delivery;
 use crate::file::{self, FlowFile, MAX_DOCUMENTS, Reading};
 use crate::function::Run;
 use crate::metadata::report::Report;
@@ -137,6 +138,9 @@ pub fn compile(bundle: &FlowBundle) -> Result<Compiled, Vec<Fault>> {
     check_source(&source, &settings, &mut source_report);
     check_target(&target, &source, &collections, &settings, &mut target_report);
     check_key(&target, &mut reading);
+    if target_report.faults.is_empty() {
+        delivery::check(&target, &mut reading);
+    }
     check_schemes(source.schemes(), &collections, &mut source_report);
     check_schemes(target.schemes(), &collections, &mut target_report);
     warn_undeclared(&source, &target, &mut target_report);

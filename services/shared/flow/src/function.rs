@@ -41,6 +41,7 @@ pub struct Program {
     root: node::Node,
     references: Vec<Reference>,
     lookups: Vec<Lookup>,
+    clock: bool,
 }
 
 impl Program {
@@ -61,7 +62,7 @@ impl Program {
         let root = compile::compile(text, first_column)?;
         let mut found = visit::Found::default();
         found.visit(&root);
-        Ok(Self { root, references: found.references, lookups: found.lookups })
+        Ok(Self { root, references: found.references, lookups: found.lookups, clock: found.clock })
     }
 
     /// Every reference of the expression, those of its lookups included, in order.
@@ -72,6 +73,11 @@ impl Program {
     /// Every `_findCollection` of the expression, in order.
     pub fn lookups(&self) -> &[Lookup] {
         &self.lookups
+    }
+
+    /// Whether it asks for the time of the run by a function such as `now()`.
+    pub fn reads_clock(&self) -> bool {
+        self.clock
     }
 
     /// Computes the expression. NULL is null, comparisons are booleans, numbers have no trailing zeros.

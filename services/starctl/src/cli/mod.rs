@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod letter;
+pub(crate) mod lineage;
 pub(crate) mod replay;
 pub(crate) mod value;
 
@@ -156,6 +157,11 @@ pub(crate) enum Command {
     Record {
         #[command(subcommand)]
         command: letter::RecordCommand,
+    },
+    /// Lineage: which field of the target comes from which field of the source.
+    Lineage {
+        #[command(subcommand)]
+        command: lineage::LineageCommand,
     },
     /// The audit trail.
     Audit {

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod flow;
 mod letter;
+mod lineage;
 mod offline;
 mod page;
 mod progress;
@@ -77,6 +78,13 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
             let session = open(cli, output)?;
             runtime().block_on(record::run(command, &session))
         }
+        Command::Lineage { command } => match lineage::flow_of(command).is_path() {
+            true => lineage::offline(command, output),
+            false => {
+                let session = open(cli, output)?;
+                runtime().block_on(lineage::published(command, &session))
+            }
+        },
         Command::Audit { command } => {
             let session = open(cli, output)?;
             runtime().block_on(audit::run(command, &session))

@@ -199,6 +199,7 @@ pub(crate) const FLOW: View = View {
         column("paused_note", "why", "暂停说明").if_wide(),
         column("tenant", "tenant", "租户").if_wide(),
         column("zone", "zone", "时区").if_wide(),
+        column("delivery", "delivery", "投递级别").if_wide(),
         column("faults", "faults", "问题").if_wide(),
     ],
 };
@@ -231,6 +232,20 @@ pub(crate) const FLOW_CHANGE: View = View {
         column("flow.version", "version", "版本"),
         column("previous_version", "before", "之前版本"),
         column("differences", "differences", "差异"),
+    ],
+};
+
+pub(crate) const LINEAGE: View = View {
+    kind: "LineageLine",
+    noun: "field",
+    name: "target",
+    columns: &[
+        column("target", "target field", "目标字段"),
+        column("how", "how", "方式"),
+        column("from", "from", "来源字段"),
+        column("expression", "expression", "表达式"),
+        column("collections", "collections", "集合").if_wide(),
+        column("place", "place", "位置").if_wide(),
     ],
 };
 

@@ -65,3 +65,33 @@ fn what_works_offline_asks_nobody() {
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "csv"]).code, Some(2));
     assert!(bed.desk().asked().is_empty());
 }
+
+#[test]
+fn lineage_is_read_off_a_folder_without_asking_anybody() {
+    let bed = Bed::new();
+    let all = bed.starctl(&["lineage", "flow", &ready(), "-o", "json"]).json();
+    let items = all["items"].as_array().expect("lines");
+    let qty = items.iter().find(|line| line["target"] == "FEntity[].FQty").expect("the quantity");
+    assert_eq!((&qty["how"], &qty["expression"]), (&"reference".into(), &"{FQty}".into()));
+    assert_eq!(qty["inputs"][0]["field"], "FQty");
+    insta::assert_snapshot!("lineage_field", bed.starctl(&["lineage", "field", &ready(), "FQty"]).seen());
+    let wrong = bed.starctl(&["lineage", "field", &ready(), "FQtty"]);
+    assert_eq!(wrong.code, Some(3));
+    assert!(
+        wrong.err.contains(document::Code::FieldUnknown.as_str()) && wrong.err.contains("FQtty"),
+        "{}",
+        wrong.seen()
+    );
+    assert!(wrong.err.contains("FQty?"), "{}", wrong.seen());
+    assert_eq!(bed.starctl(&["lineage", "flow", &ready(), "--at", "0"]).code, Some(2));
+    assert!(bed.desk().asked().is_empty());
+}
+
+#[test]
+fn lineage_of_a_published_flow_reads_its_texts_from_the_control_plane() {
+    let bed = Bed::new();
+    let ran = bed.starctl(&["lineage", "flow", "misc-inbound", "--at", "ffeeddccbbaa9988"]);
+    assert!(bed.desk().requests("get_flow")[0].contains("version: \"ffeeddccbbaa9988\""));
+    // The desk of these tests keeps texts that are no flow: that is said, not shown.
+    assert!(ran.code == Some(9) && ran.err.contains("E_FLOW_"), "{}", ran.seen());
+}

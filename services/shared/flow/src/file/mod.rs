@@ -43,6 +43,8 @@ pub struct FlowFile {
     #[serde(with = "text_form::zone")]
     #[schemars(with = "String")]
     pub zone: Tz,
+    /// What is promised of every document: that it is in the target once, proven, or at least once.
+    pub delivery: Delivery,
     /// What happens when a `_function` cannot be computed: the bill fails, or the text is passed through as written.
     pub function_error: Option<FunctionError>,
     /// Where documents come from.
@@ -61,6 +63,33 @@ pub struct FlowFile {
     /// Partitions of the flow's topics, 1 to 1000; fixed once the topics exist.
     #[schemars(range(min = 1, max = 1000))]
     pub partitions: u32,
+}
+
+/// What a flow promises of every document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It is in the target once: the target is asked for it by a key of its own, or a marker, before it is saved again.
+    #[default]
+    ProvenOnce,
+    /// It arrives, but its key may change when it is read again, and then it arrives once more.
+    AtLeastOnce,
+}
+
+impl Delivery {
+    /// The word of the flow file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Delivery::ProvenOnce => "proven_once",
+            Delivery::AtLeastOnce => "at_least_once",
+        }
+    }
+}
+
+impl std::fmt::Display for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a `_function` that cannot be computed does.
@@ -218,6 +247,7 @@ impl Default for FlowFile {
             title: String::new(),
             start_from: None,
             zone: chrono_tz::Asia::Shanghai,
+            delivery: Delivery::default(),
             function_error: None,
             source: SourceSettings::default(),
             target: TargetSettings::default(),

@@ -392,3 +392,30 @@ fn passing_failed_functions_through_needs_no_expression_that_parses() {
     let document = bills.into_iter().next().expect("a bill").expect("a document");
     assert_eq!(document.get("FBillNo"), Some(&json!("_function 新 A (")));
 }
+
+#[test]
+fn a_level_of_delivery_that_cannot_be_held_is_refused_with_the_reason() {
+    let keyed = |value: &str| set(target(), "request", json!([{"field": "FBillNo", "type": "string", "value": value}]));
+    let with = |level: &str| FLOW.replace("[source]", &format!("delivery = \"{level}\"\n[source]"));
+    let refused = |flow: &str, value: &str| {
+        let faults = compile(&bundle(flow, &source(), &keyed(value))).err().unwrap_or_default();
+        faults.into_iter().map(|fault| (fault.code, fault.place.path.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let here = || vec![(Code::Delivery, "$.delivery".to_owned())];
+    for varying in ["{FBillNo}-{CURRENT_TIME|date}", "_function concat('{FBillNo}', now())"] {
+        assert_eq!(refused(FLOW, varying), here(), "{varying}");
+        assert_eq!(refused(&with("proven_once"), varying), here(), "{varying}");
+        assert_eq!(refused(&with("at_least_once"), varying), [], "{varying}");
+    }
+    for same in ["QTRK", "", "{CURRENT_TIME}"] {
+        for level in ["proven_once", "at_least_once"] {
+            assert_eq!(refused(&with(level), same), here(), "{level} {same}");
+        }
+    }
+    let keyed_by_hand = FLOW.replace("[target]", "[target]\nkey = \"FBillNo\"");
+    assert_eq!(refused(&keyed_by_hand, "QTRK"), [(Code::Delivery, "$.target.key".to_owned())]);
+    assert_eq!(refused(FLOW, "_function concat('A-', {FBillNo})"), []);
+    assert_eq!(refused(&with("exactly"), "{FBillNo}"), [(Code::FlowValue, "$.delivery".to_owned())]);
+    let marked = FLOW.replace("[target]", "[target]\nmarker = \"FNote\"");
+    assert_eq!(refused(&marked, "QTRK"), []);
+}

@@ -9,6 +9,8 @@ use crate::reference::Reference;
 pub(super) struct Found {
     pub(super) references: Vec<Reference>,
     pub(super) lookups: Vec<Lookup>,
+    /// Whether the time of the run is asked for.
+    pub(super) clock: bool,
 }
 
 impl Found {
@@ -60,7 +62,12 @@ impl Found {
                 }
                 otherwise.iter().for_each(|node| self.visit(node));
             }
-            Node::Coalesce(nodes) | Node::Call(_, nodes, _) => nodes.iter().for_each(|node| self.visit(node)),
+            Node::Coalesce(nodes) => nodes.iter().for_each(|node| self.visit(node)),
+            Node::Call(_, nodes, _) => {
+                // Whatever is computed from no argument is the time: the language has no randomness.
+                self.clock |= nodes.is_empty();
+                nodes.iter().for_each(|node| self.visit(node));
+            }
             Node::Shift(inner, interval, _) => {
                 self.visit(inner);
                 self.visit(&interval.amount);

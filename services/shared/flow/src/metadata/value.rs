@@ -101,6 +101,25 @@ impl Form {
         }
     }
 
+    /// Whether it gives the same in every document, or nothing.
+    pub(crate) fn is_the_same_for_all(&self) -> bool {
+        match self {
+            Form::Absent | Form::Constant(_) => true,
+            Form::Lookup(_) | Form::Function { .. } | Form::Reference(_) | Form::Template(_) => {
+                self.references().iter().all(|reference| reference.variable().is_some())
+            }
+        }
+    }
+
+    /// Whether it may give something else for the same document in another run.
+    pub(crate) fn varies_with_the_run(&self) -> bool {
+        let clock = match self {
+            Form::Function { program, .. } => program.reads_clock(),
+            Form::Absent | Form::Constant(_) | Form::Lookup(_) | Form::Reference(_) | Form::Template(_) => false,
+        };
+        clock || self.references().iter().any(|reference| reference.variable().is_some())
+    }
+
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Form::Absent)
     }

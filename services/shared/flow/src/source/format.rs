@@ -33,9 +33,11 @@ const NAMES: [&str; 13] = [
 /// One formatting, compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Formatting {
-    old: Path,
+    pub(crate) old: Path,
     pub(crate) new: Path,
     format: Format,
+    /// The format as the document names it.
+    pub(crate) written: String,
     place: String,
 }
 
@@ -71,8 +73,9 @@ pub(crate) fn compile(list: &[Value], path: &str, report: &mut Report) -> Vec<Fo
         let (old, new, format) = (text("old"), text("new"), text("format"));
         let (Some(old), Some(new), Some(format)) = (old, new, format) else { continue };
         match parse(&format) {
-            Some(format) => {
-                formattings.push(Formatting { old: Path::lenient(&old), new: Path::lenient(&new), format, place });
+            Some(parsed) => {
+                let (old, new) = (Path::lenient(&old), Path::lenient(&new));
+                formattings.push(Formatting { old, new, format: parsed, written: format, place });
             }
             None => {
                 let name: String = format.chars().take_while(|c| *c != '(').collect();

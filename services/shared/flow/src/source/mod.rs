@@ -242,6 +242,17 @@ impl SourceDocument {
         known
     }
 
+    /// The key that is queried for a field of the record, and what is done to it first.
+    pub(crate) fn origin(&self, field: &Path) -> (Option<String>, Option<String>) {
+        let formatting = self.formattings.iter().rev().find(|formatting| formatting.new == *field);
+        let through = formatting.map(|made| format!("formatResponse {} of {}", made.written, made.old));
+        let asked = formatting.map_or(field, |formatting| &formatting.old);
+        let first = asked.segments().first().map_or("", |segment| segment.name());
+        let whole = self.columns().iter().find(|column| column.field == asked.as_str());
+        let column = whole.or_else(|| self.columns().iter().find(|column| column.field == first));
+        (column.map(|column| column.key.clone()), through)
+    }
+
     fn pass<'a>(&'a self, run: &'a Run) -> Pass<'a> {
         Pass { run, on_error: self.on_error, enforce_required: false, file: &self.file }
     }

@@ -12,6 +12,7 @@ use crate::function::Run;
 use crate::metadata::entry::{Detail, Entry};
 use crate::metadata::render::{self, Pass};
 use crate::metadata::scope::{Batch, BillScope};
+use crate::metadata::value::Form;
 use crate::reference::{Path, walk};
 use crate::source::{self, Sought};
 use crate::text::interpolate;
@@ -192,6 +193,16 @@ impl TargetDocument {
     /// Output fields at the top of the document.
     pub fn fields(&self) -> Vec<&str> {
         self.request.iter().map(|entry| entry.field.as_str()).collect()
+    }
+
+    /// How the value of a field at the top of the document comes about; `None` where there is no such field.
+    pub(crate) fn form_of(&self, field: &str) -> Option<&Form> {
+        self.request.iter().find(|entry| entry.field == field).map(|entry| &entry.form)
+    }
+
+    /// The entries of the document.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.request
     }
 
     /// How a field at the top of the document is computed, for comparing two versions; `None` where there is none.

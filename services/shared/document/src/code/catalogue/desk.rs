@@ -48,6 +48,9 @@ macro_rules! with_desk {
             FlowUnknown = "E_FLOW_UNKNOWN", Validation,
                 en: ("No flow of this name, or no such version of it, is published.", "List the flows and their versions."),
                 zh: ("没有发布该流程或该版本。", "先列出流程及其版本。");
+            FieldUnknown = "E_FIELD_UNKNOWN", Validation,
+                en: ("A flow has no such field on either side.", "List all of them with lineage flow."),
+                zh: ("该流程的两侧都没有此字段。", "用 lineage flow 列出全部字段。");
             KeyMoves = "E_KEY_MOVES", Validation,
                 en: ("A version of a flow would look for documents under other keys in the target while documents are on their way.", "Pause the flow, let what is on its way arrive, settle what is in doubt, and publish the version then."),
                 zh: ("新版本会改变在目标系统中查找单据的键，而仍有单据在途。", "先暂停流程，待在途单据全部到达并处理完存疑单据后再发布。");

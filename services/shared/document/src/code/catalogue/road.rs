@@ -63,6 +63,9 @@ macro_rules! with_road {
             Instant = "E_INSTANT", Configuration,
                 en: ("An instant cannot be read.", "Write RFC 3339 with an offset, such as 2024-01-01T00:00:00+08:00."),
                 zh: ("时间点无法读取。", "按 RFC 3339 写出并带时区偏移，例如 2024-01-01T00:00:00+08:00。");
+            Delivery = "E_DELIVERY", Configuration,
+                en: ("A flow declares a level of delivery that it cannot hold.", "Name a key that is made of the document alone, or a marker, or declare at_least_once."),
+                zh: ("集成方案声明的投递级别无法保证。", "改用仅由单据本身决定的键，或使用标记字段，或声明 at_least_once。");
             BatchRange = "E_BATCH_RANGE", Configuration,
                 en: ("The number of documents per call is outside 1 to 500.", "Choose a number inside the range; tens are usual."),
                 zh: ("每次调用的单据数超出 1 到 500。", "在范围内取值，通常为几十。");
