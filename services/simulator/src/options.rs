@@ -81,6 +81,15 @@ pub enum EmptyText {
     Blank,
 }
 
+/// What a refused login says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoginWords {
+    /// One text, whatever is wrong.
+    Vague,
+    /// The part that is wrong: user, application or secret.
+    Exact,
+}
+
 /// How a call beyond the limit is refused (open point 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LimitReply {
@@ -195,6 +204,9 @@ pub struct Options {
     /// Which forms of the signed path are accepted.
     #[arg(long, value_enum, default_value = "any")]
     pub signed_path: SignedPath,
+    /// What a refused login says.
+    #[arg(long, value_enum, default_value = "vague")]
+    pub login_words: LoginWords,
     /// Seconds after which an unused session is gone (open point 4).
     #[arg(long, default_value_t = 1_200)]
     pub session_idle_s: u64,

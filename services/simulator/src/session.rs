@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
+use crate::options::LoginWords;
 use crate::signature::{Credentials, is_fresh, login_sign};
 
 /// Open sessions. Ids never leave but in cookies and login replies; logs name sessions by their count.
 #[derive(Debug)]
 pub struct Sessions {
     idle: Duration,
+    words: LoginWords,
     open: HashMap<String, Session>,
     opened: u64,
     logins: u64,
@@ -49,9 +51,9 @@ impl Login {
 }
 
 impl Sessions {
-    /// No sessions; one ends when unused for `idle`.
-    pub fn new(idle: Duration) -> Self {
-        Self { idle, open: HashMap::new(), opened: 0, logins: 0 }
+    /// No sessions; one ends when unused for `idle`, and a refused login speaks in `words`.
+    pub fn new(idle: Duration, words: LoginWords) -> Self {
+        Self { idle, words, open: HashMap::new(), opened: 0, logins: 0 }
     }
 
     /// The count of the session that a request carries, if it is open.
@@ -120,26 +122,26 @@ impl Sessions {
         if account != credentials.acct_id {
             return (reply(None, credentials, -1, "数据中心不存在。"), None);
         }
-        let right = text(1, &["username"]) == credentials.user
-            && match login {
-                Login::Password => {
-                    credentials.password.as_ref().is_some_and(|password| *password == text(2, &["password"]))
-                }
-                Login::AppSecret => {
-                    text(2, &["appid"]) == credentials.app_id && text(3, &["appsecret"]) == credentials.app_secret
-                }
-                Login::Sign => {
-                    let timestamp = text(3, &["timestamp"]);
-                    text(2, &["appid"]) == credentials.app_id
-                        && is_fresh(&timestamp, wall)
-                        && text(4, &["sign"]) == login_sign(credentials, &timestamp)
-                }
-            };
-        if !right {
-            let message = if login == Login::Password {
-                "用户名或密码错误。"
-            } else {
-                "用户或应用授权信息错误。"
+        let user = text(1, &["username"]) == credentials.user;
+        let application = login == Login::Password || text(2, &["appid"]) == credentials.app_id;
+        let secret = match login {
+            Login::Password => {
+                credentials.password.as_ref().is_some_and(|password| *password == text(2, &["password"]))
+            }
+            Login::AppSecret => text(3, &["appsecret"]) == credentials.app_secret,
+            Login::Sign => {
+                let timestamp = text(3, &["timestamp"]);
+                is_fresh(&timestamp, wall) && text(4, &["sign"]) == login_sign(credentials, &timestamp)
+            }
+        };
+        if !(user && application && secret) {
+            let message = match (self.words, login) {
+                (LoginWords::Vague, Login::Password) => "用户名或密码错误。",
+                (LoginWords::Vague, Login::AppSecret | Login::Sign) => "用户或应用授权信息错误。",
+                (LoginWords::Exact, _) if !user => "用户不存在或不是集成用户。",
+                (LoginWords::Exact, _) if !application => "应用ID不存在或未启用。",
+                (LoginWords::Exact, Login::Password) => "密码错误。",
+                (LoginWords::Exact, Login::AppSecret | Login::Sign) => "应用密钥错误。",
             };
             return (reply(None, credentials, 0, message), None);
         }

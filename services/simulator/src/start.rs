@@ -158,7 +158,7 @@ fn prepare(options: &Options) -> Result<App, StartError> {
     let parts = Parts {
         store,
         rules,
-        sessions: Sessions::new(Duration::from_secs(options.session_idle_s)),
+        sessions: Sessions::new(Duration::from_secs(options.session_idle_s), options.login_words),
         limit: Limit::new(options.calls_per_minute, window),
         faults,
         journal: Journal::new(log, window),

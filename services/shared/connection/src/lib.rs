@@ -3,6 +3,7 @@
 //!
 //! The client knows nothing of replicas, and what replicas agree on knows nothing of the client; here they meet.
 
+pub mod check;
 mod sessions;
 
 use std::collections::BTreeMap;

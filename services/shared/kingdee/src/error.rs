@@ -6,6 +6,7 @@ use std::time::Duration;
 use document::{Code, Fault};
 
 use crate::business::BusinessError;
+use crate::reach;
 
 /// What to do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +217,28 @@ impl Error {
         }
     }
 
+    /// The entry of the catalogue for a person who looks for what is set up wrongly: which part of the way to the server
+    /// failed, and which part of the identity the server blames, where it blames one.
+    pub fn exact_code(&self) -> Code {
+        match self {
+            Error::Unreachable { source, .. } => reach::tls(source).map_or(Code::ErpUnreachable, |(code, _)| code),
+            Error::AuthFailed { text, .. } => blamed(text),
+            other => other.code(),
+        }
+    }
+
+    /// The fault with [`Error::exact_code`], and with the words of TLS where it failed.
+    pub fn exact_fault(&self) -> Fault {
+        let mut fault = self.fault();
+        fault.code = self.exact_code();
+        if let Error::Unreachable { source, .. } = self
+            && let Some((_, words)) = reach::tls(source)
+        {
+            fault.detail = words;
+        }
+        fault
+    }
+
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
@@ -285,6 +308,48 @@ impl Error {
                 let fault = error.fault(form.clone()).at_path("$.Result.ResponseStatus");
                 if let Some(name) = error.unknown_field() { fault.at_column(name) } else { fault }
             }
+        }
+    }
+}
+
+/// Which part of an identity a refused login is about, by the server's words; `E_AUTH_FAILED` where they name none, or
+/// more than one.
+fn blamed(text: &str) -> Code {
+    let text = text.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["数据中心", "账套"]) {
+        return Code::UnknownAccount;
+    }
+    // "应用密钥" is the secret, not the application.
+    let secret = says(&["密钥", "密码", "secret"]);
+    let application = says(&["应用id", "应用标识", "appid"]) || (says(&["应用"]) && !secret);
+    let user = says(&["用户"]);
+    match (user, application, secret) {
+        (true, false, false) => Code::AuthUser,
+        (false, true, false) => Code::AuthApplication,
+        (false, false, true) => Code::AuthSecret,
+        _ => Code::AuthFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_blames_what_its_words_name() {
+        for (text, expected) in [
+            ("用户不存在或不是集成用户。", Code::AuthUser),
+            ("应用ID不存在或未启用。", Code::AuthApplication),
+            ("应用密钥错误。", Code::AuthSecret),
+            ("数据中心不存在。", Code::UnknownAccount),
+            ("用户名或密码错误。", Code::AuthFailed),
+            ("用户或应用授权信息错误。", Code::AuthFailed),
+            ("the signature is refused", Code::AuthFailed),
+        ] {
+            let error = Error::AuthFailed { identity: "erp:443/a/u".to_owned(), text: text.to_owned() };
+            assert_eq!((error.exact_code(), error.code()), (expected, Code::AuthFailed), "{text}");
+            assert_eq!(error.exact_fault().place.record.as_deref(), Some("erp:443/a/u"));
         }
     }
 }

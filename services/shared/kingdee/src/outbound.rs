@@ -49,6 +49,14 @@ impl HostPort {
         self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Whether it can only mean this machine. What `localhost` leads to is checked when it is looked up.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.address().is_some_and(|address| canonical(address).is_loopback())

@@ -27,7 +27,7 @@ pub(crate) struct Refused {
 
 impl Resolver {
     /// The addresses that may be called; an error when all that were found may not.
-    fn permitted(&self, host: &str, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Refused> {
+    pub(crate) fn permitted(&self, host: &str, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Refused> {
         let mut refused = None;
         let mut permitted = Vec::new();
         for address in found {

@@ -32,6 +32,9 @@ pub enum LoginMode {
 pub struct Settings {
     /// Base URL, such as `https://erp.example.com/k3cloud/`; the trailing slash may be missing.
     pub url: String,
+    /// Authorities that may have signed the server's certificate, PEM, besides those that the machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// The account (data centre) id.
     pub acct_id: String,
     /// The user name.
@@ -109,6 +112,7 @@ impl Settings {
     pub fn new(url: impl Into<String>, acct_id: impl Into<String>, user: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            ca_file: None,
             acct_id: acct_id.into(),
             user: user.into(),
             app_id: String::new(),

@@ -1,11 +1,13 @@
 //! One request over HTTP, one reply back, and nothing in between: no retry, no redirect, no proxy.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use document::{Code, Fault};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use serde_json::Value;
 
@@ -116,7 +118,12 @@ impl Transport {
             .referer(false)
             .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
+            .tcp_nodelay(true);
+        let http = match &settings.ca_file {
+            Some(path) => http.tls_certs_merge(authorities(path)?),
+            None => http,
+        };
+        let http = http
             .build()
             .map_err(Error::Build)?;
         Ok(Self { http })
@@ -169,6 +176,20 @@ fn failure(error: reqwest::Error) -> Failure {
         cause = inner.source();
     }
     if error.is_connect() { Failure::Unreachable(error) } else { Failure::Interrupted(error) }
+}
+
+/// The certificates in a PEM file.
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
+    let unusable = |detail: String| {
+        let fault = Fault::new(Code::ErpSettings, detail).in_file(path.display().to_string()).at_path("ca_file");
+        Error::Settings(vec![fault])
+    };
+    let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    match reqwest::Certificate::from_pem_bundle(&bytes) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(unusable("holds no certificate in PEM".to_owned())),
+        Err(error) => Err(unusable(error.to_string())),
+    }
 }
 
 /// Whether headers can be sent at all; the values may come from settings.

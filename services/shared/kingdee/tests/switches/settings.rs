@@ -149,6 +149,7 @@ pub(crate) fn all() -> Vec<Setting> {
         }
     }
     alone("signed-path", &["any", "raw"]);
+    alone("login-words", &["vague", "exact"]);
     alone("empty-text", &["null", "empty", "blank"]);
     alone("unique-numbers", &["on", "off"]);
     alone("required-fields", &["on", "off"]);

@@ -286,6 +286,33 @@ macro_rules! with_road {
             ErpUnreachable = "E_ERP_UNREACHABLE", Transport,
                 en: ("The ERP could not be reached; nothing was sent.", "Check address, network and certificate."),
                 zh: ("无法连接系统，请求没有发出。", "检查地址、网络和证书。");
+            ErpName = "E_ERP_NAME", Transport,
+                en: ("The name of a connection's server cannot be looked up.", "Correct the host in the connection's url, or add the name to the name service."),
+                zh: ("无法解析连接地址中的主机名。", "修正连接 url 中的主机名，或在域名服务中添加该名称。");
+            ErpRefused = "E_ERP_REFUSED", Transport,
+                en: ("The server of a connection is there, but nothing listens at the port.", "Correct the port in the connection's url; else see whether the ERP's web server runs and a firewall lets us in."),
+                zh: ("服务器存在，但该端口没有服务。", "修正连接 url 中的端口；否则检查系统的 Web 服务是否运行、防火墙是否放行。");
+            ErpTlsName = "E_ERP_TLS_NAME", Transport,
+                en: ("The server's certificate is for another name than the connection's url has.", "Use the name that the certificate carries, or give the server a certificate for this one."),
+                zh: ("服务器证书的名称与连接地址中的主机名不符。", "在 url 中使用证书所载名称，或为服务器换发该名称的证书。");
+            ErpTlsAuthority = "E_ERP_TLS_AUTHORITY", Transport,
+                en: ("The server's certificate is signed by an authority that nobody here trusts.", "Name the authority's certificate in ca_file of the connection, or have the server send its whole chain."),
+                zh: ("服务器证书由不受信任的机构签发。", "在连接的 ca_file 中指定该机构证书，或让服务器发送完整证书链。");
+            ErpTls = "E_ERP_TLS", Transport,
+                en: ("TLS with the server of a connection fails, for a reason given in the message.", "Renew a certificate that has expired; see that the port speaks TLS 1.2 or 1.3 where the url says https."),
+                zh: ("与服务器的 TLS 协商失败，原因见提示。", "更换已过期的证书；url 为 https 时确认该端口支持 TLS 1.2 或 1.3。");
+            ErpClock = "E_ERP_CLOCK", Transport,
+                en: ("The clocks of this machine and of the ERP are too far apart.", "Set both by a time service; windows of time and signatures depend on them."),
+                zh: ("本机与系统的时钟相差过大。", "两端均启用时间同步；时间窗口与签名都依赖时钟。");
+            AuthUser = "E_AUTH_USER", Permission,
+                en: ("The ERP refuses the user of a connection.", "Correct user of the connection, or make it an integration user of the application in the ERP."),
+                zh: ("系统拒绝了连接的用户。", "修正连接的 user，或在系统的第三方登录授权中将其设为集成用户。");
+            AuthApplication = "E_AUTH_APPLICATION", Permission,
+                en: ("The ERP refuses the application id of a connection.", "Correct app_id of the connection; see in the ERP that the application is authorised and enabled."),
+                zh: ("系统拒绝了连接的应用 ID。", "修正连接的 app_id，并确认系统中该应用已授权并启用。");
+            AuthSecret = "E_AUTH_SECRET", Permission,
+                en: ("The ERP refuses the secret or the password of a connection.", "Correct the secret's file; logins stop until it changes, because three wrong ones lock the account."),
+                zh: ("系统拒绝了连接的密钥或密码。", "修正密钥文件；在其改变前不再登录，以免三次错误后账号被锁。");
             ErpTimeout = "E_ERP_TIMEOUT", Transport,
                 en: ("The ERP did not answer in time.", "Look at the ERP's load; raise the timeout if it is only slow."),
                 zh: ("系统没有按时答复。", "检查系统负载；若只是较慢可加大超时。");
