@@ -38,7 +38,7 @@ ARROWS = {
     "extractor": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime"},
     "transformer": {"document", "flow", "queue", "runtime"},
     "loader": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime"},
-    "control": {"document", "flow", "queue", "runtime", "starbridge-proto"},
+    "control": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime", "starbridge-proto"},
     "starctl": {"document", "flow", "starbridge-proto"},
     "simulator": {"document"},
     "starbridge-proto": set(),

@@ -197,14 +197,25 @@ impl Road {
             "extractor" => format!(
                 "{kafka}{redis}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
             ),
-            "control" => format!("{kafka}{}", self.desk.settings(self.scratch.path(), ordinal)),
+            "control" => {
+                // The desk shares the limits with the loaders, whose numbers come first.
+                let rate = self.rate(self.plan.replicas + ordinal);
+                let desk = self.desk.settings(self.scratch.path(), ordinal);
+                format!("{kafka}{redis}{rate}{desk}\n{connections}")
+            }
             "transformer" => format!("{kafka}{}", self.plan.transformer),
             _ => {
-                let rate = format!("[rate]\nmax_replicas = {}\nreplica = {ordinal}\n\n", self.plan.replicas);
+                let rate = self.rate(ordinal);
                 format!("{kafka}{redis}{rate}{}\n{connections}", self.plan.loader)
             }
         };
         StagePlan { service, ordinal, settings, worker: String::new() }
+    }
+
+    /// Who shares the limit of a system, and which of them this is.
+    fn rate(&self, number: u32) -> String {
+        let most = self.plan.replicas + self.plan.controls;
+        format!("[rate]\nmax_replicas = {most}\nreplica = {number}\n\n")
     }
 
     /// Adds flows beside the road's own that find nothing to carry, one partition each, called `idle-N`.

@@ -1,8 +1,10 @@
 //! The settings of the control plane; `defaults.toml` beside the manifest explains each.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coordination::RedisSettings;
 use document::{Code, Fault};
 use runtime::health::HealthSettings;
 use runtime::settings::{Refusals, Settings, duration};
@@ -28,6 +30,16 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
     /// The brokers.
     pub kafka: queue::Cluster,
+    /// Where the limits of calls are shared; absent: this replica keeps an even part.
+    #[serde(default)]
+    pub redis: Option<RedisSettings>,
+    /// The systems, by the names that flows use; those of the stages.
+    #[serde(default)]
+    pub connections: BTreeMap<String, kingdee::Settings>,
+    /// The servers that connections may lead to.
+    pub outbound: kingdee::Outbound,
+    /// How limits of calls are shared.
+    pub rate: Rate,
     /// The port.
     pub grpc: Grpc,
     /// Who this replica is.
@@ -61,6 +73,16 @@ pub struct Grpc {
     pub key_file: PathBuf,
     /// The authority of client certificates.
     pub client_ca_file: PathBuf,
+}
+
+/// Table `[rate]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Processes that take calls from a system's limit, at most.
+    pub max_replicas: u32,
+    /// Which of them this is, from 0.
+    pub replica: u32,
 }
 
 /// Table `[worker]`.
@@ -210,6 +232,15 @@ impl Settings for Config {
             let detail = "must be above 0 and not above replay.rate_max";
             refusals.fault(Fault::new(Code::ControlSettings, detail).at_path("$.replay.rate"));
         }
+        if self.rate.replica >= self.rate.max_replicas {
+            refusals.value("rate.replica", format!("must be below max_replicas, {}", self.rate.max_replicas));
+        }
+        for (name, connection) in &self.connections {
+            for fault in connection.faults(&self.outbound) {
+                let path = format!("$.connections.{name}.{}", fault.place.path.as_deref().unwrap_or_default());
+                refusals.fault(fault.at_path(path));
+            }
+        }
         if self.replay.letters == 0 {
             refusals.value("replay.letters", "must be at least 1");
         }
@@ -252,6 +283,27 @@ mod tests {
         let invocation = Invocation { environment, ..Invocation::default() };
         let config = load::<Config>("control", DEFAULTS, &invocation).expect("good settings").settings;
         assert_eq!(config.warnings(), ["kafka: the brokers are spoken to without TLS and log-in"]);
+    }
+
+    #[test]
+    fn a_connection_leads_only_to_a_server_that_is_listed() {
+        let mut environment = FILES.to_vec();
+        environment.extend([
+            ("CONTROL__CONNECTIONS__B__URL", "https://erp.example.com/k3cloud/"),
+            ("CONTROL__CONNECTIONS__B__ACCT_ID", "5f3c9a1b7d2e40"),
+            ("CONTROL__CONNECTIONS__B__USER", "integration"),
+            ("CONTROL__CONNECTIONS__B__APP_ID", "118273_x"),
+            ("CONTROL__CONNECTIONS__B__APP_SECRET_FILE", "/run/secrets/b"),
+            ("CONTROL__RATE__REPLICA", "2"),
+        ]);
+        let expected = [
+            (Code::SettingsValue, Some("$.rate.replica".to_owned())),
+            (Code::ErpNotListed, Some("$.connections.b.url".to_owned())),
+        ];
+        assert_eq!(refused(&environment), expected);
+        environment.push(("CONTROL__OUTBOUND__HOSTS", "[\"erp.example.com:443\"]"));
+        environment.push(("CONTROL__RATE__MAX_REPLICAS", "3"));
+        assert_eq!(refused(&environment), []);
     }
 
     #[test]

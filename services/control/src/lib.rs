@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod secret;
 pub mod selector;
+pub mod systems;
 pub mod vault;
 pub mod writer;
 
@@ -41,6 +42,7 @@ use crate::grpc::{Shared, server};
 use crate::index::Index;
 use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
+use crate::systems::Systems;
 use crate::writer::desk::Sources;
 use crate::writer::{Settings, Writer};
 
@@ -82,6 +84,7 @@ impl Control {
         let tls = server::tls(&config.files())?;
         let keys = Arc::new(config.keys()?);
         let masker = config.masker()?;
+        let systems = Systems::connect(&config, around.clock.clone())?;
         let now = DateTime::from_timestamp_millis(around.clock.millis()).unwrap_or_default();
         let bootstrap = bootstrap(&config, now)?;
         let folder = &config.worker.data_dir;
@@ -146,6 +149,7 @@ impl Control {
                 lockout: Mutex::new(Lockout::new(Limits::default())),
             },
             masker,
+            systems,
             bounds: config.bounds(),
             bootstrap,
             member,

@@ -49,6 +49,9 @@ const MAY: &[(&str, &str)] = &[
     ("ReplayService/CancelReplay", ".xxx.."),
     ("DoubtService/ListDoubts", "xxxx.x"),
     ("DoubtService/ResolveDoubt", ".x.x.."),
+    ("ConnectionService/ListConnections", "xxxx.x"),
+    ("ConnectionService/GetConnection", "xxxx.x"),
+    ("ConnectionService/TestConnection", ".xxx.."),
     ("RecordService/TraceRecord", "xxxx.x"),
     ("AuditService/ListAuditEntries", "....xx"),
     ("AuditService/GetAuditKeys", "....xx"),
@@ -65,7 +68,7 @@ const MAY: &[(&str, &str)] = &[
 ];
 
 /// Calls that name no single place: whoever has the role somewhere gets an answer, of what they may see.
-const ANYWHERE: [&str; 10] = [
+const ANYWHERE: [&str; 11] = [
     "FlowService/ListFlows",
     "DeadLetterService/ListDeadLetters",
     "DeadLetterService/GetDeadLetterStats",
@@ -73,6 +76,7 @@ const ANYWHERE: [&str; 10] = [
     "DeadLetterService/ExplainSelector",
     "ReplayService/ListReplays",
     "DoubtService/ListDoubts",
+    "ConnectionService/ListConnections",
     "AccessService/WhoAmI",
     "AccessService/CheckAccess",
     "SystemService/GetStatus",

@@ -7,6 +7,7 @@ use e2e::road::Road;
 use starbridge_proto::v1;
 use starbridge_proto::v1::access_service_client::AccessServiceClient;
 use starbridge_proto::v1::audit_service_client::AuditServiceClient;
+use starbridge_proto::v1::connection_service_client::ConnectionServiceClient;
 use starbridge_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use starbridge_proto::v1::flow_service_client::FlowServiceClient;
 use starbridge_proto::v1::record_service_client::RecordServiceClient;
@@ -66,6 +67,10 @@ impl Caller {
 
     pub(crate) fn replays(&self) -> ReplayServiceClient<Signed> {
         ReplayServiceClient::new(self.signed())
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionServiceClient<Signed> {
+        ConnectionServiceClient::new(self.signed())
     }
 
     pub(crate) fn access(&self) -> AccessServiceClient<Signed> {

@@ -38,6 +38,23 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     let (shown, bundle) = (before.flow.expect("a flow"), before.bundle.expect("its texts"));
     assert_eq!((shown.source_connection.as_str(), shown.target_connection.as_str()), ("galaxy-a", "galaxy-b"));
 
+    // The desk reaches the target as the loader does.
+    let asked = v1::TestConnectionRequest {
+        connection: "galaxy-b".to_owned(),
+        form: String::new(),
+        save: true,
+        change: change("is it there"),
+    };
+    let tested = engineer.connections().test_connection(asked).await.expect("tested").into_inner();
+    assert!(tested.passed && tested.form == "STK_MISCELLANEOUS", "{tested:#?}");
+    let skipped: Vec<&str> = tested
+        .steps
+        .iter()
+        .filter(|step| step.outcome() != v1::StepOutcome::Passed)
+        .map(|step| step.step.as_str())
+        .collect();
+    assert_eq!(skipped, ["tls"], "{tested:#?}");
+
     // A paused flow reads nothing; what was asked of it meanwhile is done when it goes on.
     const SUCCESS: &str = "starbridge_last_success_timestamp_seconds";
     const ENABLED: &str = "starbridge_flow_enabled";

@@ -74,6 +74,7 @@ pub(crate) fn request(method: &MethodDescriptor, things: &Things) -> Vec<u8> {
             ("id", "ReplayService") => Some(Value::String(things.job.clone())),
             ("id", _) => Some(Value::String(things.letter.clone())),
             ("name" | "flow", _) => Some(Value::String(things.flow.clone())),
+            ("connection", _) => Some(Value::String("galaxy-b".to_owned())),
             ("key", _) => Some(Value::String("CA-2011-100006".to_owned())),
             ("selection", _) => {
                 let selection =

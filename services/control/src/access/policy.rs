@@ -31,6 +31,8 @@ pub enum Place {
     Flow(&'static str),
     /// The flows of the dead letters that this field names or selects; the permission is needed for all of them.
     Letters(&'static str),
+    /// The connection that this field names.
+    Connection(&'static str),
     /// The flows of the dead letters in the replay job that this field names; the permission is needed for all of them.
     Job(&'static str),
 }
@@ -129,6 +131,14 @@ pub const RULES: &[Rule] = &[
     writes("starbridge.control.v1.ReplayService/CancelReplay", Verb::Pause, Object::Replay, Place::Job("id")),
     reads("starbridge.control.v1.DoubtService/ListDoubts", Object::Doubt, Place::Somewhere),
     writes("starbridge.control.v1.DoubtService/ResolveDoubt", Verb::Resolve, Object::Doubt, Place::Letters("id")),
+    reads("starbridge.control.v1.ConnectionService/ListConnections", Object::Connection, Place::Somewhere),
+    reads("starbridge.control.v1.ConnectionService/GetConnection", Object::Connection, Place::Connection("connection")),
+    writes(
+        "starbridge.control.v1.ConnectionService/TestConnection",
+        Verb::Run,
+        Object::Connection,
+        Place::Connection("connection"),
+    ),
     reads("starbridge.control.v1.RecordService/TraceRecord", Object::Record, Place::Flow("flow")),
     reads("starbridge.control.v1.AuditService/ListAuditEntries", Object::Audit, Place::Installation),
     reads("starbridge.control.v1.AuditService/GetAuditKeys", Object::Audit, Place::Installation),
@@ -206,8 +216,10 @@ mod tests {
         let calls = calls();
         for rule in RULES {
             let request = &calls[rule.call];
-            if let Need::Permission { place: Place::Flow(field) | Place::Letters(field) | Place::Job(field), .. } =
-                rule.need
+            if let Need::Permission {
+                place: Place::Flow(field) | Place::Letters(field) | Place::Job(field) | Place::Connection(field),
+                ..
+            } = rule.need
             {
                 assert!(has(request, field), "{}: {field}", rule.call);
             }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod connections;
 pub mod dead_letters;
 pub mod doubts;
 pub mod flows;
@@ -34,6 +35,7 @@ use crate::index::Index;
 use crate::mask::Masker;
 use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
+use crate::systems::Systems;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Handle, Jobs, Meta};
 use gate::Gate;
@@ -73,6 +75,8 @@ pub struct Shared {
     pub gate: Gate,
     /// What payloads hide.
     pub masker: Masker,
+    /// The systems that flows read from and write to.
+    pub systems: Systems,
     /// Bounds on requests.
     pub bounds: Bounds,
     /// The credential that makes the first administrator, where one is set.

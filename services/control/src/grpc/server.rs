@@ -25,7 +25,7 @@ use tracing::debug;
 
 use super::gate::{Certified, Peer};
 use super::timed::Timed;
-use super::{Shared, access, audit, dead_letters, doubts, flows, records, replays, system};
+use super::{Shared, access, audit, connections, dead_letters, doubts, flows, records, replays, system};
 use runtime::Shutdown;
 
 /// How long a handshake may take.
@@ -230,6 +230,10 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(service!(v1::access_service_server::AccessServiceServer, access::Access(Arc::clone(&shared))))
         .add_service(service!(v1::audit_service_server::AuditServiceServer, audit::Audits(Arc::clone(&shared))))
+        .add_service(service!(
+            v1::connection_service_server::ConnectionServiceServer,
+            connections::Connections(Arc::clone(&shared))
+        ))
         .add_service(service!(
             v1::dead_letter_service_server::DeadLetterServiceServer,
             dead_letters::DeadLetters(Arc::clone(&shared))

@@ -76,12 +76,8 @@ async fn tried(settings: &Settings, save: bool) -> Vec<Taken> {
     let limiter = Limiter::connect(None).expect("no settings, no fault");
     let quota = Quota { limiter, account: settings.account(), limit: Limit::alone(settings.calls_per_minute) };
     let sessions: Arc<dyn SessionCache> = Arc::new(MemorySessions::default());
-    let taken = check(
-        &Trial { settings, outbound: &outbound, quota: &quota, form: FORM, save },
-        &sessions,
-        Utc::now,
-    )
-    .await;
+    let taken =
+        check(&Trial { settings, outbound: &outbound, quota: &quota, form: FORM, save }, &sessions, Utc::now).await;
     assert_eq!(taken.iter().map(|taken| taken.step).collect::<Vec<_>>(), Step::ALL);
     let told = format!("{taken:?}");
     assert!(!told.contains(SECRET) && !told.contains("hunter2"), "{told}");
@@ -110,11 +106,8 @@ async fn a_good_connection_passes_every_step_and_creates_nothing() {
     for login in [LoginMode::Signed, LoginMode::AppSecret, LoginMode::Sign] {
         let settings = Settings { login, ..place.settings() };
         let taken = tried(&settings, true).await;
-        let skipped: Vec<Step> = taken
-            .iter()
-            .filter(|taken| !matches!(taken.outcome, Outcome::Passed(_)))
-            .map(|taken| taken.step)
-            .collect();
+        let skipped: Vec<Step> =
+            taken.iter().filter(|taken| !matches!(taken.outcome, Outcome::Passed(_))).map(|taken| taken.step).collect();
         assert_eq!(skipped, [Step::Tls], "{taken:?}");
         let saved = &taken.last().expect("steps").outcome;
         assert_eq!(*saved, Outcome::Passed("an empty document was judged and refused".to_owned()));

@@ -141,10 +141,7 @@ mod tests {
         let form = Form::read(&info).expect("a form");
         assert_eq!((form.id.as_str(), form.primary_key.as_str()), ("X", "FPk"));
         let head: Vec<_> = form.head.values().map(|field| (field.key.as_str(), field.kind, field.must_input)).collect();
-        assert_eq!(
-            head,
-            [("FBillNo", Kind::Text, false), ("FDate", Kind::Date, true), ("FOrg", Kind::BaseData, true)]
-        );
+        assert_eq!(head, [("FBillNo", Kind::Text, false), ("FDate", Kind::Date, true), ("FOrg", Kind::BaseData, true)]);
         let lines = &form.entities["fentity"];
         assert_eq!((lines.key.as_str(), lines.id.as_str()), ("FEntity", "FEntryID"));
         assert_eq!((lines.fields["fqty"].kind, lines.fields["faux"].kind), (Kind::Number, Kind::Flex));

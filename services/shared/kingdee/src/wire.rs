@@ -123,9 +123,7 @@ impl Transport {
             Some(path) => http.tls_certs_merge(authorities(path)?),
             None => http,
         };
-        let http = http
-            .build()
-            .map_err(Error::Build)?;
+        let http = http.build().map_err(Error::Build)?;
         Ok(Self { http })
     }
 

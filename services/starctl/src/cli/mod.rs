@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod change;
+pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod letter;
@@ -162,6 +163,11 @@ pub(crate) enum Command {
     Lineage {
         #[command(subcommand)]
         command: lineage::LineageCommand,
+    },
+    /// The systems that flows read from and write to.
+    Connection {
+        #[command(subcommand)]
+        command: connection::ConnectionCommand,
     },
     /// The audit trail.
     Audit {

@@ -75,6 +75,11 @@ asks! {
         resume_replay(ResumeReplayRequest) -> v1::ResumeReplayResponse;
         cancel_replay(CancelReplayRequest) -> v1::CancelReplayResponse;
     }
+    connection_service_client::ConnectionServiceClient {
+        list_connections(ListConnectionsRequest) -> v1::ListConnectionsResponse;
+        get_connection(GetConnectionRequest) -> v1::GetConnectionResponse;
+        test_connection(TestConnectionRequest) -> v1::TestConnectionResponse;
+    }
     doubt_service_client::DoubtServiceClient {
         list_doubts(ListDoubtsRequest) -> v1::ListDoubtsResponse;
         resolve_doubt(ResolveDoubtRequest) -> v1::ResolveDoubtResponse;
@@ -116,5 +121,5 @@ changes! {
     EditDeadLetterRequest DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
     StartReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
-    IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
+    TestConnectionRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

@@ -66,8 +66,14 @@ impl Client {
 
     /// Asks for a change. Where its answer got lost, the failure tells how to find out what became of it.
     pub(crate) async fn change<R: AskChange>(&self, request: R) -> Result<R::Answer, Failure> {
+        self.change_within(self.settings.timeout, request).await
+    }
+
+    /// As [`Client::change`], for what may take longer than other changes: `limit`, or what was asked for where that is
+    /// more.
+    pub(crate) async fn change_within<R: AskChange>(&self, limit: Duration, request: R) -> Result<R::Answer, Failure> {
         let said = request.said().cloned().unwrap_or_default();
-        let answer = self.call(Some(self.settings.timeout), request).await?;
+        let answer = self.call(Some(limit.max(self.settings.timeout)), request).await?;
         answer.map_err(|status| match status::is_lost(&status) && !said.dry_run {
             true => self.unknown(&status, &said.idempotency_key),
             false => self.refused(&status),

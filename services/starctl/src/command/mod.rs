@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod completion;
 mod confirm;
+mod connection;
 mod contexts;
 mod doctor;
 mod explain;
@@ -85,6 +86,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
                 runtime().block_on(lineage::published(command, &session))
             }
         },
+        Command::Connection { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(connection::run(command, &session))
+        }
         Command::Audit { command } => {
             let session = open(cli, output)?;
             runtime().block_on(audit::run(command, &session))

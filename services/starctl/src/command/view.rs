@@ -184,6 +184,52 @@ pub(crate) const TRACE_STEP: View = View {
     ],
 };
 
+const STEP_OUTCOME: Kind = Kind::Word("STEP_OUTCOME_");
+
+pub(crate) const CONNECTION: View = View {
+    kind: "Connection",
+    noun: "connection",
+    name: "name",
+    columns: &[
+        column("name", "name", "名称"),
+        column("url", "url", "地址"),
+        column("account_id", "account", "账套"),
+        column("user", "user", "用户"),
+        column("calls_per_minute", "calls a minute", "每分钟调用"),
+        column("read_by", "read by", "读取流程"),
+        column("written_by", "written by", "写入流程"),
+        column("login", "login", "登录方式").if_wide(),
+        column("app_id", "application", "应用 ID").if_wide(),
+        column("zone", "zone", "时区").if_wide(),
+    ],
+};
+
+/// A test in one piece, for programs.
+pub(crate) const CONNECTION_TEST: View = View {
+    kind: "ConnectionTest",
+    noun: "connection",
+    name: "connection",
+    columns: &[
+        column("connection", "connection", "连接"),
+        column("form", "form", "业务对象"),
+        flag("passed", "passed", "通过"),
+        time("tested_at", "tested at", "测试时间"),
+    ],
+};
+
+pub(crate) const CONNECTION_STEP: View = View {
+    kind: "ConnectionStep",
+    noun: "step",
+    name: "step",
+    columns: &[
+        column("step", "step", "步骤"),
+        column("outcome", "outcome", "结果").as_kind(STEP_OUTCOME),
+        column("took_ms", "ms", "毫秒"),
+        column("code", "code", "代码"),
+        column("note", "note", "说明"),
+    ],
+};
+
 pub(crate) const FLOW: View = View {
     kind: "Flow",
     noun: "flow",

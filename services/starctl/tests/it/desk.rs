@@ -114,6 +114,7 @@ impl Desk {
         server
             .add_service(dead_letter_service_server::DeadLetterServiceServer::new(self.clone()))
             .add_service(replay_service_server::ReplayServiceServer::new(self.clone()))
+            .add_service(connection_service_server::ConnectionServiceServer::new(self.clone()))
             .add_service(doubt_service_server::DoubtServiceServer::new(self.clone()))
             .add_service(record_service_server::RecordServiceServer::new(self.clone()))
             .add_service(flow_service_server::FlowServiceServer::new(self.clone()))

@@ -2,6 +2,7 @@
 
 mod access;
 mod bed;
+mod connections;
 mod contexts;
 mod desk;
 mod doctor;

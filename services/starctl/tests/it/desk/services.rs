@@ -310,6 +310,64 @@ impl audit_service_server::AuditService for Desk {
 }
 
 #[tonic::async_trait]
+impl connection_service_server::ConnectionService for Desk {
+    async fn list_connections(&self, request: Request<ListConnectionsRequest>) -> Answer<ListConnectionsResponse> {
+        self.take("list_connections", request).await?;
+        Ok(Response::new(ListConnectionsResponse { connections: vec![connection()] }))
+    }
+
+    async fn get_connection(&self, request: Request<GetConnectionRequest>) -> Answer<GetConnectionResponse> {
+        self.take("get_connection", request).await?;
+        Ok(Response::new(GetConnectionResponse { connection: Some(connection()) }))
+    }
+
+    async fn test_connection(&self, request: Request<TestConnectionRequest>) -> Answer<TestConnectionResponse> {
+        let request = self.take("test_connection", request).await?;
+        let passed = request.connection == "galaxy-a";
+        let step = |step: &str, outcome: StepOutcome, note: &str| ConnectionStep {
+            step: step.to_owned(),
+            outcome: outcome.into(),
+            note: note.to_owned(),
+            took_ms: 3,
+            ..ConnectionStep::default()
+        };
+        let mut steps = vec![step("tcp", StepOutcome::Passed, "127.0.0.1:443")];
+        if !passed {
+            let advice = document::Code::ErpTlsName.english();
+            steps.push(ConnectionStep {
+                code: "E_ERP_TLS_NAME".to_owned(),
+                cause: advice.cause.to_owned(),
+                way_out: advice.way_out.to_owned(),
+                ..step("tls", StepOutcome::Failed, "not valid for name erp.example.com")
+            });
+            steps.push(step("service", StepOutcome::Skipped, "an earlier step failed"));
+        }
+        Ok(Response::new(TestConnectionResponse {
+            connection: request.connection,
+            form: request.form,
+            steps,
+            passed,
+            tested_at: at(1_767_225_600),
+        }))
+    }
+}
+
+fn connection() -> Connection {
+    Connection {
+        name: "galaxy-b".to_owned(),
+        url: "https://erp.example.com/k3cloud/".to_owned(),
+        account_id: "5f3c9a1b7d2e40".to_owned(),
+        user: "integration".to_owned(),
+        app_id: "118273_x".to_owned(),
+        login: "signed".to_owned(),
+        zone: "Asia/Shanghai".to_owned(),
+        calls_per_minute: 100,
+        read_by: Vec::new(),
+        written_by: vec!["misc-inbound".to_owned()],
+    }
+}
+
+#[tonic::async_trait]
 impl access_service_server::AccessService for Desk {
     async fn bootstrap(&self, request: Request<BootstrapRequest>) -> Answer<BootstrapResponse> {
         self.take("bootstrap", request).await?;

@@ -1,0 +1,84 @@
+//! `starctl connection`: the systems behind the flows.
+
+use std::time::Duration;
+
+use document::Code;
+use serde_json::{Map, Value};
+use starbridge_proto::v1;
+
+use super::{Session, view};
+use crate::cli::Form;
+use crate::cli::connection::ConnectionCommand;
+use crate::client;
+use crate::exit;
+use crate::message;
+use crate::output::failure::Failure;
+
+/// A slow system is waited for by the control plane, as long as the connection's own settings say.
+const TEST: Duration = Duration::from_secs(300);
+
+pub(super) async fn run(command: &ConnectionCommand, session: &Session) -> Result<u8, Failure> {
+    let output = &session.output;
+    match command {
+        ConnectionCommand::List => {
+            let answer = session.client.ask(v1::ListConnectionsRequest {}).await?;
+            let items: Vec<Value> =
+                answer.connections.iter().map(|connection| message::value("Connection", connection)).collect();
+            output.list(&view::CONNECTION, &items, &Map::new())?;
+            Ok(exit::DONE)
+        }
+        ConnectionCommand::Get { name } => {
+            let answer = session.client.ask(v1::GetConnectionRequest { connection: plain(name) }).await?;
+            output.one(&view::CONNECTION, &message::value("Connection", &answer.connection.unwrap_or_default()))?;
+            Ok(exit::DONE)
+        }
+        ConnectionCommand::Test { name, form, save, change } => {
+            let request = v1::TestConnectionRequest {
+                connection: plain(name),
+                form: form.clone().unwrap_or_default(),
+                save: *save,
+                change: Some(client::change(change)),
+            };
+            let answer = session.client.change_within(TEST, request).await?;
+            tested(session, &answer)
+        }
+    }
+}
+
+/// The name, also where it was typed as lists print it.
+fn plain(name: &str) -> String {
+    name.strip_prefix("connection/").unwrap_or(name).to_owned()
+}
+
+fn tested(session: &Session, answer: &v1::TestConnectionResponse) -> Result<u8, Failure> {
+    let output = &session.output;
+    let mut whole = message::value("TestConnectionResponse", answer);
+    let steps = whole["steps"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    // The catalogue speaks the reader's language.
+    let steps: Vec<Value> = steps
+        .into_iter()
+        .map(|mut step| {
+            if let Some(code) = step["code"].as_str().and_then(|code| code.parse::<Code>().ok()) {
+                let (cause, way_out) = output.advice(code);
+                if step["way_out"] == code.english().way_out {
+                    step["way_out"] = Value::from(way_out);
+                }
+                step["cause"] = Value::from(cause);
+            }
+            step
+        })
+        .collect();
+    whole["steps"] = Value::from(steps.clone());
+    if !matches!(output.form(), Form::Table | Form::Wide) {
+        output.one(&view::CONNECTION_TEST, &whole)?;
+    } else {
+        output.list(&view::CONNECTION_STEP, &steps, &Map::new())?;
+        for step in steps.iter().filter(|step| step["code"] != "") {
+            for (english, chinese, key) in [("cause", "原因", "cause"), ("way out", "处理办法", "way_out")] {
+                let text = step[key].as_str().unwrap_or_default();
+                output.line(&format!("\n{}\n  {text}", output.pick(english, chinese)))?;
+            }
+        }
+    }
+    Ok(if answer.passed { exit::DONE } else { exit::INVALID })
+}
