@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use document::{Fault, FlowName, Received, topic};
-use queue::{Cluster, Error, FlowRegistry, Follower, TopicPartition};
+use queue::{Cluster, Error, FlowRegistry, Follower, Next, TopicPartition};
 use runtime::watchdog::Heartbeat;
 use runtime::{Backoff, Clock};
 use tokio::sync::watch;
@@ -30,10 +30,12 @@ const WAIT: Duration = Duration::from_millis(100);
 const LAG_EVERY: Duration = Duration::from_secs(15);
 
 /// How far the reading is, for whoever asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Progress {
     caught_up: Arc<AtomicBool>,
     rounds: watch::Sender<u64>,
+    /// What is read next of each partition of which something was read since the start.
+    read: watch::Sender<BTreeMap<TopicPartition, i64>>,
 }
 
 impl Progress {
@@ -45,6 +47,29 @@ impl Progress {
     /// Hears whenever something was read.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.rounds.subscribe()
+    }
+
+    /// Waits until all of `written` has been read, so that whoever changed something sees it changed; no longer than
+    /// `patience`, for what was written stays written. Whether it has been read.
+    pub async fn has_read(&self, written: &[Next], patience: Duration) -> bool {
+        let mut read = self.read.subscribe();
+        let all = read.wait_for(|read| {
+            written.iter().all(|next| {
+                let partition = TopicPartition::new(next.topic.clone(), next.partition);
+                read.get(&partition).is_some_and(|read| *read >= next.offset)
+            })
+        });
+        tokio::time::timeout(patience, all).await.is_ok_and(|seen| seen.is_ok())
+    }
+
+    fn took(&self, records: &[Received]) {
+        if !records.is_empty() {
+            self.read.send_modify(|read| {
+                for record in records {
+                    read.insert(TopicPartition::of(record), Next::after(record).offset);
+                }
+            });
+        }
     }
 }
 
@@ -89,7 +114,7 @@ impl Feed {
     /// # Errors
     /// The system refuses a thread.
     pub fn start(self) -> std::io::Result<Progress> {
-        let progress = Progress { caught_up: Arc::default(), rounds: watch::Sender::new(0) };
+        let progress = Progress::default();
         let told = progress.clone();
         std::thread::Builder::new().name("index".to_owned()).spawn(move || self.run(&told))?;
         Ok(progress)
@@ -133,6 +158,8 @@ impl Feed {
                 records.into_iter().partition(|record| record.topic == topic::CONTROL);
             self.index.apply(&indexed).map_err(Ended::Index)?;
             self.mirror.apply(&control);
+            progress.took(&indexed);
+            progress.took(&control);
             if indexed.is_empty() && control.is_empty() && follower.is_caught_up() {
                 // Nothing came within the wait: what was written before the question has been read.
                 self.mirror.heard_all_to(asked_at);
@@ -178,5 +205,31 @@ impl Feed {
             self.index.prune(&next.topic, next.partition, next.offset).map_err(Ended::Index)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use document::Record;
+
+    fn at(topic: &str, offset: i64) -> Received {
+        Received { topic: topic.to_owned(), partition: 0, offset, timestamp: None, record: Record::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_changes_something_waits_until_all_of_it_was_read_and_not_for_ever() {
+        let progress = Progress::default();
+        let written = [Next::beyond("events", 0, 7), Next::beyond("memory", 0, 3)];
+        let waiting = tokio::spawn({
+            let (progress, written) = (progress.clone(), written.clone());
+            async move { progress.has_read(&written, Duration::from_secs(3_600)).await }
+        });
+        progress.took(&[at("events", 7)]);
+        assert!(!progress.has_read(&written, Duration::from_secs(5)).await, "half of it is not all of it");
+        assert!(!waiting.is_finished());
+        progress.took(&[at("memory", 2), at("memory", 9)]);
+        assert!(waiting.await.expect("waited"));
+        assert!(progress.has_read(&[], Duration::ZERO).await, "nothing was written");
     }
 }

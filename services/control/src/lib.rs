@@ -133,7 +133,8 @@ impl Control {
             metrics: around.metrics.clone(),
         };
         let (clock, readiness) = (around.clock.clone(), around.readiness.clone());
-        let (writer, handle) = Writer::new(settings, sources, clock, readiness.clone(), around.writing);
+        let (writer, handle) =
+            Writer::new(settings, sources, clock, readiness.clone(), around.writing, progress.clone());
         let shared = Arc::new(Shared {
             index,
             mirror,

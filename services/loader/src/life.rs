@@ -54,7 +54,7 @@ pub(crate) struct Life<'a> {
 enum Done {
     Event(Event),
     Permitted(String, Lane, Permit),
-    Committed(CommitId, Result<Duration, queue::Error>),
+    Committed(CommitId, Result<queue::Written, queue::Error>),
     Lag(Result<Vec<Lag>, queue::Error>),
 }
 
@@ -320,8 +320,8 @@ impl Running<'_> {
                 self.permits.entry((target.clone(), lane)).or_default().push_back(permit);
                 self.tell(Event::Permitted { target, lane })
             }
-            Ok(Done::Committed(id, Ok(took))) => {
-                debug!(took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "committed");
+            Ok(Done::Committed(id, Ok(written))) => {
+                debug!(took_ms = u64::try_from(written.took.as_millis()).unwrap_or(u64::MAX), "committed");
                 self.tell(Event::Committed(id))
             }
             Ok(Done::Committed(_, Err(error))) => {

@@ -19,8 +19,8 @@ async fn a_session_commits_several_times_a_second() {
         let data = (0..50).map(|i| Outgoing::to("price.out", record(&format!("k{i}"), "v"))).collect();
         let facts =
             (0..50).map(|i| Outgoing::to_partition("price.state", 0, record(&format!("doc/{i}"), "v"))).collect();
-        let took = session.commit(Transaction { data, facts, offsets: Vec::new() }).await.expect("committed");
-        times.push(took);
+        let written = session.commit(Transaction { data, facts, offsets: Vec::new() }).await.expect("committed");
+        times.push(written.took);
     }
     let seconds = begun.elapsed();
     times.sort();

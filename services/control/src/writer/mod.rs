@@ -28,10 +28,11 @@ use crate::audit::head::SIGNED;
 use crate::audit::{self, Deed, Entry, Head, Pace, SignedHead};
 use crate::core::job::{Chunk, Job, Replay, Status};
 use crate::core::{Effects, Memory};
+use crate::follow::Progress;
 use crate::metrics::ControlMetrics;
 use crate::mirror::{ANSWERS, Answer, WRITER, Writer as WriterAddress};
 use desk::{Desk, Sources};
-use request::{Decided, Handle, Jobs, Meta, Request, not_active, unavailable};
+use request::{Answered, Decided, Handle, Jobs, Meta, Request, not_active, unavailable};
 
 /// Requests that may wait.
 const WAITING: usize = 256;
@@ -117,10 +118,11 @@ impl Writer {
         clock: Clock,
         readiness: Readiness,
         heartbeat: Heartbeat,
+        progress: Progress,
     ) -> (Self, Handle) {
         let (sent, requests) = mpsc::channel(WAITING);
         let (active, watched) = watch::channel(false);
-        let handle = Handle { requests: sent, active: watched };
+        let handle = Handle { requests: sent, active: watched, progress };
         (Self { settings, sources, clock, readiness, heartbeat, requests, active }, handle)
     }
 
@@ -280,7 +282,7 @@ impl Writer {
         let decided = match decided {
             Ok(Ok(decided)) => decided,
             Ok(Err(answered)) => {
-                drop(reply.send(Ok(answered)));
+                drop(reply.send(Ok(Answered { response: answered, ..Answered::default() })));
                 return Ok(());
             }
             Err(fault) => {
@@ -289,7 +291,7 @@ impl Writer {
             }
         };
         if meta.dry_run {
-            drop(reply.send(Ok(decided.answer)));
+            drop(reply.send(Ok(Answered { response: decided.answer, ..Answered::default() })));
             return Ok(());
         }
         let Decided { mut effects, answer, job, changed_job } = decided;
@@ -298,8 +300,10 @@ impl Writer {
                 Answer { digest: meta.digest.to_string(), response: STANDARD.encode(&answer), at: self.clock.millis() };
             effects.memory.push((key, Some(serde_json::to_vec(&kept).expect("texts and a number"))));
         }
+        // An entry that only says who looked at something changes no list.
+        let changes = !effects.is_empty();
         match self.commit(session, active, effects, Some(self.deed(meta))).await {
-            Ok(()) => {
+            Ok(written) => {
                 for replay in job.into_iter().chain(changed_job) {
                     if replay.job.status.is_over() {
                         active.jobs.remove(&replay.job.id);
@@ -307,7 +311,8 @@ impl Writer {
                         active.jobs.insert(replay.job.id.clone(), replay);
                     }
                 }
-                drop(reply.send(Ok(answer)));
+                let written = if changes { last_of_each(written) } else { Vec::new() };
+                drop(reply.send(Ok(Answered { response: answer, written })));
                 Ok(())
             }
             Err(fault) => {
@@ -398,14 +403,14 @@ impl Writer {
         }
     }
 
-    /// Makes everything readable at once.
+    /// Makes everything readable at once; gives what reads next who has read the facts.
     async fn commit(
         &self,
         session: &Session,
         active: &mut Active,
         effects: Effects,
         deed: Option<Deed>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<Next>, Fault> {
         let mut data: Vec<Outgoing> =
             effects.records.into_iter().map(|(topic, record)| outgoing(topic, record)).collect();
         let mut memory = effects.memory;
@@ -435,13 +440,22 @@ impl Writer {
             Some(next) => vec![next.clone()],
             None => session.position(&audit_partition()).into_iter().collect(),
         };
-        session.commit(Transaction { data, facts, offsets }).await.map_err(|error| error.fault())?;
+        let written = session.commit(Transaction { data, facts, offsets }).await.map_err(|error| error.fault())?;
         active.head = head;
         if let Some(result) = result {
             self.settings.metrics.audited(result);
         }
-        Ok(())
+        Ok(written.facts)
     }
+}
+
+/// The last of what was written to each partition: whoever has read that has read the rest.
+fn last_of_each(written: Vec<Next>) -> Vec<Next> {
+    let mut last: BTreeMap<TopicPartition, Next> = BTreeMap::new();
+    for next in written {
+        last.insert(TopicPartition::new(next.topic.clone(), next.partition), next);
+    }
+    last.into_values().collect()
 }
 
 /// Where the chain goes on. The topic is the truth; what is kept beside it, and what was signed, serve where its last

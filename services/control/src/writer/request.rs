@@ -1,13 +1,18 @@
 //! What is asked of the writer, and how it answers.
 
+use std::time::Duration;
+
 use document::Fault;
+use queue::Next;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::warn;
 
 use super::desk::Desk;
 use crate::access::{Role, Scope};
 use crate::audit::{Hash, Outcome};
 use crate::core::Effects;
 use crate::core::job::Replay;
+use crate::follow::Progress;
 use document::Code;
 
 /// Who asks for what, as the audit topic will tell it.
@@ -69,11 +74,23 @@ impl Jobs<'_> {
     }
 }
 
+/// What lists show of a change is at most so far behind its answer.
+const READ_BACK: Duration = Duration::from_secs(5);
+
+/// What the writer says of a request.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// The encoded response.
+    pub(super) response: Vec<u8>,
+    /// What was written beside the audit entry.
+    pub(super) written: Vec<Next>,
+}
+
 /// A request on its way to the writer.
 pub(super) struct Request {
     pub(super) meta: Meta,
     pub(super) decide: Decide,
-    pub(super) reply: oneshot::Sender<Result<Vec<u8>, Fault>>,
+    pub(super) reply: oneshot::Sender<Result<Answered, Fault>>,
 }
 
 impl std::fmt::Debug for Request {
@@ -87,6 +104,7 @@ impl std::fmt::Debug for Request {
 pub struct Handle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) active: watch::Receiver<bool>,
+    pub(super) progress: Progress,
 }
 
 impl Handle {
@@ -101,7 +119,8 @@ impl Handle {
     }
 
     /// Has a request decided and written, its audit entry with it, and gives the encoded response. A request that was
-    /// answered before, by its idempotency key, gets the same response.
+    /// answered before, by its idempotency key, gets the same response. What was changed stands in index and mirror of
+    /// this replica by then, unless they are seconds behind.
     ///
     /// # Errors
     /// `E_NOT_ACTIVE` when another replica writes, `E_IDEMPOTENCY_REUSED`, `E_AUDIT_UNAVAILABLE` when nothing could be
@@ -119,7 +138,11 @@ impl Handle {
         if self.requests.send(request).await.is_err() {
             return Err(not_active());
         }
-        answer.await.unwrap_or_else(|_| Err(unavailable("the writer ended before it answered")))
+        let answered = answer.await.unwrap_or_else(|_| Err(unavailable("the writer ended before it answered")))?;
+        if !self.progress.has_read(&answered.written, READ_BACK).await {
+            warn!("what was changed is not in the index yet");
+        }
+        Ok(answered.response)
     }
 }
 

@@ -72,6 +72,15 @@ pub struct Origin {
     pub owned: bool,
 }
 
+/// What a transaction came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// From its turn to its end.
+    pub took: Duration,
+    /// For each fact, in their order: what a reader that has it reads next.
+    pub facts: Vec<Next>,
+}
+
 /// What the session, its keeper and running transactions share.
 #[derive(Debug)]
 struct Inner {
@@ -167,7 +176,7 @@ impl Session {
         event
     }
 
-    /// Makes one transaction and waits until it is committed; gives how long it took. Facts are in their tables when
+    /// Makes one transaction and waits until it is committed. Facts are in their tables when
     /// it returns. Runs to its end even if the future is dropped.
     ///
     /// # Errors
@@ -175,7 +184,7 @@ impl Session {
     /// `NotOwned` take the event that says so, forget those partitions and commit the rest. Every other error leaves
     /// open whether the transaction took place, and recycles; a group that moves on while a transaction is under way
     /// is one of them.
-    pub async fn commit(&self, transaction: Transaction) -> Result<Duration, Error> {
+    pub async fn commit(&self, transaction: Transaction) -> Result<Written, Error> {
         self.inner.commit(transaction).await
     }
 
@@ -278,7 +287,7 @@ impl Drop for Session {
 }
 
 impl Inner {
-    async fn commit(self: &Arc<Self>, transaction: Transaction) -> Result<Duration, Error> {
+    async fn commit(self: &Arc<Self>, transaction: Transaction) -> Result<Written, Error> {
         self.drain_overlays().await;
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let inner = Arc::clone(self);
@@ -291,7 +300,7 @@ impl Inner {
         running.await.expect("a transaction does not panic")
     }
 
-    fn commit_blocking(&self, transaction: &Transaction) -> Result<Duration, Error> {
+    fn commit_blocking(&self, transaction: &Transaction) -> Result<Written, Error> {
         let shared = &self.member.shared;
         shared.alive()?;
         for record in transaction.data.iter().chain(&transaction.facts) {
@@ -313,7 +322,9 @@ impl Inner {
                     warn!(member = shared.member, seconds = committed.commit.as_secs(), "slow commit");
                     shared.end("a commit was slow: what was repeated meanwhile may still come");
                 }
-                Ok(started.elapsed())
+                let facts = transaction.facts.iter().zip(&committed.facts);
+                let facts = facts.map(|(fact, (partition, offset))| Next::beyond(&fact.topic, *partition, *offset));
+                Ok(Written { took: started.elapsed(), facts: facts.collect() })
             }
             Err(error) => {
                 shared.end(&format!("a transaction failed: {}", error.fault().detail));
