@@ -46,6 +46,8 @@ pub struct RoadPlan {
     pub loader: &'static str,
     /// Replicas of the control plane.
     pub controls: u32,
+    /// Further tables of the control plane's settings. As it is, nothing is replayed unless the scenario asks.
+    pub control: &'static str,
 }
 
 impl Default for RoadPlan {
@@ -64,6 +66,7 @@ impl Default for RoadPlan {
             transformer: "",
             loader: "",
             controls: 0,
+            control: "[replay]\ntimed = false\n",
         }
     }
 }
@@ -201,7 +204,7 @@ impl Road {
                 // The desk shares the limits with the loaders, whose numbers come first.
                 let rate = self.rate(self.plan.replicas + ordinal);
                 let desk = self.desk.settings(self.scratch.path(), ordinal);
-                format!("{kafka}{redis}{rate}{desk}\n{connections}")
+                format!("{kafka}{redis}{rate}{desk}\n{}\n{connections}", self.plan.control)
             }
             "transformer" => format!("{kafka}{}", self.plan.transformer),
             _ => {

@@ -16,6 +16,7 @@ use crate::grpc::Bounds;
 use crate::grpc::server::Files;
 use crate::mask::{DEFAULT_RULES, Masker};
 use crate::secret;
+use crate::writer::jobs::Rules;
 
 /// Every setting with its comment.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
@@ -135,6 +136,11 @@ pub struct ReplaySettings {
     /// Time between two rounds.
     #[serde(with = "duration")]
     pub round: Duration,
+    /// Whether letters whose fault is timed are replayed without anybody asking.
+    pub timed: bool,
+    /// How long a published letter may be without an outcome before it is published again.
+    #[serde(with = "duration")]
+    pub emit_again: Duration,
 }
 
 /// Table `[flows]`.
@@ -207,6 +213,14 @@ impl Config {
         found.into_iter().collect()
     }
 
+    /// How jobs go on.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            emit_again: i64::try_from(self.replay.emit_again.as_millis()).unwrap_or(i64::MAX),
+            timed: self.replay.timed.then_some(self.replay.rate),
+        }
+    }
+
     /// Bounds on requests.
     pub fn bounds(&self) -> Bounds {
         Bounds { rate: self.replay.rate, rate_max: self.replay.rate_max, letters: self.replay.letters }
@@ -240,6 +254,9 @@ impl Settings for Config {
                 let path = format!("$.connections.{name}.{}", fault.place.path.as_deref().unwrap_or_default());
                 refusals.fault(fault.at_path(path));
             }
+        }
+        if self.replay.emit_again.is_zero() {
+            refusals.value("replay.emit_again", "must be longer than nothing");
         }
         if self.replay.letters == 0 {
             refusals.value("replay.letters", "must be at least 1");
@@ -311,5 +328,7 @@ mod tests {
         let mut environment = FILES.to_vec();
         environment.push(("CONTROL__REPLAY__RATE", "500"));
         assert_eq!(refused(&environment), [(Code::ControlSettings, Some("$.replay.rate".to_owned()))]);
+        environment[3] = ("CONTROL__REPLAY__EMIT_AGAIN", "0s");
+        assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.replay.emit_again".to_owned()))]);
     }
 }

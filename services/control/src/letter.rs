@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// The schema this build writes and reads.
 pub const SCHEMA: u8 = 1;
+/// The name under which the control plane itself acts.
+pub const OWN_NAME: &str = "control";
 /// The key of the session's own records.
 pub const OWNER_KEY: &str = "@owner";
 

@@ -43,7 +43,7 @@ use crate::index::Index;
 use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
 use crate::systems::Systems;
-use crate::writer::desk::Sources;
+use crate::writer::library::Sources;
 use crate::writer::{Settings, Writer};
 
 /// The conditions of `/ready`.
@@ -131,6 +131,7 @@ impl Control {
             round: config.replay.round,
             keys: Arc::clone(&keys),
             metrics: around.metrics.clone(),
+            rules: config.rules(),
         };
         let (clock, readiness) = (around.clock.clone(), around.readiness.clone());
         let (writer, handle) =

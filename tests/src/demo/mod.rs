@@ -209,7 +209,8 @@ fn stages(plan: &Plan, running: &Running, scratch: &Path) -> Vec<StagePlan> {
         stages.push(StagePlan {
             service: "loader",
             ordinal,
-            settings: format!("{kafka}{redis}{connections}"),
+            // Nobody creates the missing products while all of this runs; the first try by itself comes afterwards.
+            settings: format!("{kafka}{redis}[retry]\ntimed_faults = [\"10m\", \"1h\"]\n\n{connections}"),
             worker: String::new(),
         });
     }

@@ -224,6 +224,7 @@ fn control() -> Vec<Record> {
         counts: Counts::default(),
         ended_at: None,
         note: "paused by wang".to_owned(),
+        timed: false,
     };
     let item = |number: usize| Item {
         id: letter_id(number),

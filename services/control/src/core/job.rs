@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use document::{DeadLetterId, DocumentKey, FlowName};
 use serde::{Deserialize, Serialize};
 
-use super::Memory;
+use super::{Letter, Memory};
 
 /// Letters of one chunk.
 pub const CHUNK: usize = 500;
@@ -46,7 +46,7 @@ impl Status {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Whether nothing more is published.
     pub fn is_over(self) -> bool {
         matches!(self, Status::Done | Status::Cancelled | Status::Stopped)
     }
@@ -107,6 +107,13 @@ pub struct Counts {
     pub failed: u64,
     /// Left alone.
     pub skipped: u64,
+    /// Published, and without an outcome yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub on_the_way: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -140,6 +147,9 @@ pub struct Job {
     /// Why it is paused, cancelled or stopped.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Whether the control plane began it by itself, because a timed fault was due again. Its letters are of one flow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed: bool,
 }
 
 /// What became of a letter in a job.
@@ -197,6 +207,20 @@ pub struct Item {
     pub why: String,
 }
 
+impl Item {
+    /// A letter that is to be published.
+    pub fn waiting(letter: &Letter) -> Self {
+        Self {
+            id: letter.id.clone(),
+            flow: letter.flow.clone(),
+            document: letter.document.clone(),
+            fate: Fate::Waiting,
+            published_at: None,
+            why: String::new(),
+        }
+    }
+}
+
 /// Some letters of a job, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
@@ -216,14 +240,21 @@ pub fn chunk_key(id: &str, chunk: usize) -> String {
     format!("job-items/{id}/{chunk:08}")
 }
 
-/// A job with its letters, as the writer holds it while it is not over.
+impl Job {
+    /// Whether the writer has nothing to do with it any more: it publishes nothing, and what it published has its outcome.
+    pub fn is_settled(&self) -> bool {
+        self.status.is_over() && self.counts.on_the_way == 0
+    }
+}
+
+/// A job with its letters, as the writer holds it until it is settled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
     /// The job.
     pub job: Job,
     /// Its letters, in the order in which they are published.
     pub items: Vec<Item>,
-    /// Whole letters that may be published now: grows with time, at most one second's worth.
+    /// Letters that may be published now: grows with time, to one second's worth and one letter.
     allowance: f64,
     /// When it grew last, unix milliseconds.
     grown_at: Option<i64>,
@@ -254,6 +285,13 @@ impl Replay {
         replay
     }
 
+    /// Letters that the job will publish, or of which it waits to hear.
+    pub fn held(&self) -> impl Iterator<Item = &Item> {
+        let over = self.job.status.is_over();
+        let held = move |item: &&Item| item.fate == Fate::Published || (item.fate == Fate::Waiting && !over);
+        self.items.iter().skip(self.open_from).filter(held)
+    }
+
     /// Letters that were published and whose outcome is not known, with their number in the job.
     pub fn published(&self) -> impl Iterator<Item = (usize, &Item)> {
         let open = self.items.iter().enumerate().skip(self.open_from);
@@ -266,7 +304,8 @@ impl Replay {
         let rate = self.job.options.rate;
         if let Some(grown_at) = self.grown_at {
             let seconds = (now - grown_at).max(0) as f64 / 1000.0;
-            self.allowance = (self.allowance + seconds * rate).min(rate.max(1.0));
+            // One second's worth, and the part of a letter that the last round left over.
+            self.allowance = (self.allowance + seconds * rate).min(rate + 1.0);
         }
         self.grown_at = Some(now);
         if self.job.status != Status::Running || self.allowance < 1.0 {
@@ -329,7 +368,7 @@ impl Replay {
         }
     }
 
-    /// Ends the job. What is published goes on; what waits stays open.
+    /// Ends the job. What is published is followed to its outcome; what waits stays open.
     pub fn end(&mut self, status: Status, note: String, now: i64) {
         self.job.status = status;
         self.job.note = note;
@@ -363,6 +402,8 @@ impl Replay {
         if !before.is_final() && fate.is_final() {
             self.settled.push((item.flow.clone(), fate));
         }
+        let on_the_way = |fate| u64::from(fate == Fate::Published);
+        self.job.counts.on_the_way = self.job.counts.on_the_way + on_the_way(fate) - on_the_way(before);
         if !before.is_final() {
             match fate {
                 Fate::Waiting | Fate::Published => {}
@@ -387,6 +428,7 @@ impl Replay {
             superseded: of(Fate::Superseded),
             failed: of(Fate::Failed),
             skipped: of(Fate::Skipped),
+            on_the_way: of(Fate::Published),
         };
         self.open_from = self.items.iter().take_while(|item| item.fate.is_final()).count();
     }

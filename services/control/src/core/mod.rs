@@ -14,6 +14,7 @@ mod tests;
 
 use document::{Category, Code, DeadLetterId, DocumentKey, FlowName, Record, Stage, TargetKey, Version};
 
+use crate::audit::Deed;
 use crate::letter::{LetterEvent, State};
 
 /// What the writer knows of a letter, without its payload.
@@ -90,12 +91,14 @@ pub struct Effects {
     pub events: Vec<(DeadLetterId, LetterEvent)>,
     /// New values of the control plane's memory.
     pub memory: Vec<Memory>,
+    /// What the control plane does of its own accord, for the audit topic.
+    pub deeds: Vec<Deed>,
 }
 
 impl Effects {
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.events.is_empty() && self.memory.is_empty()
+        self.records.is_empty() && self.events.is_empty() && self.memory.is_empty() && self.deeds.is_empty()
     }
 
     /// Adds what `other` wants written.
@@ -103,5 +106,6 @@ impl Effects {
         self.records.extend(other.records);
         self.events.extend(other.events);
         self.memory.extend(other.memory);
+        self.deeds.extend(other.deeds);
     }
 }

@@ -19,10 +19,10 @@ pub enum Outcome {
     FailedLater(DeadLetterId),
 }
 
-/// What became of `letter`, published by `job` at `published` (unix milliseconds). `end` is the ledger's word on its
-/// document; absent while the ledger has none.
-pub fn outcome(letter: &Letter, job: &str, published: i64, end: Option<&End>) -> Outcome {
-    if letter.failed_in.as_deref() == Some(job) && letter.last_failed_at >= published {
+/// What became of `letter`, published by `job`. `end` is the ledger's word on its document; absent while the ledger has
+/// none. No times are compared: a letter is in a job once, and may have failed before it was published there anew.
+pub fn outcome(letter: &Letter, job: &str, end: Option<&End>) -> Outcome {
+    if letter.failed_in.as_deref() == Some(job) {
         return Outcome::FailedAgain;
     }
     let Some(end) = end else { return Outcome::Unknown };

@@ -21,7 +21,8 @@ use crate::core::letters::{By, Wish, next_revision, replayable};
 use crate::index::{List, Order};
 use crate::letter::{Edit, LetterEvent, State};
 use crate::selector::Selector;
-use crate::writer::desk::{Desk, source_of};
+use crate::writer::desk::Desk;
+use crate::writer::jobs::source_of;
 use crate::writer::request::Decided;
 
 const SERVICE: &str = "starbridge.control.v1.DeadLetterService";
@@ -221,7 +222,7 @@ impl DeadLetterService for DeadLetters {
         let meta = caller.meta(&object, scope, digest(&request), role);
         let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
         let (who, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
-        let masker = shared.masker.clone();
+        let (masker, flows) = (shared.masker.clone(), shared.flows.clone());
         let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
             let (known, found) = desk.known_letter(&id)?;
             let earlier = known.event.as_ref().and_then(|event| event.edit.clone());
@@ -241,7 +242,7 @@ impl DeadLetterService for DeadLetters {
             event.edit = Some(Edit { rev: revision, body, by: who, at: desk.now, reason: why });
             let mut effects = Effects::default();
             desk.note(id, event.clone(), &mut effects);
-            let shown = show::letter(&desk.sources.flows, &crate::index::Letter { event: Some(event), ..found });
+            let shown = show::letter(&flows, &crate::index::Letter { event: Some(event), ..found });
             let response = v1::EditDeadLetterResponse {
                 dead_letter: Some(shown),
                 edited: Some(show::payload(&after, Some(&masker))),

@@ -17,7 +17,7 @@ use super::status::status;
 use super::{Shared, digest, page_size, show};
 use crate::access::Scope;
 use crate::core::Letter;
-use crate::core::job::{self, Begin, Counts, Fate, Item, Job, Options, Replay, Under};
+use crate::core::job::{self, Begin, Counts, Item, Job, Options, Replay, Under};
 use crate::core::letters::replayable;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
@@ -297,6 +297,7 @@ pub(super) async fn begin(
                 counts: Counts::default(),
                 ended_at: None,
                 note: String::new(),
+                timed: false,
             };
             let mut replay = Replay::new(job, items);
             replay.conclude(desk.now);
@@ -349,14 +350,7 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
         if plan.first_ids.len() < FIRST {
             plan.first_ids.push(id.0.clone());
         }
-        items.push(Item {
-            id: id.clone(),
-            flow: letter.flow,
-            document: letter.document,
-            fate: Fate::Waiting,
-            published_at: None,
-            why: String::new(),
-        });
+        items.push(Item::waiting(&letter));
     }
     plan.seconds = items.len() as f64 / options.rate;
     Ok((plan, items))
@@ -365,7 +359,7 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
 /// Whether the version that a letter is to be handled by is there.
 fn published(desk: &Desk<'_>, letter: &Letter, options: &Options) -> Result<(), Fault> {
     let Under::Version(version) = &options.under else { return Ok(()) };
-    match desk.sources.flows.get(&letter.flow, &version.as_str().into()) {
+    match desk.flow(&letter.flow, &version.as_str().into()) {
         Some(_) => Ok(()),
         None => {
             let detail = format!("version {version} of {} is not published, or cannot be used", letter.flow);

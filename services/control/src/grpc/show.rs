@@ -138,7 +138,7 @@ pub fn payload(bytes: &[u8], masker: Option<&Masker>) -> v1::Payload {
 /// A job as it stands.
 pub fn job(job: &Job) -> v1::Replay {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let Counts { total, published, resolved, superseded, failed, skipped } = job.counts;
+    let Counts { total, published, resolved, superseded, failed, skipped, on_the_way: _ } = job.counts;
     v1::Replay {
         id: job.id.clone(),
         status: status(job.status).into(),

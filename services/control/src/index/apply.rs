@@ -31,6 +31,7 @@ struct EventColumns {
     reason: Option<String>,
     edited: bool,
     claimed_by: Option<String>,
+    by: Option<String>,
 }
 
 impl EventColumns {
@@ -41,6 +42,7 @@ impl EventColumns {
             reason: event.reason,
             edited: event.edit.is_some(),
             claimed_by: event.claimed_by,
+            by: Some(event.by),
         }
     }
 
@@ -166,8 +168,8 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
             "INSERT INTO letters (id, tenant, flow, flow_version, stage, category, code, document, version, \
              target_key, message, field, attempts, first_failed, last_failed, retry_at, failed_replay, \
              origin_topic, origin_partition, origin_offset, partition, offset, state, event_replay, reason, edited, \
-             claimed_by) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             claimed_by, event_by) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, flow_version = excluded.flow_version, \
              category = excluded.category, code = excluded.code, target_key = excluded.target_key, \
              message = excluded.message, field = excluded.field, attempts = excluded.attempts, \
@@ -206,6 +208,7 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
                 columns.reason,
                 columns.edited,
                 columns.claimed_by,
+                columns.by,
             ],
             |row| row.get(0),
         )?;
@@ -261,9 +264,18 @@ fn take_event(transaction: &Transaction<'_>, received: &Received) -> rusqlite::R
 fn set_event(transaction: &Transaction<'_>, id: &str, columns: &EventColumns) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "UPDATE letters SET state = ?, event_replay = ?, reason = ?, edited = ?, claimed_by = ? WHERE id = ?",
+            "UPDATE letters SET state = ?, event_replay = ?, reason = ?, edited = ?, claimed_by = ?, event_by = ? \
+             WHERE id = ?",
         )?
-        .execute(params![columns.state, columns.replay, columns.reason, columns.edited, columns.claimed_by, id])?;
+        .execute(params![
+            columns.state,
+            columns.replay,
+            columns.reason,
+            columns.edited,
+            columns.claimed_by,
+            columns.by,
+            id
+        ])?;
     Ok(())
 }
 

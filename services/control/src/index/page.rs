@@ -4,15 +4,16 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use document::{Code, DeadLetterId, Fault};
-use rusqlite::params_from_iter;
+use document::{Code, DeadLetterId, Fault, FlowName};
 use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::Index;
 use super::plan::Plan;
 use super::row::{LetterRow, count, version_column};
 use super::walk::{Scan, Walk, walk};
+use crate::letter::OWN_NAME;
 use crate::selector::Selector;
 
 /// The order of a list. Letters that are equal in it are ordered by id.
@@ -87,6 +88,26 @@ impl Index {
     ) -> Result<Page<DeadLetterId>, Fault> {
         let list = List { selector, order: Order::Replay, descending: false, page_token, limit, now };
         self.page(&list, |letter| letter.id)
+    }
+
+    /// Open letters of a flow whose timed fault is due again at `now`, unix milliseconds, in the order in which they are
+    /// published; at most `limit`, those that are due longest. None that somebody claims, or that a person had the last
+    /// word on.
+    ///
+    /// # Errors
+    /// `E_INDEX`.
+    pub fn due(&self, flow: &FlowName, now: i64, limit: usize) -> Result<Vec<DeadLetterId>, Fault> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM (SELECT id, order_key, version FROM letters INDEXED BY letters_by_retry \
+                 WHERE flow = ? AND state = 'open' AND retry_at IS NOT NULL AND retry_at <= ? \
+                 AND claimed_by IS NULL AND (event_by IS NULL OR event_by = ?) ORDER BY retry_at LIMIT ?) \
+                 ORDER BY order_key, version, id",
+            )?;
+            let ids = statement.query_map(params![flow.as_str(), now, OWN_NAME, limit], |row| row.get(0))?;
+            ids.map(|id| id.map(DeadLetterId)).collect()
+        })
     }
 
     /// How many letters a selector wants at `now`, unix milliseconds.

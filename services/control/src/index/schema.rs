@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Raised with every change of the tables.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 32 * 1024;
 /// Page cache of each reading connection, KiB.
@@ -36,7 +36,7 @@ CREATE TABLE letters (
     field TEXT, attempts INTEGER NOT NULL,
     first_failed INTEGER NOT NULL, last_failed INTEGER NOT NULL, retry_at INTEGER,
     failed_replay TEXT, event_replay TEXT, replay TEXT AS (coalesce(event_replay, failed_replay)) VIRTUAL,
-    reason TEXT, edited INTEGER NOT NULL, claimed_by TEXT,
+    reason TEXT, edited INTEGER NOT NULL, claimed_by TEXT, event_by TEXT,
     origin_topic TEXT, origin_partition INTEGER, origin_offset INTEGER,
     message TEXT NOT NULL,
     partition INTEGER NOT NULL, offset INTEGER NOT NULL
@@ -46,6 +46,7 @@ CREATE INDEX letters_by_last_failed ON letters (last_failed, id, flow, category,
 CREATE INDEX letters_by_replay ON letters (replay);
 CREATE INDEX letters_by_document ON letters (document, id);
 CREATE INDEX letters_by_order_key ON letters (flow, order_key, version, id);
+CREATE INDEX letters_by_retry ON letters (flow, retry_at) WHERE state = 'open' AND retry_at IS NOT NULL;
 CREATE INDEX letters_by_position ON letters (partition, offset);
 
 CREATE TABLE bodies (row INTEGER PRIMARY KEY, headers TEXT NOT NULL, body BLOB NOT NULL) STRICT;

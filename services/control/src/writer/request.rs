@@ -68,7 +68,8 @@ impl Jobs<'_> {
     /// # Errors
     /// `E_REPLAY_STATE`.
     pub fn running(&self, id: &str) -> Result<Replay, Fault> {
-        self.0.get(id).cloned().ok_or_else(|| {
+        let running = self.0.get(id).filter(|replay| !replay.job.status.is_over());
+        running.cloned().ok_or_else(|| {
             Fault::new(Code::ReplayState, "the replay is over, or there is none of this id").of_record(id.to_owned())
         })
     }

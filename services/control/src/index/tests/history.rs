@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::records::{Sample, end, event, index, keyed, letter, sample, selector, state};
 use crate::index::{Applied, Ended, Index, Unfinished, Unreadable};
-use crate::letter::{Edit, LetterEvent, State};
+use crate::letter::{Edit, LetterEvent, OWN_NAME, State};
 
 fn count(index: &Index, text: &str) -> u64 {
     index.count(&selector(text), 1_000).expect("counted").letters
@@ -149,6 +149,40 @@ fn an_unreadable_event_leaves_the_state_unknown_until_a_readable_one_comes() {
     assert_eq!((count(&index, "exists(state)"), index.count_unreadable()), (0, Ok(1)));
     index.apply(&[state(2, &id, State::Open)]).expect("applied");
     assert_eq!((count(&index, "state=open"), index.count_unreadable()), (1, Ok(0)));
+}
+
+#[test]
+fn letters_are_due_that_are_open_timed_and_in_nobodys_hands() {
+    let (_folder, index) = index();
+    let timed = |document: &str, at: i64| Sample { retry_at: Some(at), ..sample(document, 10) };
+    let letters = [timed("B", 100), timed("A", 200), sample("C", 10), timed("D", 50), timed("E", 50), timed("F", 60)];
+    let batch: Vec<Received> = letters.iter().zip(0..).map(|(sample, offset)| letter(offset, sample)).collect();
+    index.apply(&batch).expect("applied");
+    let told = |offset: i64, sample: &Sample, state: State, by: &str, claimed: Option<&str>| {
+        let mut told = LetterEvent::new(state, 1, by, 5);
+        told.claimed_by = claimed.map(str::to_owned);
+        event(offset, &sample.id(), &told)
+    };
+    let [_, _, _, d, e, f] = &letters;
+    index
+        .apply(&[
+            told(0, d, State::Open, "li", None),
+            told(1, e, State::Parked, OWN_NAME, None),
+            told(2, f, State::Open, OWN_NAME, Some("li")),
+        ])
+        .expect("applied");
+    let due = |now: i64, limit: usize| {
+        let flow = document::FlowName::new("misc-inbound").expect("a flow");
+        index.due(&flow, now, limit).expect("read")
+    };
+    let ids = |numbers: &[usize]| numbers.iter().map(|number| letters[*number].id()).collect::<Vec<_>>();
+    assert_eq!((due(99, 9), due(100, 9), due(200, 9)), (ids(&[]), ids(&[0]), ids(&[1, 0])));
+    // Those that are due longest, in the order in which they are published.
+    assert_eq!(due(200, 1), ids(&[0]));
+    index.apply(&[told(3, d, State::Open, OWN_NAME, None), told(4, f, State::Open, OWN_NAME, None)]).expect("applied");
+    assert_eq!(due(200, 9), ids(&[1, 0, 3, 5]));
+    let elsewhere = document::FlowName::new("other").expect("a flow");
+    assert_eq!(index.due(&elsewhere, 200, 9), Ok(Vec::new()));
 }
 
 #[test]
