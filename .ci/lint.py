@@ -35,11 +35,12 @@ ARROWS = {
     "coordination": {"document"},
     "connection": {"document", "kingdee", "coordination"},
     "runtime": {"document"},
+    "vault": {"document"},
     "extractor": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime"},
     "transformer": {"document", "flow", "queue", "runtime"},
     "loader": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime"},
     "control": {"document", "flow", "queue", "kingdee", "coordination", "connection", "runtime", "starbridge-proto"},
-    "starctl": {"document", "flow", "starbridge-proto"},
+    "starctl": {"document", "flow", "starbridge-proto", "vault"},
     "simulator": {"document"},
     "starbridge-proto": set(),
     # The tests may look at everything; the comparison may not (see below).

@@ -17,7 +17,6 @@ pub mod mirror;
 pub mod secret;
 pub mod selector;
 pub mod systems;
-pub mod vault;
 pub mod writer;
 
 use std::sync::{Arc, Mutex};

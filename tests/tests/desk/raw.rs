@@ -81,6 +81,10 @@ pub(crate) fn request(method: &MethodDescriptor, things: &Things) -> Vec<u8> {
                     starbridge_proto::v1::Selection { ids: vec![things.letter.clone()], selector: String::new() };
                 Some(sub(&field, &selection.encode_to_vec()))
             }
+            ("letters", _) => {
+                let letter = starbridge_proto::v1::ImportedLetter { id: things.letter.clone(), ..Default::default() };
+                Some(Value::List(vec![sub(&field, &letter.encode_to_vec())]))
+            }
             ("bundle", _) => Some(sub(&field, &things.bundle.encode_to_vec())),
             _ => None,
         };

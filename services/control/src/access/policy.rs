@@ -99,6 +99,34 @@ pub const RULES: &[Rule] = &[
         Place::Letters("id"),
     ),
     writes(
+        "starbridge.control.v1.DeadLetterService/ClaimDeadLetters",
+        Verb::Edit,
+        Object::DeadLetter,
+        Place::Letters("selection"),
+    ),
+    writes(
+        "starbridge.control.v1.DeadLetterService/UnclaimDeadLetters",
+        Verb::Edit,
+        Object::DeadLetter,
+        Place::Letters("selection"),
+    ),
+    Rule {
+        call: "starbridge.control.v1.DeadLetterService/ExportDeadLetters",
+        need: Need::Permission {
+            verb: Verb::ReadPayload,
+            object: Object::DeadLetter,
+            place: Place::Letters("selection"),
+        },
+        flagged: Some(("unmask", Verb::Export)),
+        trail: Trail::Payload,
+    },
+    writes(
+        "starbridge.control.v1.DeadLetterService/ImportDeadLetters",
+        Verb::Edit,
+        Object::DeadLetter,
+        Place::Letters("letters"),
+    ),
+    writes(
         "starbridge.control.v1.DeadLetterService/DiscardDeadLetters",
         Verb::Discard,
         Object::DeadLetter,

@@ -32,6 +32,10 @@ pub enum Wish {
     },
     /// Given up.
     Discard,
+    /// Worked on by whoever says so.
+    Claim,
+    /// Worked on by nobody.
+    Unclaim,
 }
 
 /// Who wants it, why, and when.
@@ -48,7 +52,7 @@ pub struct By {
 /// The letter's next event.
 ///
 /// # Errors
-/// [`Code::LetterState`] when no letter in this state can be moved so.
+/// [`Code::LetterState`] when no letter in this state can be moved so, or somebody else works on it.
 pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault> {
     let from = letter.state();
     let to = match (from, wish) {
@@ -59,6 +63,12 @@ pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault
         (State::Open, Wish::Park) => State::Parked,
         (State::Parked, Wish::Reopen { .. }) | (State::Discarded, Wish::Reopen { discarded: true }) => State::Open,
         (State::Open | State::Parked, Wish::Discard) => State::Discarded,
+        (State::Open | State::Replaying | State::Parked, Wish::Claim) => match claimed_by(letter) {
+            Some(other) if other != by.name => return Err(refused(letter, &format!("is claimed by {other}"))),
+            _ => from,
+        },
+        (_, Wish::Unclaim) if claimed_by(letter).is_some() => from,
+        (_, Wish::Unclaim) => return Err(refused(letter, "is claimed by nobody")),
         (State::Discarded, Wish::Reopen { discarded: false }) => {
             return Err(refused(letter, "was given up; opening it again takes another permission"));
         }
@@ -77,6 +87,15 @@ pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault
         event.edit = earlier.edit;
         event.flow_version = earlier.flow_version;
         event.claimed_by = earlier.claimed_by;
+        if matches!(wish, Wish::Claim | Wish::Unclaim) && by.reason.is_none() {
+            // Why it is in its state goes on holding.
+            event.reason = earlier.reason;
+        }
+    }
+    match wish {
+        Wish::Claim => event.claimed_by = Some(by.name.clone()),
+        Wish::Unclaim => event.claimed_by = None,
+        _ => {}
     }
     Ok(event)
 }
@@ -113,6 +132,10 @@ pub fn next_revision(letter: &Letter, seen: u32) -> Result<u32, Fault> {
         .of_record(letter.id.0.clone()))
 }
 
+fn claimed_by(letter: &Letter) -> Option<&str> {
+    letter.event.as_ref()?.claimed_by.as_deref()
+}
+
 fn refused(letter: &Letter, why: &str) -> Fault {
     Fault::new(Code::LetterState, format!("the letter {why}")).of_record(letter.id.0.clone())
 }
@@ -127,6 +150,8 @@ impl Wish {
             Wish::Park => "parked",
             Wish::Reopen { .. } => "reopened",
             Wish::Discard => "discarded",
+            Wish::Claim => "claimed",
+            Wish::Unclaim => "unclaimed",
         }
     }
 }

@@ -362,3 +362,29 @@ proptest! {
         prop_assert_eq!(waiting + open + counts.resolved + counts.superseded + counts.failed + counts.skipped, 600);
     }
 }
+
+#[test]
+fn a_claim_is_no_state_and_nobody_elses() {
+    let by = |name: &str, reason: Option<&str>| By { name: name.to_owned(), reason: reason.map(str::to_owned), at: 9 };
+    let mut parked = letter("a", 5);
+    let mut event = LetterEvent::new(State::Parked, 2, "wang", 1);
+    event.reason = Some("waits for stock".to_owned());
+    parked.event = Some(event);
+    let claimed = moved(&parked, &Wish::Claim, &by("li", None)).expect("claimed");
+    assert_eq!((claimed.state, claimed.claimed_by.as_deref()), (State::Parked, Some("li")));
+    assert_eq!((claimed.reason.as_deref(), claimed.by.as_str()), (Some("waits for stock"), "li"));
+    let mut letter = Letter { event: Some(claimed), ..parked };
+    assert!(moved(&letter, &Wish::Claim, &by("li", Some("again"))).is_ok());
+    let fault = moved(&letter, &Wish::Claim, &by("zhao", None)).expect_err("somebody else's");
+    assert_eq!((fault.code, fault.place.record.as_deref()), (Code::LetterState, Some("a")));
+    assert!(fault.detail.contains("claimed by li"), "{fault}");
+    // It goes along with the letter, and whoever may can end it.
+    let open = moved(&letter, &Wish::Reopen { discarded: false }, &by("zhao", None)).expect("reopened");
+    assert_eq!(open.claimed_by.as_deref(), Some("li"));
+    letter.event = Some(moved(&letter, &Wish::Unclaim, &by("zhao", Some("li is away"))).expect("unclaimed"));
+    let event = letter.event.as_ref().expect("an event");
+    assert_eq!((event.state, &event.claimed_by, event.reason.as_deref()), (State::Parked, &None, Some("li is away")));
+    assert_eq!(moved(&letter, &Wish::Unclaim, &by("li", None)).map_err(|fault| fault.code), Err(Code::LetterState));
+    letter.event = Some(LetterEvent::new(State::Resolved, 2, "control", 1));
+    assert_eq!(moved(&letter, &Wish::Claim, &by("li", None)).map_err(|fault| fault.code), Err(Code::LetterState));
+}

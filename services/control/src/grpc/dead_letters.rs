@@ -1,10 +1,14 @@
 //! `DeadLetterService`.
 
+mod edit;
+mod export;
+mod import;
+mod tail;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
-use document::{Code, Fault};
-use serde_json::Value;
+use document::{Code, Fault, Stage};
 use starbridge_proto::v1;
 use starbridge_proto::v1::dead_letter_service_server::DeadLetterService;
 use tokio_stream::Stream;
@@ -19,11 +23,12 @@ use crate::access::Scope;
 use crate::core::Effects;
 use crate::core::letters::{By, Wish, next_revision, replayable};
 use crate::index::{List, Order};
-use crate::letter::{Edit, LetterEvent, State};
+use crate::letter::State;
 use crate::selector::Selector;
 use crate::writer::desk::Desk;
 use crate::writer::jobs::source_of;
 use crate::writer::request::Decided;
+use tail::Positions;
 
 const SERVICE: &str = "starbridge.control.v1.DeadLetterService";
 /// Letters that an answer names.
@@ -32,6 +37,8 @@ const FIRST: usize = 20;
 const REFUSED: usize = 100;
 /// Letters that a tail may be behind before it waits.
 const TAIL: usize = 256;
+/// Pieces of an export that wait to be sent.
+const EXPORT: usize = 8;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -154,46 +161,33 @@ impl DeadLetterService for DeadLetters {
         let shared = Arc::clone(&self.0);
         let caller = shared.caller(&format!("{SERVICE}/TailDeadLetters"), &request)?;
         shared.permit(&caller, &[], false, "dead_letter").await?;
-        let selector = shared.selector(&caller, &request.get_ref().selector)?;
+        let request = request.into_inner();
+        let selector = shared.selector(&caller, &request.selector)?;
+        let from = Positions::begin(&shared, &request.position).map_err(|fault| status(&fault))?;
         let (sender, receiver) = tokio::sync::mpsc::channel(TAIL);
-        tokio::spawn(async move {
-            let mut since = shared.clock.millis();
-            let mut changes = shared.progress.changes();
-            // Ids told at this very instant: the next look begins with it again.
-            let mut told: Vec<String> = Vec::new();
-            while changes.changed().await.is_ok() && !sender.is_closed() {
-                let now = shared.clock.millis();
-                let text = format!("last_failed >= \"{}\"", rfc3339(since));
-                let text = match selector.text() {
-                    "" => text,
-                    own => format!("{text} and ({own})"),
-                };
-                let Ok(fresh) = Selector::parse(&text) else { return };
-                let list = List {
-                    selector: &fresh,
-                    order: Order::LastFailed,
-                    descending: false,
-                    page_token: None,
-                    limit: 1000,
-                    now,
-                };
-                let Ok(page) = blocking(|| shared.index.list(&list)) else { continue };
-                for letter in &page.items {
-                    if told.contains(&letter.id.0) {
-                        continue;
-                    }
-                    let sent = v1::TailDeadLettersResponse { dead_letter: Some(show::row(&shared.flows, letter)) };
-                    if sender.send(Ok(sent)).await.is_err() {
-                        return;
-                    }
-                }
-                if let Some(last) = page.items.last() {
-                    since = last.last_failed;
-                    let same = page.items.iter().filter(|letter| letter.last_failed == since);
-                    told = same.map(|letter| letter.id.0.clone()).collect();
-                }
-            }
-        });
+        tokio::spawn(tail::follow(shared, selector, from, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    type ExportDeadLettersStream = Pin<Box<dyn Stream<Item = Result<v1::ExportDeadLettersResponse, Status>> + Send>>;
+
+    async fn export_dead_letters(
+        &self,
+        request: Request<v1::ExportDeadLettersRequest>,
+    ) -> Result<Response<Self::ExportDeadLettersStream>, Status> {
+        let shared = Arc::clone(&self.0);
+        let caller = shared.caller(&format!("{SERVICE}/ExportDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let selected = shared.select(&caller, request.selection.as_ref())?;
+        let (scopes, object) = (selected.scopes(&shared), selected.object());
+        let role = shared.permit(&caller, &scopes, request.unmask, &object).await?;
+        selected.whole().map_err(|fault| status(&fault))?;
+        let mut meta = caller.meta(&object, one_or_all(&scopes), digest(&request), role);
+        meta.reason = export::reason(&request).map_err(|fault| status(&fault))?;
+        shared.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(|fault| status(&fault))?;
+        let masker = (!request.unmask).then(|| shared.masker.clone());
+        let (sender, receiver) = tokio::sync::mpsc::channel(EXPORT);
+        tokio::task::spawn_blocking(move || export::send(&shared, &selected.ids, masker.as_ref(), &sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -221,25 +215,17 @@ impl DeadLetterService for DeadLetters {
         let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
         let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
-        let (who, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
+        let (name, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
         let (masker, flows) = (shared.masker.clone(), shared.flows.clone());
         let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
+            let by = By { name, reason: Some(why).filter(|why| !why.is_empty()), at: desk.now };
             let (known, found) = desk.known_letter(&id)?;
-            let earlier = known.event.as_ref().and_then(|event| event.edit.clone());
             let revision = next_revision(&known, expected)?;
             replayable(&known, true)?;
-            let before = earlier.map_or_else(|| found.letter.body.clone(), |edit| edit.body);
-            let (after, differences) = patched(&before, &patch, known.stage == document::Stage::Transform)
+            let before = edit::published(&known, &found);
+            let (after, differences) = edit::patched(&before, &patch, known.stage == Stage::Transform)
                 .map_err(|fault| fault.of_record(id.0.clone()))?;
-            let mut event = known
-                .event
-                .clone()
-                .unwrap_or_else(|| LetterEvent::new(known.state(), known.attempts, who.clone(), desk.now));
-            event.by.clone_from(&who);
-            event.at = desk.now;
-            event.reason = Some(why.clone()).filter(|why| !why.is_empty());
-            let body = after.clone();
-            event.edit = Some(Edit { rev: revision, body, by: who, at: desk.now, reason: why });
+            let event = edit::edited(&known, revision, after.clone(), &by);
             let mut effects = Effects::default();
             desk.note(id, event.clone(), &mut effects);
             let shown = show::letter(&flows, &crate::index::Letter { event: Some(event), ..found });
@@ -251,6 +237,67 @@ impl DeadLetterService for DeadLetters {
             Ok((Decided { effects, ..Decided::default() }, response))
         });
         response.await.map(Response::new)
+    }
+
+    async fn import_dead_letters(
+        &self,
+        request: Request<v1::ImportDeadLettersRequest>,
+    ) -> Result<Response<v1::ImportDeadLettersResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/ImportDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let ids = import::ids(&request).map_err(|fault| status(&fault))?;
+        let selected = shared.select(&caller, Some(&v1::Selection { ids, selector: String::new() }))?;
+        let (scopes, object) = (selected.scopes(shared), selected.object());
+        let role = shared.permit(&caller, &scopes, false, &object).await?;
+        let meta = caller.meta(&object, one_or_all(&scopes), digest(&request), role);
+        let (name, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
+        let masker = shared.masker.clone();
+        let change = request.change.clone();
+        let response = shared.change(meta, change.as_ref(), true, move |desk, _| {
+            let by = By { name, reason: Some(why).filter(|why| !why.is_empty()), at: desk.now };
+            let (mut effects, mut response) = (Effects::default(), v1::ImportDeadLettersResponse::default());
+            let mut outcome = v1::Outcome::default();
+            for letter in &request.letters {
+                let id = document::DeadLetterId(letter.id.clone());
+                let judged = desk.known_letter(&id).and_then(|(known, found)| {
+                    import::judge(letter, &known, &edit::published(&known, &found), request.as_edit, &masker, &by)
+                });
+                match judged {
+                    Ok(None) => response.unchanged += 1,
+                    Ok(Some(event)) => {
+                        desk.note(id.clone(), event, &mut effects);
+                        noted(&mut outcome, id.0, Ok(()));
+                    }
+                    Err(fault) => noted(&mut outcome, id.0, Err(fault)),
+                }
+            }
+            response.outcome = Some(outcome);
+            Ok((Decided { effects, ..Decided::default() }, response))
+        });
+        response.await.map(Response::new)
+    }
+
+    async fn claim_dead_letters(
+        &self,
+        request: Request<v1::ClaimDeadLettersRequest>,
+    ) -> Result<Response<v1::ClaimDeadLettersResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/ClaimDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Claim).await?;
+        Ok(Response::new(v1::ClaimDeadLettersResponse { outcome: Some(outcome) }))
+    }
+
+    async fn unclaim_dead_letters(
+        &self,
+        request: Request<v1::UnclaimDeadLettersRequest>,
+    ) -> Result<Response<v1::UnclaimDeadLettersResponse>, Status> {
+        let caller = self.0.caller(&format!("{SERVICE}/UnclaimDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Unclaim).await?;
+        Ok(Response::new(v1::UnclaimDeadLettersResponse { outcome: Some(outcome) }))
     }
 
     async fn discard_dead_letters(
@@ -305,11 +352,7 @@ impl Many {
         let selected = shared.select(caller, selection)?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(caller, &scopes, false, &object).await?;
-        let scope = match scopes.as_slice() {
-            [one] => one.clone(),
-            _ => Scope::EVERYWHERE,
-        };
-        let meta = caller.meta(&object, scope, digest, role);
+        let meta = caller.meta(&object, one_or_all(&scopes), digest, role);
         Ok(Self { selected, meta, who: caller.principal.name.clone() })
     }
 
@@ -328,20 +371,33 @@ impl Many {
             for id in ids {
                 let moved =
                     desk.known_letter(&id).and_then(|(letter, _)| desk.move_letter(&letter, &wish, &by, &mut effects));
-                match moved {
-                    Ok(()) => {
-                        outcome.changed += 1;
-                        if outcome.first_ids.len() < FIRST {
-                            outcome.first_ids.push(id.0);
-                        }
-                    }
-                    Err(fault) if outcome.refused.len() < REFUSED => outcome.refused.push(refusal(&id.0, &fault)),
-                    Err(_) => {}
-                }
+                noted(&mut outcome, id.0, moved);
             }
             Ok((Decided { effects, ..Decided::default() }, outcome))
         };
         shared.change(self.meta, change, needs_reason, decide).await
+    }
+}
+
+/// Where a call is about, as the audit entry has it.
+fn one_or_all(scopes: &[Scope]) -> Scope {
+    match scopes {
+        [one] => one.clone(),
+        _ => Scope::EVERYWHERE,
+    }
+}
+
+/// Adds what became of a letter.
+fn noted(outcome: &mut v1::Outcome, id: String, done: Result<(), Fault>) {
+    match done {
+        Ok(()) => {
+            outcome.changed += 1;
+            if outcome.first_ids.len() < FIRST {
+                outcome.first_ids.push(id);
+            }
+        }
+        Err(fault) if outcome.refused.len() < REFUSED => outcome.refused.push(refusal(&id, &fault)),
+        Err(_) => {}
     }
 }
 
@@ -370,63 +426,9 @@ fn order(text: &str) -> Result<(Order, bool), Fault> {
     })
 }
 
-fn rfc3339(millis: i64) -> String {
-    let at = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-/// A payload after a JSON Patch, and what differs. `rows`: what a mapping takes is a list of objects, what a target takes
-/// is one object.
-fn patched(before: &[u8], patch: &str, rows: bool) -> Result<(Vec<u8>, Vec<String>), Fault> {
-    let wrong = |detail: String| Fault::new(Code::EditPatch, detail);
-    let mut value: Value =
-        serde_json::from_slice(before).map_err(|error| wrong(format!("the payload is no JSON: {error}")))?;
-    let original = value.clone();
-    let patch: json_patch::Patch =
-        serde_json::from_str(patch).map_err(|error| wrong(format!("the patch does not read: {error}")))?;
-    json_patch::patch(&mut value, &patch).map_err(|error| wrong(error.to_string()))?;
-    let sound = match (&value, rows) {
-        (Value::Array(list), true) => !list.is_empty() && list.iter().all(Value::is_object),
-        (Value::Object(_), false) => true,
-        _ => false,
-    };
-    if !sound {
-        let shape = if rows { "a list of objects" } else { "one object" };
-        return Err(wrong(format!("what is left is not {shape}")));
-    }
-    let differences = json_patch::diff(&original, &value).0.iter().map(ToString::to_string).collect();
-    Ok((serde_json::to_vec(&value).expect("a JSON value can be written"), differences))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_patch_keeps_numbers_as_they_were_written() {
-        let before = br#"{"FBillNo":"A","FQty":273.0700000000,"FNote":"x"}"#;
-        let patch = r#"[{"op":"replace","path":"/FNote","value":"y"}]"#;
-        let (after, differences) = patched(before, patch, false).expect("applies");
-        assert_eq!(String::from_utf8(after).expect("text"), r#"{"FBillNo":"A","FQty":273.0700000000,"FNote":"y"}"#);
-        assert_eq!(differences.len(), 1);
-        assert!(differences[0].contains("/FNote"), "{differences:?}");
-    }
-
-    #[test]
-    fn a_patch_that_does_not_apply_or_leaves_no_document_is_refused() {
-        for (body, patch, rows) in [
-            (r#"{"a":1}"#, r#"[{"op":"remove","path":"/b"}]"#, false),
-            (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":2}]"#, false),
-            (r#"{"a":1}"#, r#"[{"op":"replace","path":"","value":[]}]"#, false),
-            (r#"[{"a":1}]"#, r#"[{"op":"remove","path":"/0"}]"#, true),
-            (r#"[{"a":1}]"#, r#"[{"op":"replace","path":"/0","value":3}]"#, true),
-            (r#"{"a":1}"#, "nonsense", false),
-            ("no json", "[]", false),
-        ] {
-            let fault = patched(body.as_bytes(), patch, rows).expect_err(patch);
-            assert_eq!(fault.code, Code::EditPatch, "{patch}");
-        }
-    }
 
     #[test]
     fn an_unknown_order_is_named() {

@@ -33,6 +33,18 @@ impl Selected {
         self.flows.iter().map(|flow| shared.scope_of(flow)).collect()
     }
 
+    /// Whether these are all letters that the selector wants.
+    ///
+    /// # Errors
+    /// `E_SELECTION_TOO_LARGE` when a scan reached its limit before the end.
+    pub fn whole(&self) -> Result<(), Fault> {
+        if self.scan.as_ref().is_none_or(|scan| !scan.limited) {
+            return Ok(());
+        }
+        let detail = "the scan reached its limit, so there may be more letters; narrow the selector";
+        Err(Fault::new(Code::SelectionTooLarge, detail).at_path("$.selection"))
+    }
+
     /// What the audit entry names: the one letter, or how many.
     pub fn object(&self) -> String {
         match self.ids.as_slice() {

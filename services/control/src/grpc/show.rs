@@ -50,6 +50,7 @@ pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
         trace_id: String::new(),
         origin: origin.map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}")).unwrap_or_default(),
         safety: Some(safety(row, delivery(flows, row))),
+        claimed_by: row.claimed_by.clone().unwrap_or_default(),
     }
 }
 

@@ -17,6 +17,7 @@ mod apply;
 mod digest;
 mod ends;
 mod ledger;
+mod one;
 mod page;
 mod plan;
 mod row;

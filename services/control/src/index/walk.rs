@@ -108,13 +108,13 @@ pub(super) fn walk(
 }
 
 /// A letter whose body is fetched when it is asked for.
-struct Candidate<'a> {
-    letter: &'a LetterRow,
-    row: i64,
-    connection: &'a Connection,
+pub(super) struct Candidate<'a> {
+    pub(super) letter: &'a LetterRow,
+    pub(super) row: i64,
+    pub(super) connection: &'a Connection,
     /// None within when the body is no JSON.
-    body: OnceCell<Option<Json>>,
-    bytes: Cell<u64>,
+    pub(super) body: OnceCell<Option<Json>>,
+    pub(super) bytes: Cell<u64>,
 }
 
 impl Facts for Candidate<'_> {

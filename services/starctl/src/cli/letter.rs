@@ -54,10 +54,13 @@ pub(crate) enum LetterCommand {
         #[command(flatten)]
         selector: SelectorArgs,
     },
-    /// Shows letters as they arrive, or fail again, until it is interrupted.
+    /// Shows every change of letters, from now on, until it is interrupted; a lost connection is made good.
     Tail {
         #[command(flatten)]
         selector: SelectorArgs,
+        /// Goes on behind the change that had this position.
+        #[arg(long)]
+        position: Option<String>,
     },
     /// Says in words what a selector takes, and whether payloads are read for it.
     ExplainSelector {
@@ -80,6 +83,64 @@ pub(crate) enum LetterCommand {
         expected_revision: Option<u32>,
         #[command(flatten)]
         change: ChangeArgs,
+    },
+    /// Says that you work on letters. Their state stays, and so does what others may do.
+    Claim {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Says that nobody works on letters any more, whoever did.
+    Unclaim {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Writes letters with the payload that a replay would publish to a file: a header line, then a JSON line each.
+    Export {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// The new file. Nobody else may read it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Writes payloads as they are, sealed with the key. Needs a permission of its own.
+        #[arg(long, requires = "key")]
+        unmask: bool,
+        /// Seals every line with the key in this file: 64 hex digits, as openssl rand -hex 32 writes them.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Why, in words; written to the audit trail.
+        #[arg(long, value_parser = value::some_text)]
+        reason: Option<String>,
+    },
+    /// Compares a file of letters with what they are now; with --as-edit, records what was changed in it as edits.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// The key of a sealed file.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Takes a changed file, and records an edit of each letter whose payload is another one; originals are kept.
+        #[arg(long, requires = "reason")]
+        as_edit: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Prints a sealed file of letters as it was before it was sealed.
+    Unseal {
+        /// The file.
+        file: PathBuf,
+        /// The key it was sealed with.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     /// Gives letters up for good.
     Discard {

@@ -61,6 +61,10 @@ asks! {
         tail_dead_letters(TailDeadLettersRequest) -> Streaming<v1::TailDeadLettersResponse>;
         explain_selector(ExplainSelectorRequest) -> v1::ExplainSelectorResponse;
         edit_dead_letter(EditDeadLetterRequest) -> v1::EditDeadLetterResponse;
+        claim_dead_letters(ClaimDeadLettersRequest) -> v1::ClaimDeadLettersResponse;
+        unclaim_dead_letters(UnclaimDeadLettersRequest) -> v1::UnclaimDeadLettersResponse;
+        export_dead_letters(ExportDeadLettersRequest) -> Streaming<v1::ExportDeadLettersResponse>;
+        import_dead_letters(ImportDeadLettersRequest) -> v1::ImportDeadLettersResponse;
         discard_dead_letters(DiscardDeadLettersRequest) -> v1::DiscardDeadLettersResponse;
         park_dead_letters(ParkDeadLettersRequest) -> v1::ParkDeadLettersResponse;
         reopen_dead_letters(ReopenDeadLettersRequest) -> v1::ReopenDeadLettersResponse;
@@ -118,7 +122,8 @@ asks! {
 }
 
 changes! {
-    EditDeadLetterRequest DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
+    EditDeadLetterRequest ClaimDeadLettersRequest UnclaimDeadLettersRequest ImportDeadLettersRequest
+    DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
     StartReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
     TestConnectionRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest

@@ -2,14 +2,17 @@
 
 mod decide;
 mod edit;
+mod export;
+mod file;
+mod import;
 mod replay;
+mod tail;
 
 use std::cell::Cell;
 
 use document::Code;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::page::{self, Part};
 use super::{Session, view};
@@ -27,12 +30,33 @@ pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8
         }
         LetterCommand::Get { id, unmask } => get(session, id, *unmask).await,
         LetterCommand::Stats { selector } => stats(session, selector.selector.as_deref().unwrap_or_default()).await,
-        LetterCommand::Tail { selector } => tail(session, selector.selector.as_deref().unwrap_or_default()).await,
+        LetterCommand::Tail { selector, position } => {
+            let selector = selector.selector.as_deref().unwrap_or_default();
+            tail::run(session, selector, position.as_deref().unwrap_or_default()).await
+        }
         LetterCommand::ExplainSelector { selector } => explain(session, selector).await,
         LetterCommand::Edit { id, set, patch, expected_revision, change } => {
             let edit = edit::Edit { id, set, patch: patch.as_deref(), expected_revision: *expected_revision };
             edit::run(session, &edit, change).await
         }
+        LetterCommand::Claim { selection, change, yes } => {
+            let ask = |selection, change| v1::ClaimDeadLettersRequest { selection, change };
+            let word = session.output.pick("claims", "认领");
+            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+        }
+        LetterCommand::Unclaim { selection, change, yes } => {
+            let ask = |selection, change| v1::UnclaimDeadLettersRequest { selection, change };
+            let word = session.output.pick("unclaims", "取消认领");
+            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+        }
+        LetterCommand::Export { selection, out, unmask, key, reason } => {
+            let export = export::Export { out, unmask: *unmask, key: key.as_deref(), reason: reason.as_deref() };
+            export::run(session, selection, &export).await
+        }
+        LetterCommand::Import { file, key, as_edit, change, yes } => {
+            import::run(session, file, key.as_deref(), *as_edit, change, *yes).await
+        }
+        LetterCommand::Unseal { file, key } => import::unseal(session, file, key),
         LetterCommand::Discard { selection, change, yes } => {
             let ask = |selection, change| v1::DiscardDeadLettersRequest { selection, change };
             let word = session.output.pick("discards", "放弃");
@@ -180,33 +204,6 @@ async fn stats(session: &Session, selector: &str) -> Result<u8, Failure> {
     let total = output.pick(format!("{} letters", answer.total), format!("共 {} 条死信", answer.total));
     output.remark(&format!("{total}{}{unreadable}", oldest.unwrap_or_default()))?;
     Ok(exit::DONE)
-}
-
-async fn tail(session: &Session, selector: &str) -> Result<u8, Failure> {
-    let output = &session.output;
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let request = v1::TailDeadLettersRequest { selector: selector.to_owned() };
-    let opened = session.client.stream(request).await?;
-    let mut stream = opened.map_err(|status| session.client.refused(&status))?;
-    loop {
-        let next = tokio::select! {
-            next = stream.message() => next.map_err(|status| session.client.refused(&status))?,
-            _ = interrupts.recv() => return Ok(exit::INTERRUPTED),
-        };
-        let Some(next) = next else { return Ok(exit::DONE) };
-        let letter = message::value("DeadLetter", &next.dead_letter.unwrap_or_default());
-        match output.form() {
-            Form::Table | Form::Wide => output.row(&view::LETTER, &letter)?,
-            // A list that never ends has no closing bracket: every other form goes line by line, too.
-            Form::Json | Form::Ndjson => output.line(&letter.to_string())?,
-            Form::Yaml => {
-                output.line("---")?;
-                output.list(&view::LETTER, std::slice::from_ref(&letter), &Map::new())?;
-            }
-            Form::Csv => output.csv_row(&view::LETTER, &letter)?,
-            Form::Name => output.line(&view::LETTER.name_of(&letter))?,
-        }
-    }
 }
 
 async fn explain(session: &Session, selector: &str) -> Result<u8, Failure> {

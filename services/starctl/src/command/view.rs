@@ -44,9 +44,43 @@ pub(crate) const LETTER: View = View {
         column("replay_job", "replay", "重放任务").if_wide(),
         column("state_reason", "reason", "原因").if_wide(),
         column("state_by", "by", "操作人").if_wide(),
+        column("claimed_by", "claimed by", "认领人").if_wide(),
         column("edit_revision", "edit", "修订").if_wide(),
         column("origin", "origin", "来源位置").if_wide(),
         column("trace_id", "trace", "追踪").if_wide(),
+    ],
+};
+
+pub(crate) const CHANGE: View = View {
+    kind: "DeadLetterEvent",
+    noun: "dead_letter",
+    name: "dead_letter.id",
+    columns: &[
+        time("at", "at", "时间"),
+        column("change", "change", "变化").as_kind(Kind::Word("DEAD_LETTER_CHANGE_")),
+        column("dead_letter.id", "id", "编号"),
+        column("dead_letter.flow", "flow", "流程"),
+        column("dead_letter.document_key", "document", "单据"),
+        column("dead_letter.code", "code", "代码"),
+        column("dead_letter.state", "state", "状态").as_kind(STATE),
+        column("dead_letter.state_by", "by", "操作人"),
+        column("dead_letter.claimed_by", "claimed by", "认领人").if_wide(),
+        column("dead_letter.state_reason", "reason", "原因").if_wide(),
+        column("dead_letter.replay_job", "replay", "重放任务").if_wide(),
+        column("position", "position", "位置").if_wide(),
+    ],
+};
+
+pub(crate) const EXPORT: View = View {
+    kind: "Export",
+    noun: "export",
+    name: "export",
+    columns: &[
+        column("export", "export", "导出"),
+        column("count", "letters", "条数"),
+        column("digest", "digest", "摘要"),
+        flag("sealed", "sealed", "已加密"),
+        column("selector", "selector", "选择条件"),
     ],
 };
 

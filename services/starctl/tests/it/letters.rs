@@ -84,7 +84,13 @@ fn counts_tail_and_explanation() {
     let bed = Bed::new();
     insta::assert_snapshot!("stats", bed.starctl(&["dlq", "stats"]).seen());
     let tail = bed.starctl(&["dlq", "tail", "-o", "name"]);
-    assert_eq!(tail.out, [1, 2].map(|number| format!("dead_letter/{}\n", letter(number).id)).concat());
+    // The connection was lost in between.
+    let named = [1, 2, 3, 4].map(|number| format!("dead_letter/{}\n", letter(number).id)).concat();
+    assert_eq!((tail.out, tail.code), (named, Some(4)), "{}", tail.err);
+    let asked = bed.desk().requests("tail_dead_letters");
+    assert!(asked[0].contains(r#"position: "" "#) && asked[1].contains(r#"position: "p-2" "#), "{asked:?}");
+    let onward = bed.starctl(&["dlq", "tail", "--position", "p-9", "-o", "wide", "--utc"]);
+    insta::assert_snapshot!("tail", onward.seen());
     let explained = bed.starctl(&["dlq", "explain-selector", "flow=x", "--lang", "zh"]);
     assert!(explained.out.contains("[zh] letters of one flow"), "{}", explained.seen());
 }
@@ -113,7 +119,7 @@ fn decisions_carry_reason_and_key() {
     let ran = bed.starctl(&[&["dlq", "discard"], &ids[..], &said[..]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     insta::assert_snapshot!("discard", bed.desk().requests("discard_dead_letters").concat());
-    for verb in ["park", "reopen"] {
+    for verb in ["park", "reopen", "claim", "unclaim"] {
         let ran = bed.starctl(&["dlq", verb, "-l", "flow=misc-inbound", "--yes", "-o", "json"]);
         assert_eq!(ran.json()["items"][0]["changed"], 2, "{verb}");
     }
@@ -145,6 +151,61 @@ fn a_dry_run_asks_nothing_and_says_so_to_the_server() {
     let ran = bed.starctl(&["dlq", "discard", "aa", "--dry-run"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), "nothing was changed\n"));
     assert!(bed.desk().requests("discard_dead_letters")[0].contains("reason: \"dry run\", dry_run: true"));
+}
+
+#[test]
+fn letters_go_to_a_file_and_come_back_unless_it_was_changed() {
+    let bed = Bed::new();
+    let file = bed.path("letters").display().to_string();
+    let export = ["dlq", "export", "-l", "state = open", "--out", &file, "--reason", "for the auditor"];
+    let ran = bed.starctl(&[&export[..], &["-o", "json"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!((&ran.json()["items"][0]["count"], &ran.json()["items"][0]["sealed"]), (&json!(3), &json!(false)));
+    let asked = bed.desk().requests("export_dead_letters").concat();
+    assert!(asked.contains("unmask: false, reason: \"for the auditor\""), "{asked}");
+    let text = std::fs::read_to_string(&file).expect("there");
+    assert_eq!(text.lines().count(), 4);
+    assert_eq!(bed.starctl(&export).code, Some(2), "no file is written over");
+
+    let same = bed.starctl(&["dlq", "import", &file]);
+    assert_eq!((same.code, same.err.contains("3 letters are as in the file")), (Some(0), true), "{}", same.seen());
+    let asked = bed.desk().requests("import_dead_letters").concat();
+    assert!(asked.contains("as_edit: false") && asked.contains("dry_run: true"), "{asked}");
+
+    std::fs::write(&file, text.replacen("1.50", "2.50", 1)).expect("written");
+    let changed = bed.starctl(&["dlq", "import", &file]);
+    insta::assert_snapshot!("import_changed", changed.seen());
+    assert_eq!(bed.desk().requests("import_dead_letters").len(), 1);
+    let edit = ["dlq", "import", &file, "--as-edit", "--reason", "typo", "--idempotency-key", "k", "--yes"];
+    let edited = bed.starctl(&edit);
+    insta::assert_snapshot!("import_as_edit", edited.seen());
+    let asked = bed.desk().requests("import_dead_letters");
+    assert!(asked[1].contains("as_edit: true") && asked[1].contains("dry_run: false"), "{asked:?}");
+    assert_eq!(bed.starctl(&["dlq", "import", &file, "--as-edit", "--yes"]).code, Some(2), "a reason is needed");
+}
+
+#[test]
+fn unmasked_letters_are_sealed_on_their_way_to_the_file() {
+    let bed = Bed::new();
+    let file = bed.path("letters").display().to_string();
+    let unmask = ["dlq", "export", "-l", "state = open", "--out", &file, "--unmask"];
+    assert_eq!(bed.starctl(&unmask).code, Some(2), "a key is needed");
+    bed.write("key", &format!("{}\n", "5a".repeat(32)), 0o600);
+    let key = bed.path("key").display().to_string();
+    let ran = bed.starctl(&[&unmask[..], &["--key", &key]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert!(bed.desk().requests("export_dead_letters").concat().contains("unmask: true"));
+    let text = std::fs::read_to_string(&file).expect("there");
+    assert!(!text.contains("13800138000") && text.lines().count() == 4, "{text}");
+    assert_eq!(bed.starctl(&["dlq", "import", &file]).code, Some(2), "a key is needed");
+    let compared = bed.starctl(&["dlq", "import", &file, "--key", &key]);
+    assert_eq!(compared.code, Some(6), "{}", compared.seen());
+    let plain = bed.starctl(&["dlq", "unseal", &file, "--key", &key]);
+    assert!(plain.out.contains("13800138000") && plain.out.lines().count() == 4, "{}", plain.seen());
+    bed.write("other", &"00".repeat(32), 0o600);
+    let other = bed.path("other").display().to_string();
+    let wrong = bed.starctl(&["dlq", "unseal", &file, "--key", &other]);
+    assert!(wrong.code == Some(9) && wrong.err.contains(Code::ExportFile.as_str()), "{}", wrong.seen());
 }
 
 #[test]

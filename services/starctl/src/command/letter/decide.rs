@@ -45,7 +45,7 @@ pub(super) async fn run<R: AskChange>(
     show(session, &outcome(answer).unwrap_or_default(), args.dry_run)
 }
 
-fn show(session: &Session, outcome: &v1::Outcome, only_said: bool) -> Result<u8, Failure> {
+pub(super) fn show(session: &Session, outcome: &v1::Outcome, only_said: bool) -> Result<u8, Failure> {
     let output = &session.output;
     if only_said {
         output.remark(output.pick("nothing was changed", "未做任何变更"))?;

@@ -35,6 +35,10 @@ fn outcome(selection: Option<Selection>) -> Option<Outcome> {
     Some(Outcome { changed, first_ids: ids, refused: refused.into_iter().collect() })
 }
 
+fn refusal(id: &str) -> Refusal {
+    Refusal { id: id.to_owned(), code: "E_EXPORT_FILE".to_owned(), why: "its payload is another one".to_owned() }
+}
+
 #[tonic::async_trait]
 impl dead_letter_service_server::DeadLetterService for Desk {
     type TailDeadLettersStream = Answers<TailDeadLettersResponse>;
@@ -79,9 +83,68 @@ impl dead_letter_service_server::DeadLetterService for Desk {
     }
 
     async fn tail_dead_letters(&self, request: Request<TailDeadLettersRequest>) -> Answer<Self::TailDeadLettersStream> {
-        self.take("tail_dead_letters", request).await?;
-        let letters = (1..=2).map(|number| Ok(TailDeadLettersResponse { dead_letter: Some(letter(number)) }));
-        Ok(Response::new(Box::pin(tokio_stream::iter(letters))))
+        let request = self.take("tail_dead_letters", request).await?;
+        let told = |number, position: &str| TailDeadLettersResponse {
+            dead_letter: Some(letter(number)),
+            change: DeadLetterChange::Decided.into(),
+            at: at(1_767_225_600),
+            position: position.to_owned(),
+        };
+        // The stream breaks off after two changes; whoever goes on from there gets two more, then an end.
+        let begin = TailDeadLettersResponse { position: "p-0".to_owned(), ..TailDeadLettersResponse::default() };
+        let changes = match request.position.as_str() {
+            "" => vec![Ok(begin), Ok(told(1, "")), Ok(told(2, "p-2")), Err(Status::unavailable("stopped"))],
+            _ => vec![Ok(told(3, "p-3")), Ok(told(4, "p-4")), Err(Status::permission_denied("no more"))],
+        };
+        Ok(Response::new(Box::pin(tokio_stream::iter(changes))))
+    }
+
+    type ExportDeadLettersStream = Answers<ExportDeadLettersResponse>;
+
+    async fn export_dead_letters(
+        &self,
+        request: Request<ExportDeadLettersRequest>,
+    ) -> Answer<Self::ExportDeadLettersStream> {
+        let request = self.take("export_dead_letters", request).await?;
+        let line = |number: u32| {
+            let mobile = if request.unmask { "13800138000" } else { "138****8000" };
+            let masked = !request.unmask;
+            format!(
+                r#"{{"id":"{number:032x}","revision":0,"masked":{masked},"payload":{{"FQty":1.50,"FMobile":"{mobile}"}}}}"#
+            )
+        };
+        let first = ExportDeadLettersResponse { lines: vec![line(1), line(2)], count: None };
+        let last = ExportDeadLettersResponse { lines: vec![line(3)], count: Some(3) };
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(first), Ok(last)]))))
+    }
+
+    async fn import_dead_letters(
+        &self,
+        request: Request<ImportDeadLettersRequest>,
+    ) -> Answer<ImportDeadLettersResponse> {
+        let request = self.take("import_dead_letters", request).await?;
+        let known = br#"{"FQty":1.50,"FMobile":"138****8000"}"#;
+        let (same, other): (Vec<_>, Vec<_>) = request.letters.iter().partition(|letter| letter.payload == known);
+        let outcome = match request.as_edit {
+            true => Outcome { changed: other.len() as i64, ..Outcome::default() },
+            false => {
+                Outcome { refused: other.iter().map(|letter| refusal(&letter.id)).collect(), ..Outcome::default() }
+            }
+        };
+        Ok(Response::new(ImportDeadLettersResponse { outcome: Some(outcome), unchanged: same.len() as i64 }))
+    }
+
+    async fn claim_dead_letters(&self, request: Request<ClaimDeadLettersRequest>) -> Answer<ClaimDeadLettersResponse> {
+        let request = self.take("claim_dead_letters", request).await?;
+        Ok(Response::new(ClaimDeadLettersResponse { outcome: outcome(request.selection) }))
+    }
+
+    async fn unclaim_dead_letters(
+        &self,
+        request: Request<UnclaimDeadLettersRequest>,
+    ) -> Answer<UnclaimDeadLettersResponse> {
+        let request = self.take("unclaim_dead_letters", request).await?;
+        Ok(Response::new(UnclaimDeadLettersResponse { outcome: outcome(request.selection) }))
     }
 
     async fn explain_selector(&self, request: Request<ExplainSelectorRequest>) -> Answer<ExplainSelectorResponse> {

@@ -45,6 +45,9 @@ macro_rules! with_desk {
             EditPatch = "E_EDIT_PATCH", Validation,
                 en: ("A patch cannot be applied to the payload, or leaves something that is no document.", "Correct the operation that the message names; the payload is as it was."),
                 zh: ("补丁无法应用于内容，或应用后不是有效单据。", "修正提示所指的操作，原内容未变。");
+            ExportFile = "E_EXPORT_FILE", Validation,
+                en: ("A file of dead letters does not read, was changed, or does not say what is known of its letters now.", "Take the file as it was exported; to record what was changed in it as edits, import it with --as-edit."),
+                zh: ("死信文件无法读取、被改动，或与死信现状不符。", "使用导出时的原文件；要把改动记为编辑，请用 --as-edit 导入。");
             FlowUnknown = "E_FLOW_UNKNOWN", Validation,
                 en: ("No flow of this name, or no such version of it, is published.", "List the flows and their versions."),
                 zh: ("没有发布该流程或该版本。", "先列出流程及其版本。");
