@@ -51,9 +51,7 @@ async fn run(arguments: Arguments, scratch: PathBuf) -> ExitCode {
     };
     match demo::run(&plan, &scratch).await {
         Ok((summary, next)) => {
-            println!(
-                "{summary}\n\n  find, explain and replay one of its dead letters, while it runs (make demo DEMO_STAY=1):"
-            );
+            println!("{summary}\n\n  {}", next.title);
             next.commands.iter().for_each(|command| println!("    {command}"));
             println!("\n{}", summary.json());
             if plan.stay {

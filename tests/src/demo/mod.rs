@@ -53,7 +53,9 @@ struct Running {
 /// What a person does next, with the demonstration's own letters.
 #[derive(Debug)]
 pub struct Next {
-    /// Commands that find, explain and replay a letter.
+    /// What the commands are for.
+    pub title: &'static str,
+    /// Commands that find, explain and replay a letter, or show what became of one that was replayed.
     pub commands: Vec<String>,
     running: Running,
 }
@@ -112,6 +114,8 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)>
     };
     let desk = opened.context("opening the operator's desk")?;
     let parked = desk.until("state = open", expectation.parked.len())?;
+    // Those about missing products are replayed by themselves in time.
+    let taken = desk.ids("category = duplicate")?;
     if plan.replay {
         say("creating the missing products in B and removing the foreign documents there");
         crate::mend::target(&running.target, &expectation).await?;
@@ -147,18 +151,43 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)>
         "starbridge.dead-letter-events",
     )?;
     let summary = Summary::new(plan, &progress, &report, clean, &stats, &before, &log, &letters, seconds)?;
-    Ok((summary, Next { commands: commands(&desk, parked.first())?, running }))
+    if plan.stay && !plan.replay {
+        say("creating the missing products in B and removing the foreign documents there, so that a replay succeeds");
+        crate::mend::target(&running.target, &expectation).await?;
+    }
+    let letter = taken.first().or(parked.first()).context("there is no letter")?;
+    let starctl = binaries()?.join("starctl");
+    let (title, commands) = match plan.replay {
+        false => (
+            "find, explain and replay one of its dead letters, while it runs (make demo DEMO_STAY=1):",
+            commands(&starctl, desk.config(), letter),
+        ),
+        true => (
+            "see what became of one of its dead letters, while it runs (make demo DEMO_STAY=1 DEMO_REPLAY=1):",
+            afterwards(&starctl, desk.config(), letter),
+        ),
+    };
+    Ok((summary, Next { title, commands, running }))
 }
 
-/// How a person finds, explains and replays one of the letters.
-fn commands(desk: &Desk, letter: Option<&String>) -> anyhow::Result<Vec<String>> {
-    let starctl = format!("{} --config {}", path(&binaries()?.join("starctl"))?, path(desk.config())?);
-    let id = letter.map_or("ID", String::as_str);
-    Ok(vec![
+/// How a person finds, explains and replays a letter whose cause is gone.
+pub fn commands(starctl: &Path, config: &Path, letter: &str) -> Vec<String> {
+    let starctl = format!("{} --config {}", starctl.display(), config.display());
+    vec![
         format!("{starctl} dlq list -l 'state = open'"),
-        format!("{starctl} dlq get {id}"),
-        format!("{starctl} dlq replay {id} --reason 'the product was created' --wait"),
-    ])
+        format!("{starctl} dlq get {letter}"),
+        format!("{starctl} dlq replay {letter} --reason 'the number is free' --yes --wait"),
+    ]
+}
+
+/// How a person sees that a letter was replayed and what came of it.
+fn afterwards(starctl: &Path, config: &Path, letter: &str) -> Vec<String> {
+    let starctl = format!("{} --config {}", starctl.display(), config.display());
+    vec![
+        format!("{starctl} dlq list -l 'state = resolved'"),
+        format!("{starctl} dlq get {letter}"),
+        format!("{starctl} replay list"),
+    ]
 }
 
 async fn start(plan: &Plan, expectation: &Expectation, scratch: &Path) -> anyhow::Result<Running> {

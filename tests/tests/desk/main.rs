@@ -3,6 +3,7 @@
 mod access;
 mod client;
 mod flows;
+mod guide;
 mod kills;
 mod raw;
 mod replay;
