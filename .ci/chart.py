@@ -80,6 +80,7 @@ def control(name: str, rendered: list[dict], replicas: int) -> None:
     files = [settings["grpc"]["certificate_file"], settings["grpc"]["key_file"], settings["grpc"].get("client_ca_file")]
     files += [settings["access"]["signing_key_file"], settings["access"].get("bootstrap_file")]
     files += settings["access"]["trusted_key_files"]
+    files += [connection["app_secret_file"] for connection in settings.get("connections", {}).values()]
     for file in filter(None, files):
         check(mounts.get(file.rpartition("/")[0]) in secrets, f"{name}: {file} lies in no secret that is mounted")
 
