@@ -138,6 +138,11 @@ pub struct ReplaySettings {
     pub round: Duration,
     /// Whether letters whose fault is timed are replayed without anybody asking.
     pub timed: bool,
+    /// Letters above which another person has to approve a replay; 0 where nobody has.
+    pub approval_above: usize,
+    /// How long a plan waits for it.
+    #[serde(with = "duration")]
+    pub approval_within: Duration,
     /// How long a published letter may be without an outcome before it is published again.
     #[serde(with = "duration")]
     pub emit_again: Duration,
@@ -223,7 +228,9 @@ impl Config {
 
     /// Bounds on requests.
     pub fn bounds(&self) -> Bounds {
-        Bounds { rate: self.replay.rate, rate_max: self.replay.rate_max, letters: self.replay.letters }
+        let ReplaySettings { rate, rate_max, letters, approval_above, approval_within, .. } = self.replay;
+        let within = i64::try_from(approval_within.as_millis()).unwrap_or(i64::MAX);
+        Bounds { rate, rate_max, letters, approval: (approval_above > 0).then_some((approval_above, within)) }
     }
 }
 
@@ -257,6 +264,9 @@ impl Settings for Config {
         }
         if self.replay.emit_again.is_zero() {
             refusals.value("replay.emit_again", "must be longer than nothing");
+        }
+        if self.replay.approval_within.is_zero() {
+            refusals.value("replay.approval_within", "must be longer than nothing");
         }
         if self.replay.letters == 0 {
             refusals.value("replay.letters", "must be at least 1");
@@ -328,6 +338,8 @@ mod tests {
         let mut environment = FILES.to_vec();
         environment.push(("CONTROL__REPLAY__RATE", "500"));
         assert_eq!(refused(&environment), [(Code::ControlSettings, Some("$.replay.rate".to_owned()))]);
+        environment[3] = ("CONTROL__REPLAY__APPROVAL_WITHIN", "0s");
+        assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.replay.approval_within".to_owned()))]);
         environment[3] = ("CONTROL__REPLAY__EMIT_AGAIN", "0s");
         assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.replay.emit_again".to_owned()))]);
     }

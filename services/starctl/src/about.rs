@@ -84,6 +84,7 @@ const ABOUT: &[(&str, &str)] = &[
     ("replay list", "列出任务，新的在前。"),
     ("replay get", "显示任务的当前状态。"),
     ("replay watch", "跟踪任务直到结束；有死信再次失败时退出码为 6。"),
+    ("replay approve", "查看后批准他人的重放计划，使其执行。"),
     ("replay pause", "暂停发布；已发布的继续处理。"),
     ("replay resume", "继续发布。"),
     ("replay cancel", "结束任务；尚未发布的死信保持未处理。"),

@@ -28,7 +28,7 @@ async fn a_session_reads_commits_and_knows_at_once_what_it_committed() {
     assert_eq!(read.iter().map(|r| r.offset).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(read[1].record, record("k1", "v1"));
 
-    let took = session
+    let written = session
         .commit(Transaction {
             data: read.iter().map(|r| Outgoing::to("happy.out", r.record.clone())).collect(),
             facts: vec![
@@ -41,7 +41,7 @@ async fn a_session_reads_commits_and_knows_at_once_what_it_committed() {
         })
         .await
         .expect("committed");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(written.took < Duration::from_secs(5), "{written:?}");
 
     let table = session.table("happy.state", 0).expect("a table");
     assert_eq!(table.get(b"doc/1").expect("read"), Some("一".as_bytes().to_vec()));

@@ -48,6 +48,7 @@ const MAY: &[(&str, &str)] = &[
     ("ReplayService/GetReplay", "xxxx.x"),
     ("ReplayService/WatchReplay", "xxxx.x"),
     ("ReplayService/ListReplayItems", "xxxx.x"),
+    ("ReplayService/ApproveReplay", "..xx.."),
     ("ReplayService/PauseReplay", ".xxx.."),
     ("ReplayService/ResumeReplay", ".xxx.."),
     ("ReplayService/CancelReplay", ".xxx.."),

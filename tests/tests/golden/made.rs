@@ -225,6 +225,7 @@ fn control() -> Vec<Record> {
         ended_at: None,
         note: "paused by wang".to_owned(),
         timed: false,
+        approval: None,
     };
     let item = |number: usize| Item {
         id: letter_id(number),
@@ -233,6 +234,7 @@ fn control() -> Vec<Record> {
         fate: Fate::Waiting,
         published_at: None,
         why: String::new(),
+        edit: 0,
     };
     let mut replay = Replay::new(job, vec![item(0), item(1)]);
     replay.note_published(0, 1_767_225_701_000);

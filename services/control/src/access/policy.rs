@@ -154,6 +154,7 @@ pub const RULES: &[Rule] = &[
     reads("starbridge.control.v1.ReplayService/GetReplay", Object::Replay, Place::Job("id")),
     reads("starbridge.control.v1.ReplayService/WatchReplay", Object::Replay, Place::Job("id")),
     reads("starbridge.control.v1.ReplayService/ListReplayItems", Object::Replay, Place::Job("id")),
+    writes("starbridge.control.v1.ReplayService/ApproveReplay", Verb::Approve, Object::Replay, Place::Job("id")),
     writes("starbridge.control.v1.ReplayService/PauseReplay", Verb::Pause, Object::Replay, Place::Job("id")),
     writes("starbridge.control.v1.ReplayService/ResumeReplay", Verb::Pause, Object::Replay, Place::Job("id")),
     writes("starbridge.control.v1.ReplayService/CancelReplay", Verb::Pause, Object::Replay, Place::Job("id")),

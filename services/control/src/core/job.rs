@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use document::{DeadLetterId, DocumentKey, FlowName};
 use serde::{Deserialize, Serialize};
 
+use super::approval::Approval;
 use super::{Letter, Memory};
 
 /// Letters of one chunk.
@@ -23,6 +24,8 @@ pub enum Status {
     Running,
     /// Publishes nothing until resumed.
     Paused,
+    /// A plan: publishes nothing until another person approves it.
+    AwaitsApproval,
     /// Every letter has its outcome.
     Done,
     /// Ended by a person.
@@ -33,13 +36,15 @@ pub enum Status {
 
 impl Status {
     /// Every one.
-    pub const ALL: [Status; 5] = [Status::Running, Status::Paused, Status::Done, Status::Cancelled, Status::Stopped];
+    pub const ALL: [Status; 6] =
+        [Status::Running, Status::Paused, Status::AwaitsApproval, Status::Done, Status::Cancelled, Status::Stopped];
 
     /// The word for it, as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Running => "running",
             Status::Paused => "paused",
+            Status::AwaitsApproval => "awaits_approval",
             Status::Done => "done",
             Status::Cancelled => "cancelled",
             Status::Stopped => "stopped",
@@ -150,6 +155,9 @@ pub struct Job {
     /// Whether the control plane began it by itself, because a timed fault was due again. Its letters are of one flow.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed: bool,
+    /// The approval it needs, where it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 /// What became of a letter in a job.
@@ -205,6 +213,13 @@ pub struct Item {
     /// Why, where there is something to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// The revision of its payload when the job was made.
+    #[serde(default, skip_serializing_if = "is_no_edit")]
+    pub edit: u32,
+}
+
+fn is_no_edit(edit: &u32) -> bool {
+    *edit == 0
 }
 
 impl Item {
@@ -217,6 +232,7 @@ impl Item {
             fate: Fate::Waiting,
             published_at: None,
             why: String::new(),
+            edit: letter.edit(),
         }
     }
 }

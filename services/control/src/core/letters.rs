@@ -124,7 +124,7 @@ pub fn replayable(letter: &Letter, verdict: bool) -> Result<(), Fault> {
 /// # Errors
 /// [`Code::EditRevision`] when it was edited since.
 pub fn next_revision(letter: &Letter, seen: u32) -> Result<u32, Fault> {
-    let now = letter.event.as_ref().and_then(|event| event.edit.as_ref()).map_or(0, |edit| edit.rev);
+    let now = letter.edit();
     if now == seen {
         return Ok(now + 1);
     }

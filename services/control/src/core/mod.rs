@@ -5,6 +5,7 @@
 //! became of a published letter. What a decision wants written is an [`Effects`]: all of it becomes readable in one
 //! transaction, or nothing does.
 
+pub mod approval;
 pub mod job;
 pub mod letters;
 pub mod observe;
@@ -54,6 +55,11 @@ impl Letter {
     /// Where it stands.
     pub fn state(&self) -> State {
         self.event.as_ref().map_or(State::Open, |event| event.state)
+    }
+
+    /// The revision of its payload: the number of its last edit, 0 where there was none.
+    pub fn edit(&self) -> u32 {
+        self.event.as_ref().and_then(|event| event.edit.as_ref()).map_or(0, |edit| edit.rev)
     }
 
     /// Failures of its step so far, those included that the step itself forgot.

@@ -39,7 +39,7 @@ fn end(version: u64) -> End {
     End { version: Version(version), applied: true, letter: None, replays: Vec::new(), dropped: None, in_target: None }
 }
 
-fn job(rate: f64) -> Job {
+pub(super) fn job(rate: f64) -> Job {
     let options = Options {
         rate,
         under: Under::Original,
@@ -60,10 +60,11 @@ fn job(rate: f64) -> Job {
         ended_at: None,
         note: String::new(),
         timed: false,
+        approval: None,
     }
 }
 
-fn items(documents: &[&str]) -> Vec<Item> {
+pub(super) fn items(documents: &[&str]) -> Vec<Item> {
     let named = documents.iter().enumerate();
     named
         .map(|(number, document)| Item {
@@ -73,6 +74,7 @@ fn items(documents: &[&str]) -> Vec<Item> {
             fate: Fate::Waiting,
             published_at: None,
             why: String::new(),
+            edit: 0,
         })
         .collect()
 }

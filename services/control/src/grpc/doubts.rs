@@ -90,7 +90,7 @@ impl DoubtService for Doubts {
             selector: String::new(),
             scan: None,
         };
-        let start = Start { selected, options, by: caller.principal.name.clone() };
+        let start = Start { selected, options, by: caller.principal.name.clone(), approval: None };
         let started = begin(shared, meta, request.change.as_ref(), start).await?;
         Ok(Response::new(v1::ResolveDoubtResponse {
             dead_letter: Some(show::letter(&shared.flows, &letter)),

@@ -17,6 +17,7 @@ use super::status::status;
 use super::{Shared, digest, page_size, show};
 use crate::access::Scope;
 use crate::core::Letter;
+use crate::core::approval::{self, Approval};
 use crate::core::job::{self, Begin, Counts, Item, Job, Options, Replay, Under};
 use crate::core::letters::replayable;
 use crate::writer::desk::Desk;
@@ -60,7 +61,7 @@ impl ReplayService for Replays {
             _ => Scope::EVERYWHERE,
         };
         let meta = caller.meta(&object, scope, digest(&request), role);
-        let start = Start { selected, options, by: caller.principal.name.clone() };
+        let start = Start { selected, options, by: caller.principal.name.clone(), approval: shared.bounds.approval };
         begin(shared, meta, request.change.as_ref(), start).await.map(Response::new)
     }
 
@@ -163,6 +164,26 @@ impl ReplayService for Replays {
         }))
     }
 
+    async fn approve_replay(
+        &self,
+        request: Request<v1::ApproveReplayRequest>,
+    ) -> Result<Response<v1::ApproveReplayResponse>, Status> {
+        let (caller, job) = self.job("ApproveReplay", &request, |request| &request.id).await?;
+        let request = request.into_inner();
+        let meta = self.meta(&caller, &job, digest(&request));
+        let (by, seen, id) = (caller.principal.name.clone(), request.plan_digest, job.id);
+        let decide = move |desk: &mut Desk<'_>, jobs: &Jobs<'_>| {
+            let mut replay = jobs.running(&id)?;
+            replay.approve(&by, &seen, desk.now, |id| Ok(desk.known_letter(id)?.0.edit()))?;
+            let mut decided = Decided::default();
+            decided.effects.memory = replay.write();
+            let shown = v1::ApproveReplayResponse { replay: Some(show::job(&replay.job)) };
+            decided.changed_job = Some(replay);
+            Ok((decided, shown))
+        };
+        self.0.change(meta, request.change.as_ref(), true, decide).await.map(Response::new)
+    }
+
     async fn pause_replay(
         &self,
         request: Request<v1::PauseReplayRequest>,
@@ -250,8 +271,7 @@ impl Replays {
                     replay.job.note = String::new();
                 }
                 (Turn::Cancel, _) => replay.end(job::Status::Cancelled, note, desk.now),
-                (Turn::Pause, _) => return refused("the replay is paused already"),
-                (Turn::Resume, _) => return refused("the replay is running"),
+                (Turn::Pause | Turn::Resume, other) => return refused(&format!("the replay is {}", other.as_str())),
             }
             let mut decided = Decided::default();
             decided.effects.memory = replay.write();
@@ -268,6 +288,8 @@ pub(super) struct Start {
     pub(super) selected: Selected,
     pub(super) options: Options,
     pub(super) by: String,
+    /// Above how many letters another person has to agree, and within how long; `None` where nobody has.
+    pub(super) approval: Option<(usize, i64)>,
 }
 
 /// Plans a replay and, unless it is a dry run, begins it.
@@ -281,8 +303,16 @@ pub(super) async fn begin(
     let why = reason(change);
     let id = uuid::Uuid::now_v7().simple().to_string();
     let decide = move |desk: &mut Desk<'_>, _: &Jobs<'_>| {
-        let Start { selected, options, by } = start;
-        let (plan, items) = plan(desk, &selected, &options)?;
+        let Start { selected, options, by, approval } = start;
+        let (mut plan, items) = plan(desk, &selected, &options)?;
+        let digest = approval::digest(&options, &items);
+        let approval = approval.filter(|(above, _)| items.len() > *above).map(|(_, within)| Approval {
+            digest: digest.clone(),
+            until: desk.now.saturating_add(within),
+            by: None,
+            at: None,
+        });
+        (plan.digest, plan.needs_approval) = (digest, approval.is_some());
         let mut response = v1::StartReplayResponse { plan: Some(plan), replay: None };
         let mut decided = Decided::default();
         if !dry_run {
@@ -293,11 +323,12 @@ pub(super) async fn begin(
                 reason: why,
                 selector: selected.selector,
                 options,
-                status: job::Status::Running,
+                status: if approval.is_some() { job::Status::AwaitsApproval } else { job::Status::Running },
                 counts: Counts::default(),
                 ended_at: None,
                 note: String::new(),
                 timed: false,
+                approval,
             };
             let mut replay = Replay::new(job, items);
             replay.conclude(desk.now);

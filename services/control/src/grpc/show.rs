@@ -140,6 +140,7 @@ pub fn payload(bytes: &[u8], masker: Option<&Masker>) -> v1::Payload {
 pub fn job(job: &Job) -> v1::Replay {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let Counts { total, published, resolved, superseded, failed, skipped, on_the_way: _ } = job.counts;
+    let approval = job.approval.as_ref();
     v1::Replay {
         id: job.id.clone(),
         status: status(job.status).into(),
@@ -170,6 +171,11 @@ pub fn job(job: &Job) -> v1::Replay {
         skipped: number(skipped),
         ended_at: job.ended_at.map(time),
         note: job.note.clone(),
+        timed: job.timed,
+        plan_digest: approval.map(|approval| approval.digest.clone()).unwrap_or_default(),
+        approve_until: approval.map(|approval| time(approval.until)),
+        approved_by: approval.and_then(|approval| approval.by.clone()).unwrap_or_default(),
+        approved_at: approval.and_then(|approval| approval.at).map(time),
     }
 }
 
@@ -177,6 +183,7 @@ fn status(status: Status) -> v1::ReplayStatus {
     match status {
         Status::Running => v1::ReplayStatus::Running,
         Status::Paused => v1::ReplayStatus::Paused,
+        Status::AwaitsApproval => v1::ReplayStatus::AwaitsApproval,
         Status::Done => v1::ReplayStatus::Done,
         Status::Cancelled => v1::ReplayStatus::Cancelled,
         Status::Stopped => v1::ReplayStatus::Stopped,

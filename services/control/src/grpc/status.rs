@@ -40,6 +40,7 @@ fn grpc_code(code: Code) -> Grpc {
         | Code::ReplayImpossible
         | Code::ReplayState
         | Code::EditRevision
+        | Code::PlanChanged
         | Code::KeyMoves
         | Code::Bootstrap => Grpc::FailedPrecondition,
         Code::IdempotencyReused => Grpc::AlreadyExists,

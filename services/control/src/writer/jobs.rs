@@ -30,6 +30,8 @@ const TIMED: usize = 1_000;
 const LOOKED_THROUGH: usize = 10 * TIMED;
 /// What the audit topic calls the start of a job, whoever starts it.
 const START: &str = "starbridge.control.v1.ReplayService/StartReplay";
+/// The same of a job's end by hand, or of a plan's by time.
+const CANCEL: &str = "starbridge.control.v1.ReplayService/CancelReplay";
 
 /// How jobs go on.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,13 @@ impl Desk<'_> {
     /// Index or store cannot be read; nothing of the round may be kept then.
     pub fn round(&mut self, replay: &mut Replay, rules: &Rules) -> Result<Option<Effects>, Fault> {
         let mut effects = Effects::default();
+        if replay.job.is_expired(self.now) {
+            let why = "nobody approved it in time";
+            replay.end(Status::Cancelled, why.to_owned(), self.now);
+            effects.deeds.push(self.deed(CANCEL, &replay.job, why, Scope::EVERYWHERE, &replay.items));
+            effects.memory.extend(replay.write());
+            return Ok(Some(effects));
+        }
         let mut changed = false;
         let published: Vec<(usize, Item)> =
             replay.published().take(LOOKED_AT).map(|(number, item)| (number, item.clone())).collect();
@@ -154,6 +163,10 @@ impl Desk<'_> {
             replay.note(number, Fate::Skipped, why);
             return Ok(());
         }
+        if replay.job.approval.is_some() && letter.edit() != replay.items[number].edit {
+            let detail = "the letter was edited after its replay was approved";
+            return Err(Fault::new(Code::PlanChanged, detail).of_record(id.0.clone()));
+        }
         let original = self.original(&letter, replay)?;
         let record = self.record(&letter, original, replay)?;
         let wish = Wish::Publish(replay.job.id.clone());
@@ -205,7 +218,7 @@ impl Desk<'_> {
             }
             let scope = Scope::of_flow(flow.tenant.as_str(), name.as_str());
             let job = self.timed_job(name, rate, flow.settings.retry.attempt_cap);
-            effects.deeds.push(self.deed(&job, scope, &items));
+            effects.deeds.push(self.deed(START, &job, &job.reason, scope, &items));
             let mut replay = Replay::new(job, items);
             effects.memory.extend(replay.write());
             begun.push(replay);
@@ -236,20 +249,22 @@ impl Desk<'_> {
             ended_at: None,
             note: String::new(),
             timed: true,
+            approval: None,
         }
     }
 
-    fn deed(&self, job: &Job, scope: Scope, items: &[Item]) -> Deed {
+    /// What the control plane does to a job of its own accord.
+    fn deed(&self, action: &str, job: &Job, reason: &str, scope: Scope, items: &[Item]) -> Deed {
         let ids: Vec<&str> = items.iter().map(|item| item.id.0.as_str()).collect();
         Deed {
             time: instant(self.now),
-            actor: job.by.clone(),
+            actor: OWN_NAME.to_owned(),
             role: None,
-            action: START.to_owned(),
+            action: action.to_owned(),
             object: format!("replay/{}", job.id),
             scope,
             params_digest: Hash::of(ids.join("\n").as_bytes()),
-            reason: job.reason.clone(),
+            reason: reason.to_owned(),
             result: audit::Outcome::Done,
             request_id: job.id.clone(),
         }

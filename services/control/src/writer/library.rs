@@ -147,6 +147,11 @@ impl Kept for Tables {
 pub fn is_of_letter(fault: &Fault) -> bool {
     matches!(
         fault.code,
-        Code::LetterUnknown | Code::LetterState | Code::LetterInDoubt | Code::ReplayImpossible | Code::FlowUnknown
+        Code::LetterUnknown
+            | Code::LetterState
+            | Code::LetterInDoubt
+            | Code::ReplayImpossible
+            | Code::PlanChanged
+            | Code::FlowUnknown
     )
 }

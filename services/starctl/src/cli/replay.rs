@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::PageArgs;
-use super::change::{ChangeArgs, YesArgs};
+use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
 
 #[derive(Debug, Subcommand)]
@@ -27,6 +27,19 @@ pub(crate) enum ReplayCommand {
         /// The job.
         #[arg(value_parser = value::replay_id)]
         id: String,
+    },
+    /// Lets the plan of another person run, after you have looked at it.
+    Approve {
+        /// The job.
+        #[arg(value_parser = value::replay_id)]
+        id: String,
+        /// The digest of the plan you have seen; that of the job as it is now where absent.
+        #[arg(long, value_parser = value::some_text)]
+        plan_digest: Option<String>,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
     },
     /// Stops publishing; what is published goes on.
     Pause {

@@ -75,6 +75,7 @@ asks! {
         get_replay(GetReplayRequest) -> v1::GetReplayResponse;
         watch_replay(WatchReplayRequest) -> Streaming<v1::WatchReplayResponse>;
         list_replay_items(ListReplayItemsRequest) -> v1::ListReplayItemsResponse;
+        approve_replay(ApproveReplayRequest) -> v1::ApproveReplayResponse;
         pause_replay(PauseReplayRequest) -> v1::PauseReplayResponse;
         resume_replay(ResumeReplayRequest) -> v1::ResumeReplayResponse;
         cancel_replay(CancelReplayRequest) -> v1::CancelReplayResponse;
@@ -124,7 +125,7 @@ asks! {
 changes! {
     EditDeadLetterRequest ClaimDeadLettersRequest UnclaimDeadLettersRequest ImportDeadLettersRequest
     DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
-    StartReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
+    StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
     TestConnectionRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

@@ -19,6 +19,20 @@ pub(super) async fn run(command: &ReplayCommand, session: &Session) -> Result<u8
         ReplayCommand::Watch { id } => return watch::follow(session, id).await,
         ReplayCommand::Report { id } => return report(session, id).await,
         ReplayCommand::Get { id } => client.ask(v1::GetReplayRequest { id: id.clone() }).await?.replay,
+        ReplayCommand::Approve { id, plan_digest, change, yes } => {
+            let job = client.ask(v1::GetReplayRequest { id: id.clone() }).await?.replay.unwrap_or_default();
+            if session.must_ask(yes.yes, change.dry_run)? {
+                let v1::Replay { total, created_by: by, reason, .. } = &job;
+                let what = session.output.pick(
+                    format!("This lets replay {id} of {by} publish {total} letters: {reason}"),
+                    format!("将批准 {by} 的重放任务 {id}，发布 {total} 条死信：{reason}"),
+                );
+                session.confirm(&what, &[])?;
+            }
+            let plan_digest = plan_digest.clone().unwrap_or(job.plan_digest);
+            let change = Some(client::change(&change.to_change()));
+            client.change(v1::ApproveReplayRequest { id: id.clone(), plan_digest, change }).await?.replay
+        }
         ReplayCommand::Pause { id, change } => {
             let change = Some(client::change(change));
             client.change(v1::PauseReplayRequest { id: id.clone(), change }).await?.replay

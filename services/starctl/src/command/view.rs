@@ -140,6 +140,7 @@ pub(crate) const PLAN: View = View {
         column("already_in_target", "already in the target", "目标已存在"),
         column("overtaken", "overtaken by newer versions", "已有更新版本"),
         column("refused_total", "left alone", "将跳过"),
+        flag("needs_approval", "needs approval", "需要批准"),
         column("first_ids", "the first of them", "前若干条"),
     ],
 };
@@ -165,6 +166,10 @@ pub(crate) const REPLAY: View = View {
         column("note", "note", "备注").if_wide(),
         column("options.rate", "rate", "速率").if_wide(),
         column("options.flow_version", "flow version", "流程版本").if_wide(),
+        flag("timed", "by itself", "自动").if_wide(),
+        column("plan_digest", "plan", "计划摘要").if_wide(),
+        time("approve_until", "approve until", "批准期限").if_wide(),
+        column("approved_by", "approved by", "批准人").if_wide(),
     ],
 };
 

@@ -105,7 +105,9 @@ fn interrupted(session: &Session, id: &str) -> Result<u8, Failure> {
 fn is_over(job: &Replay) -> bool {
     match job.status() {
         ReplayStatus::Done | ReplayStatus::Cancelled | ReplayStatus::Stopped => true,
-        ReplayStatus::Unspecified | ReplayStatus::Running | ReplayStatus::Paused => false,
+        ReplayStatus::Unspecified | ReplayStatus::Running | ReplayStatus::Paused | ReplayStatus::AwaitsApproval => {
+            false
+        }
     }
 }
 

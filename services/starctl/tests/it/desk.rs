@@ -179,6 +179,7 @@ pub(crate) fn job(status: ReplayStatus, resolved: i64, failed: i64) -> Replay {
         created_at: at(1_767_229_200),
         reason: "warehouse added".to_owned(),
         selector: "flow=misc-inbound".to_owned(),
+        plan_digest: "c0ffee".to_owned(),
         options: Some(ReplayOptions { rate: 20.0, attempt_cap: 3, ..ReplayOptions::default() }),
         total: 3,
         published: 3,

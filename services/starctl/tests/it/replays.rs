@@ -139,3 +139,19 @@ fn a_server_that_dies_under_a_change_leaves_the_outcome_open() {
     assert!(ran.err.contains(Code::OutcomeUnknown.as_str()), "{}", ran.seen());
     assert!(ran.err.contains("--yes --idempotency-key k-1"), "{}", ran.seen());
 }
+
+#[test]
+fn a_plan_is_approved_as_it_was_seen_or_as_it_is() {
+    let bed = Bed::new();
+    let approve = ["replay", "approve", "job-1", "--reason", "looked at it"];
+    let unasked = bed.starctl(&approve);
+    assert_eq!(unasked.code, Some(2), "{}", unasked.seen());
+    let ran = bed.starctl(&[&approve[..], &["--yes", "--plan-digest", "ab12", "-o", "name"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "replay/job-1\n"), "{}", ran.seen());
+    let ran = bed.starctl(&[&approve[..], &["--yes"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let asked = bed.desk().requests("approve_replay");
+    assert_eq!(asked.len(), 2);
+    assert!(asked[0].contains("ab12") && asked[0].contains("looked at it"), "{asked:?}");
+    assert!(asked[1].contains("c0ffee"), "{asked:?}");
+}

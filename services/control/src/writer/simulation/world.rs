@@ -424,6 +424,7 @@ fn start(desk: &mut Desk<'_>, ids: Vec<DeadLetterId>, id: String, reason: String
         ended_at: None,
         note: String::new(),
         timed: false,
+        approval: None,
     };
     let mut replay = Replay::new(job, items);
     replay.conclude(desk.now);

@@ -44,6 +44,13 @@ pub(super) async fn run(
     let plan = answer.plan.unwrap_or_default();
     let Some(job) = answer.replay else { return show_plan(session, &plan) };
     output.remark(&in_words(session, &plan))?;
+    if plan.needs_approval {
+        let plan = &job.plan_digest;
+        output.notice(&output.pick(
+            format!("another person has to approve it: starctl replay approve {} --plan-digest {plan}", job.id),
+            format!("需由他人批准：starctl replay approve {} --plan-digest {plan}", job.id),
+        ))?;
+    }
     if wait {
         return watch::follow(session, &job.id).await;
     }

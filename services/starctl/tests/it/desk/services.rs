@@ -235,6 +235,11 @@ impl replay_service_server::ReplayService for Desk {
         Ok(Response::new(ListReplayItemsResponse { items, next_page_token: String::new() }))
     }
 
+    async fn approve_replay(&self, request: Request<ApproveReplayRequest>) -> Answer<ApproveReplayResponse> {
+        self.take("approve_replay", request).await?;
+        Ok(Response::new(ApproveReplayResponse { replay: Some(job(ReplayStatus::Running, 0, 0)) }))
+    }
+
     async fn pause_replay(&self, request: Request<PauseReplayRequest>) -> Answer<PauseReplayResponse> {
         self.take("pause_replay", request).await?;
         Ok(Response::new(PauseReplayResponse { replay: Some(job(ReplayStatus::Paused, 1, 0)) }))

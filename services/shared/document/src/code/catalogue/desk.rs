@@ -24,6 +24,12 @@ macro_rules! with_desk {
             ReplayState = "E_REPLAY_STATE", Validation,
                 en: ("A replay job is in a state in which this cannot be done to it.", "See its status; a job that is over is not begun again, start another one."),
                 zh: ("重放任务当前状态不允许该操作。", "查看其状态；已结束的任务不能再次启动，请新建任务。");
+            ApprovalOwn = "E_APPROVAL_OWN", Permission,
+                en: ("Somebody approves a replay that is their own plan.", "Ask another person who may approve replays."),
+                zh: ("不能批准自己提出的重放计划。", "请另一位有批准权限的人批准。");
+            PlanChanged = "E_PLAN_CHANGED", Validation,
+                en: ("A replay is not the plan that was seen: it is another one, or a letter was edited since.", "Look at the plan again and approve what it is now; an edited letter needs a new plan."),
+                zh: ("重放计划与所查看的不同：计划有别，或其中死信已被编辑。", "重新查看后批准当前计划；死信被编辑后需重新计划。");
             SelectionTooLarge = "E_SELECTION_TOO_LARGE", Validation,
                 en: ("A request would touch more dead letters than it, or the server, allows.", "Narrow the selector, or raise the bound that the message names."),
                 zh: ("请求涉及的死信数量超出上限。", "缩小选择范围，或提高提示所指的上限。");
