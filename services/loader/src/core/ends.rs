@@ -18,7 +18,8 @@ impl Core {
         let Some(entry) = &mut item.entry else { return self.end_quietly(at, outcome) };
         entry.at = now;
         match (outcome, replay) {
-            (Ended::Skipped, _) => entry.changed = Some(version),
+            // Versions come in any order: a copy of an older one says nothing new.
+            (Ended::Skipped, _) => entry.changed = entry.changed.max(Some(version)),
             // Whoever asked for the replay learns from the ledger that there was nothing left to do.
             (_, Some(replay)) => {
                 // A copy of a replay that ended says nothing new; told as dropped it would hide how that one ended.

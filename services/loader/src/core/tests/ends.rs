@@ -277,3 +277,13 @@ fn large_documents_travel_alone_and_batches_keep_to_their_bytes() {
     let sizes: Vec<Vec<&str>> = world.saves.iter().map(|batch| batch.iter().map(text).collect()).collect();
     assert_eq!(sizes, [vec!["A0", "A1", "A3"], vec!["A2"], vec!["A4"]]);
 }
+
+#[test]
+fn a_copy_of_an_older_change_does_not_hide_a_newer_one() {
+    let mut world = world();
+    for version in [1, 2, 3, 2] {
+        publish_and_run(&mut world, "S", version, "v1", None);
+    }
+    assert_eq!(world.ended, [Ended::Applied, Ended::Skipped, Ended::Skipped, Ended::Skipped]);
+    assert_eq!(world.entry(0, &"S".into()).and_then(|entry| entry.changed).map(|v| v.0), Some(3));
+}
