@@ -114,6 +114,8 @@ impl Unit {
             max_bill_bytes: config.scan.max_record_bytes as u64,
             max_batch_bytes: config.scan.max_batch_bytes,
             lookback,
+            #[cfg(feature = "ablation")]
+            off: None,
         };
         let timing = Timing {
             scan: flow.plan.clone(),

@@ -4,6 +4,8 @@
 //! look. [`run::Run`] drives one of them from a [`checkpoint::Checkpoint`] to the next, [`emit`] decides what becomes
 //! of a bill, [`schedule::Board`] who is due.
 
+#[cfg(feature = "ablation")]
+pub mod ablation;
 pub mod checkpoint;
 pub mod columns;
 pub mod emit;

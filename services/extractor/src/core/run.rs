@@ -39,6 +39,9 @@ pub struct Plan {
     pub max_batch_bytes: usize,
     /// The slow second look, where the flow has one.
     pub lookback: Option<LookbackPlan>,
+    /// The rule that is switched off.
+    #[cfg(feature = "ablation")]
+    pub off: Option<super::ablation::Rule>,
 }
 
 /// What a lookback goes by.
@@ -189,7 +192,10 @@ impl Run {
             None => {
                 let position = mark.cursor.clone().map_or(Position::Start, Position::After);
                 let lines = plan.rules.columns.entry().is_some();
-                Paging::Keys(Scan::new(position, plan.limit, lines, plan.max_bill_bytes))
+                let scan = Scan::new(position, plan.limit, lines, plan.max_bill_bytes);
+                #[cfg(feature = "ablation")]
+                let scan = scan.without(plan.off);
+                Paging::Keys(scan)
             }
         };
         Self { plan, checkpoint, mark, paging, pending: VecDeque::new(), goal }

@@ -76,6 +76,8 @@ pub struct Scan {
     lines: bool,
     max_bill_bytes: u64,
     moves: u32,
+    #[cfg(feature = "ablation")]
+    off: Option<super::ablation::Rule>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,7 +105,21 @@ impl Scan {
     /// have several rows. Of a bill beyond `max_bill_bytes` only the size is kept.
     pub fn new(position: Position, limit: u32, lines: bool, max_bill_bytes: u64) -> Self {
         let full = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
-        Self { state: State::Page(position), full, lines, max_bill_bytes, moves: 0 }
+        Self {
+            state: State::Page(position),
+            full,
+            lines,
+            max_bill_bytes,
+            moves: 0,
+            #[cfg(feature = "ablation")]
+            off: None,
+        }
+    }
+
+    /// The same scan with a rule switched off.
+    #[cfg(feature = "ablation")]
+    pub fn without(self, off: Option<super::ablation::Rule>) -> Self {
+        Self { off, ..self }
     }
 
     /// What to ask next; `None` when the scan is over.
@@ -154,6 +170,15 @@ impl Scan {
         let Some(last) = bills.pop() else {
             return Ok(Vec::new());
         };
+        #[cfg(feature = "ablation")]
+        if let Some(rule) = self.off
+            && (rule == super::ablation::Rule::Trim || page < self.full)
+        {
+            let over = rule == super::ablation::Rule::EmptyPage;
+            self.state = if over { State::Done } else { State::Page(Position::After(last.key.clone())) };
+            bills.push(last);
+            return Ok(bills.into_iter().map(Held::into_bill).collect());
+        }
         if !self.lines {
             // A head is one row: nothing of it can be missing.
             self.state = State::Page(Position::After(last.key.clone()));

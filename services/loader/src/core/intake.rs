@@ -231,10 +231,14 @@ impl Core {
             let detail = format!("the target key belongs to document {}", entry.document);
             return self.collide(at, detail);
         }
-        if version < entry.version {
+        #[cfg(feature = "ablation")]
+        let guarded = self.numbers.off != Some(super::ablation::Rule::VersionGuard);
+        #[cfg(not(feature = "ablation"))]
+        let guarded = true;
+        if version < entry.version && guarded {
             return self.drop_stale(at, Ended::Superseded);
         }
-        if version > entry.version {
+        if version != entry.version {
             return self.judge_newer(at, &entry, distrusted);
         }
         let in_target = self.item(at).is_some_and(Item::is_in_target);

@@ -14,6 +14,8 @@
 //! | ends, letters | `ends` |
 //! | group commit, deadline, offsets | `outbox` |
 
+#[cfg(feature = "ablation")]
+pub mod ablation;
 pub mod bisect;
 pub mod breaker;
 pub mod event;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use document::{Category, Code, FlowName, FlowVersion, Record, Stage, TargetKey};
 
+#[cfg(feature = "ablation")]
+use super::ablation::Rule;
 use super::event::{Action, CommitId, Ended, Errand, Lane, Observation, PartitionId, SaveDocument, Transaction};
 use super::ledger::{self, Entry, Intent, Since};
 use super::partition::{ItemRef, Partition, State};
@@ -141,6 +143,10 @@ impl Core {
                 open.map_or_else(|| ledger::tombstone(key.clone()), |intent| ledger::record(key.clone(), intent));
             facts.push((id, record));
         }
+        #[cfg(feature = "ablation")]
+        if self.numbers.off == Some(Rule::Intent) {
+            self.pending.intents.clear();
+        }
         for (id, batch, intent) in std::mem::take(&mut self.pending.intents) {
             facts.push((id, ledger::record(ledger::intent_key(&batch), &intent)));
         }
@@ -194,6 +200,8 @@ impl Core {
     /// Sends a save whose intent is readable, unless its deadline has passed meanwhile.
     fn send(&mut self, plan: Plan) {
         let deadline = plan.noted + self.numbers.send_deadline;
+        #[cfg(feature = "ablation")]
+        let deadline = if self.numbers.off == Some(Rule::Deadline) { std::time::Duration::MAX } else { deadline };
         let mine = |item: &super::Item| item.state == State::Intending && item.intent.as_ref() == Some(&plan.batch);
         let (items, leaving): (Vec<ItemRef>, Vec<ItemRef>) = plan
             .items

@@ -119,6 +119,9 @@ pub struct Numbers {
     pub poison_patience: Duration,
     /// Offsets that moved without anything to write are committed at this interval.
     pub offsets_every: Duration,
+    /// The rule that is switched off.
+    #[cfg(feature = "ablation")]
+    pub off: Option<super::ablation::Rule>,
 }
 
 impl Default for Numbers {
@@ -153,6 +156,8 @@ impl Default for Numbers {
             retry_after: vec![s(60), s(600), s(3600)],
             poison_patience: s(600),
             offsets_every: s(1),
+            #[cfg(feature = "ablation")]
+            off: None,
         }
     }
 }

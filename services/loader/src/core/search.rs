@@ -67,6 +67,10 @@ impl Core {
             }
             self.set_state(at, State::Probe { purpose: Purpose::Resolve, due, settle });
         }
+        #[cfg(feature = "ablation")]
+        if self.numbers.off == Some(super::ablation::Rule::Probe) {
+            items.iter().for_each(|at| self.resolved_absent(at));
+        }
     }
 
     /// A save was answered document by document: proof that saves of the flow can pass.

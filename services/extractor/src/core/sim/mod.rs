@@ -81,6 +81,8 @@ pub(crate) fn plan(limit: u32) -> Plan {
             conclusive: true,
             shrunk_ratio: 0.05,
         }),
+        #[cfg(feature = "ablation")]
+        off: None,
     }
 }
 
