@@ -1,14 +1,14 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-e2e demo bench clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
 ORDERS ?= tests/data/superstore-orders.csv
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (Debian packages, Kafka, Python packages); needs a network once
 	@.ci/setup
@@ -33,10 +33,16 @@ catalogue: ## Write deploy/catalogue/ (every error code with cause and way out, 
 chart: build ## Lint and render the chart, and try its settings on the services
 	"$(STARBRIDGE_CACHE)/python/bin/python" .ci/chart.py
 
-test: build lint chart test-unit test-e2e ## Everything that must hold: build, lints, unit, property and end-to-end tests
+test: build lint chart test-unit test-sim test-e2e ## Everything that must hold: build, lints, unit, property and end-to-end tests
 
 test-unit: setup ## Unit and property tests, no server needed
 	cargo test --workspace --exclude e2e --locked
+
+test-sim: build ## Simulated histories of the whole road (SEEDS=2000); SEED=n replays one and tells its story
+	@target/debug/simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
+test-ablation: setup ## Switch each rule of the protocol off: does the simulation notice? (minutes; not part of test)
+	@cargo run --quiet --locked -p simulation --features ablation --bin ablate
 
 test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
 	cargo test -p e2e --locked -- --test-threads=1

@@ -1,0 +1,176 @@
+//! What a history is made of: drawn once, from its seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use document::Tenant;
+use extractor::core::columns::Columns;
+use extractor::core::emit;
+use extractor::core::run::{LookbackPlan, Plan};
+use loader::core::ledger::Reached;
+use loader::core::rules::OnChange;
+use loader::core::{Numbers, Retry, Rules};
+
+use crate::dice::Dice;
+use crate::flow;
+use crate::rule::Rule;
+use crate::source::{ZONE, columns};
+use crate::world::EPOCH;
+
+/// The one definition of the flow.
+pub(crate) const FLOW_VERSION: &str = "aaaaaaaaaaaaaaaa";
+/// Behind how much of a delay in the source a scan looks, seconds.
+pub(crate) const OVERLAP: i64 = 600;
+/// How long the watermark stays behind the start of a scan, seconds.
+pub(crate) const SETTLE: i64 = 30;
+
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) partitions: i32,
+    pub(crate) extractors: usize,
+    pub(crate) transformers: usize,
+    pub(crate) loaders: usize,
+    /// How the extractor reads.
+    pub(crate) plan: Arc<Plan>,
+    /// Bills per transaction.
+    pub(crate) batch: usize,
+    /// Least time between two runs, milliseconds.
+    pub(crate) scan_every: u64,
+    /// Every so many runs is a lookback.
+    pub(crate) lookback_every: u64,
+    /// How the loader works.
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) numbers: Numbers,
+    /// Whether numbers are unique in the target.
+    pub(crate) unique: bool,
+    /// Whether the nodes' clocks differ.
+    pub(crate) skewed: bool,
+    /// One in so many …; 0 for never.
+    pub(crate) target_trouble: u64,
+    pub(crate) late_ends: u64,
+    pub(crate) write_failures: u64,
+    pub(crate) slow_brokers: u64,
+    pub(crate) page_failures: u64,
+    pub(crate) touches: u64,
+    /// Time between two moves of the nemesis, at most, milliseconds.
+    pub(crate) pace: u64,
+}
+
+impl Setting {
+    pub(crate) fn draw(dice: &mut Dice, off: Option<Rule>) -> Self {
+        // Half of the histories have a log that lies about its ends; their clocks agree, for a version that became
+        // readable without its checkpoint is only outrun by a clock that does not run backwards.
+        let lying_log = dice.one_in(2);
+        let often = [0, 4, 10, 40];
+        let rules = rules(dice);
+        let numbers = numbers(dice, &rules, off);
+        Self {
+            partitions: i32::try_from(1 + dice.below(3)).expect("few"),
+            extractors: 1 + dice.index(2),
+            transformers: 1 + dice.index(2),
+            loaders: 1 + dice.index(3).min(1),
+            plan: Arc::new(plan(dice, off)),
+            batch: 1 + dice.index(6),
+            scan_every: 5_000 + dice.below(30_000),
+            lookback_every: 2 + dice.below(4),
+            rules: Arc::new(rules),
+            numbers,
+            unique: dice.one_in(2),
+            skewed: !lying_log && dice.one_in(2),
+            target_trouble: often[dice.index(4)],
+            late_ends: if lying_log { 4 + dice.below(20) } else { 0 },
+            write_failures: if dice.one_in(2) { 10 + dice.below(60) } else { 0 },
+            slow_brokers: if dice.one_in(3) { 15 + dice.below(60) } else { 0 },
+            page_failures: if dice.one_in(2) { 10 + dice.below(40) } else { 0 },
+            touches: [0, 3, 8][dice.index(3)],
+            pace: [8_000, 20_000, 60_000][dice.index(3)],
+        }
+    }
+
+    /// Where the first scan begins, unix seconds.
+    pub(crate) fn start(&self) -> i64 {
+        EPOCH - 10 * 86_400
+    }
+}
+
+fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
+    let by_row = off == Some(Rule::KeyPaging);
+    Plan {
+        rules: emit::Rules {
+            tenant: Tenant::default(),
+            flow: flow(),
+            flow_version: FLOW_VERSION.into(),
+            zone: ZONE,
+            columns: columns(),
+            by_number: true,
+            id_check: false,
+            max_record_bytes: if dice.one_in(6) { 500 } else { 1 << 20 },
+        },
+        config: "c1".to_owned(),
+        overlap: if off == Some(Rule::Overlap) { 0 } else { OVERLAP },
+        settle: SETTLE,
+        limit: u32::try_from(2 + dice.below(9)).expect("few"),
+        number_column: by_row.then_some(1),
+        max_bill_bytes: 1 << 20,
+        max_batch_bytes: 16 << 20,
+        lookback: (!by_row).then(|| LookbackPlan {
+            reach: 3 * 86_400,
+            columns: Columns::header("FID", Some("FApproveDate")),
+            limit: u32::try_from(2 + dice.below(9)).expect("few"),
+            chunk: 1 + dice.index(5),
+            conclusive: true,
+            shrunk_ratio: 0.05,
+        }),
+        #[cfg(feature = "ablation")]
+        off: match off {
+            Some(Rule::Trim) => Some(extractor::core::ablation::Rule::Trim),
+            Some(Rule::EmptyPage) => Some(extractor::core::ablation::Rule::EmptyPage),
+            _ => None,
+        },
+    }
+}
+
+fn rules(dice: &mut Dice) -> Rules {
+    let (wanted, together) =
+        [(Reached::Saved, false), (Reached::Saved, false), (Reached::Audited, false), (Reached::Audited, true)]
+            [dice.index(4)];
+    Rules {
+        connection: "b".to_owned(),
+        documents: 1 + dice.index(8),
+        max_bytes: 1 << 20,
+        on_change: [OnChange::Update, OnChange::Update, OnChange::Skip, OnChange::Park][dice.index(4)],
+        wanted,
+        together,
+        told_by_save: true,
+        retry: Retry::default(),
+    }
+}
+
+fn numbers(dice: &mut Dice, rules: &Rules, off: Option<Rule>) -> Numbers {
+    let settles = off != Some(Rule::Settle);
+    let defaults = Numbers::default();
+    // A flow that parks most changes is held back by its breaker, as it should be, for longer than a history is.
+    let parks = match rules.on_change {
+        OnChange::Park => true,
+        OnChange::Update => rules.wanted > Reached::Saved,
+        OnChange::Skip => false,
+    };
+    let flow_breaker_least = if parks { usize::MAX } else { defaults.flow_breaker_least };
+    let numbers = Numbers { calls: 1 + dice.index(2), verify_first: dice.one_in(10), flow_breaker_least, ..defaults };
+    let numbers = match settles {
+        true => numbers,
+        false => Numbers { net: Duration::ZERO, exec_max: Duration::ZERO, ..numbers },
+    };
+    #[cfg(feature = "ablation")]
+    let numbers = Numbers {
+        off: match off {
+            Some(Rule::Deadline) => Some(loader::core::ablation::Rule::Deadline),
+            Some(Rule::Intent) => Some(loader::core::ablation::Rule::Intent),
+            Some(Rule::Probe) => Some(loader::core::ablation::Rule::Probe),
+            Some(Rule::VersionGuard) => Some(loader::core::ablation::Rule::VersionGuard),
+            _ => None,
+        },
+        ..numbers
+    };
+    numbers
+}
