@@ -53,6 +53,8 @@ const MAY: &[(&str, &str)] = &[
     ("ReplayService/ResumeReplay", ".xxx.."),
     ("ReplayService/CancelReplay", ".xxx.."),
     ("DoubtService/ListDoubts", "xxxx.x"),
+    ("DoubtService/GetDoubt", "xxxx.x"),
+    ("DoubtService/CheckDoubt", ".xxx.."),
     ("DoubtService/ResolveDoubt", ".x.x.."),
     ("ConnectionService/ListConnections", "xxxx.x"),
     ("ConnectionService/GetConnection", "xxxx.x"),

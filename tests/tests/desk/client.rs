@@ -9,6 +9,7 @@ use starbridge_proto::v1::access_service_client::AccessServiceClient;
 use starbridge_proto::v1::audit_service_client::AuditServiceClient;
 use starbridge_proto::v1::connection_service_client::ConnectionServiceClient;
 use starbridge_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
+use starbridge_proto::v1::doubt_service_client::DoubtServiceClient;
 use starbridge_proto::v1::flow_service_client::FlowServiceClient;
 use starbridge_proto::v1::record_service_client::RecordServiceClient;
 use starbridge_proto::v1::replay_service_client::ReplayServiceClient;
@@ -67,6 +68,10 @@ impl Caller {
 
     pub(crate) fn replays(&self) -> ReplayServiceClient<Signed> {
         ReplayServiceClient::new(self.signed())
+    }
+
+    pub(crate) fn doubts(&self) -> DoubtServiceClient<Signed> {
+        DoubtServiceClient::new(self.signed())
     }
 
     pub(crate) fn connections(&self) -> ConnectionServiceClient<Signed> {

@@ -116,6 +116,20 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     };
     let edited = operator.letters().edit_dead_letter(editing(0, "the warehouse's remark")).await.expect("edited");
     assert_eq!(edited.get_ref().differences.len(), 1, "{edited:?}");
+    assert!(edited.get_ref().checks[0].starts_with("fields of STK_MISCELLANEOUS in galaxy-b"), "{edited:?}");
+    let unknown = v1::EditDeadLetterRequest {
+        patch: r#"[{"op":"add","path":"/FNoSuchField","value":1}]"#.to_owned(),
+        ..editing(1, "a slip")
+    };
+    let unknown = operator.letters().edit_dead_letter(unknown).await.expect_err("the form has no such field");
+    assert!(unknown.code() == Code::InvalidArgument && unknown.message().contains("$.FNoSuchField"), "{unknown:?}");
+
+    // A foreign document holds the number: the target shows it beside ours.
+    let held = letters.iter().find(|letter| letter.category == "duplicate").expect("planted");
+    let asked = v1::CheckDoubtRequest { id: held.id.clone(), unmask: false };
+    let beside = operator.doubts().check_doubt(asked).await.expect("asked").into_inner();
+    assert_eq!((beside.finding(), beside.found.len()), (v1::DoubtFinding::Different, 1), "{beside:?}");
+    assert_eq!(beside.found[0].key, held.target_key);
     let stale = operator.letters().edit_dead_letter(editing(0, "again")).await.expect_err("edited since");
     assert_eq!(stale.code(), Code::FailedPrecondition);
     let seen = v1::GetDeadLetterRequest { id: one.id.clone(), unmask: false };
@@ -133,6 +147,9 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
         change: Some(v1::Change { dry_run: true, ..v1::Change::default() }),
     };
     let planned = operator.replays().start_replay(plan).await.expect("planned").into_inner();
+    let target = planned.plan.as_ref().and_then(|plan| plan.target.clone()).expect("the target was asked");
+    let all = i64::try_from(parked.len()).expect("few");
+    assert_eq!((target.asked, target.found, target.not_asked), (all, 0, 0), "{target:?}");
     assert_eq!((planned.plan.expect("a plan").letters, planned.replay), (parked.len() as i64, None));
 
     let before = published(&road).await.values().sum::<usize>();

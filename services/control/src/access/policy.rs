@@ -159,6 +159,13 @@ pub const RULES: &[Rule] = &[
     writes("starbridge.control.v1.ReplayService/ResumeReplay", Verb::Pause, Object::Replay, Place::Job("id")),
     writes("starbridge.control.v1.ReplayService/CancelReplay", Verb::Pause, Object::Replay, Place::Job("id")),
     reads("starbridge.control.v1.DoubtService/ListDoubts", Object::Doubt, Place::Somewhere),
+    reads("starbridge.control.v1.DoubtService/GetDoubt", Object::Doubt, Place::Letters("id")),
+    Rule {
+        call: "starbridge.control.v1.DoubtService/CheckDoubt",
+        need: Need::Permission { verb: Verb::ReadPayload, object: Object::Doubt, place: Place::Letters("id") },
+        flagged: Some(("unmask", Verb::Unmask)),
+        trail: Trail::Payload,
+    },
     writes("starbridge.control.v1.DoubtService/ResolveDoubt", Verb::Resolve, Object::Doubt, Place::Letters("id")),
     reads("starbridge.control.v1.ConnectionService/ListConnections", Object::Connection, Place::Somewhere),
     reads("starbridge.control.v1.ConnectionService/GetConnection", Object::Connection, Place::Connection("connection")),

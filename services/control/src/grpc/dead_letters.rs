@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::gate::Caller;
 use super::selection::Selected;
 use super::status::status;
-use super::{Shared, blocking, digest, page_size, show};
+use super::{Shared, blocking, digest, edit_check, page_size, show};
 use crate::access::Scope;
 use crate::core::Effects;
 use crate::core::letters::{By, Wish, next_revision, replayable};
@@ -215,6 +215,11 @@ impl DeadLetterService for DeadLetters {
         let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
         let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
+        let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
+        let present = edited.map_or(&letter.letter.body, |edit| &edit.body);
+        let (checked, _) = edit::patched(present, &patch, letter.row.stage == Stage::Transform)
+            .map_err(|fault| status(&fault.of_record(id.0.clone())))?;
+        let checks = edit_check::check(shared, &letter, present, &checked).await.map_err(|fault| status(&fault))?;
         let (name, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
         let (masker, flows) = (shared.masker.clone(), shared.flows.clone());
         let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
@@ -225,6 +230,10 @@ impl DeadLetterService for DeadLetters {
             let before = edit::published(&known, &found);
             let (after, differences) = edit::patched(&before, &patch, known.stage == Stage::Transform)
                 .map_err(|fault| fault.of_record(id.0.clone()))?;
+            if after != checked {
+                let detail = "the letter was edited while the edit was checked";
+                return Err(Fault::new(Code::EditRevision, detail).of_record(id.0.clone()));
+            }
             let event = edit::edited(&known, revision, after.clone(), &by);
             let mut effects = Effects::default();
             desk.note(id, event.clone(), &mut effects);
@@ -233,6 +242,7 @@ impl DeadLetterService for DeadLetters {
                 dead_letter: Some(shown),
                 edited: Some(show::payload(&after, Some(&masker))),
                 differences,
+                checks,
             };
             Ok((Decided { effects, ..Decided::default() }, response))
         });

@@ -68,11 +68,9 @@ impl Shared {
         if rule.trail != Trail::None && !self.writer.is_active() {
             return Err(self.elsewhere());
         }
-        let principal = match request.extensions().get::<Certified>() {
-            Some(Certified(name)) if request.metadata().get("authorization").is_none() => {
-                Principal::of_certificate(name.clone())
-            }
-            _ => self.bearer(request)?,
+        let principal = match certified(request) {
+            Some(principal) => principal,
+            None => self.bearer(request)?,
         };
         let bindings = self.mirror.bindings();
         Ok(Caller { principal, bindings, rule, request_id: uuid::Uuid::now_v7().to_string() })
@@ -196,6 +194,12 @@ impl Shared {
         flows.dedup();
         flows
     }
+}
+
+/// Whom a client certificate makes of the caller; nobody where a token was sent along, which then says who it is.
+pub(super) fn certified<T>(request: &Request<T>) -> Option<Principal> {
+    let Certified(name) = request.extensions().get::<Certified>()?;
+    request.metadata().get("authorization").is_none().then(|| Principal::of_certificate(name.clone()))
 }
 
 impl Caller {

@@ -5,8 +5,10 @@ pub mod audit;
 pub mod connections;
 pub mod dead_letters;
 pub mod doubts;
+mod edit_check;
 pub mod flows;
 pub mod gate;
+mod place;
 pub mod records;
 pub mod replays;
 pub mod selection;
@@ -14,6 +16,7 @@ pub mod server;
 pub mod show;
 pub mod status;
 pub mod system;
+mod target_look;
 pub mod timed;
 pub mod under_way;
 

@@ -14,7 +14,7 @@ use super::dead_letters::{reason, refusal};
 use super::gate::Caller;
 use super::selection::Selected;
 use super::status::status;
-use super::{Shared, digest, page_size, show};
+use super::{Shared, digest, page_size, show, target_look};
 use crate::access::Scope;
 use crate::core::Letter;
 use crate::core::approval::{self, Approval};
@@ -61,8 +61,14 @@ impl ReplayService for Replays {
             _ => Scope::EVERYWHERE,
         };
         let meta = caller.meta(&object, scope, digest(&request), role);
+        let dry_run = request.change.as_ref().is_some_and(|change| change.dry_run);
+        let ids = if dry_run { selected.ids.clone() } else { Vec::new() };
         let start = Start { selected, options, by: caller.principal.name.clone(), approval: shared.bounds.approval };
-        begin(shared, meta, request.change.as_ref(), start).await.map(Response::new)
+        let mut answer = begin(shared, meta, request.change.as_ref(), start).await?;
+        if let Some(plan) = answer.plan.as_mut().filter(|_| dry_run) {
+            plan.target = Some(target_look::look(shared, &ids).await);
+        }
+        Ok(Response::new(answer))
     }
 
     async fn list_replays(

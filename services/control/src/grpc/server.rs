@@ -246,3 +246,6 @@ pub async fn serve(
         .serve_with_incoming_shutdown(accept(listener, config), async move { shutdown.requested().await })
         .await
 }
+
+#[cfg(test)]
+mod tests;

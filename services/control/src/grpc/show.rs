@@ -17,6 +17,11 @@ pub fn time(millis: i64) -> Timestamp {
     Timestamp { seconds: millis.div_euclid(1000), nanos }
 }
 
+/// A count as the interface has it.
+pub fn count(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
 /// An instant as a timestamp.
 pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
     time(instant.timestamp_millis())

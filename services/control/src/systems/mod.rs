@@ -4,6 +4,13 @@
 //! Nothing is written to a system from here. Calls are taken from the limit that all services share, in the lane that
 //! never takes more than its share while fresh documents wait.
 
+pub mod beside;
+pub mod judge;
+pub mod look;
+pub mod side;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -37,9 +44,15 @@ impl fmt::Debug for Systems {
 pub struct System {
     client: Client,
     quota: Quota,
+    forms: look::Forms,
 }
 
 impl System {
+    /// A system behind `client`, whose calls are taken from `quota`.
+    pub fn new(client: Client, quota: Quota) -> Self {
+        Self { client, quota, forms: look::Forms::default() }
+    }
+
     /// How it is set up.
     pub fn settings(&self) -> &Settings {
         self.client.settings()
@@ -57,7 +70,7 @@ impl Systems {
             .map_err(|error| error.fault())?;
         let known = ready
             .into_iter()
-            .map(|(name, connection)| (name, Arc::new(System { client: connection.client, quota: connection.quota })));
+            .map(|(name, connection)| (name, Arc::new(System::new(connection.client, connection.quota))));
         Ok(Self {
             known: known.collect(),
             outbound: config.outbound.clone(),

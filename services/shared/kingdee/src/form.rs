@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What a field holds, as far as a document can be judged by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A text, a choice, or a kind that is not known here: any scalar.
+    /// A text, or a choice: any scalar.
     Text,
     /// A whole number.
     Whole,
@@ -21,6 +21,8 @@ pub enum Kind {
     BaseData,
     /// Dimensions whose members the form does not list.
     Flex,
+    /// A kind that is not known here: anything.
+    Other,
 }
 
 /// One field.
@@ -28,6 +30,8 @@ pub enum Kind {
 pub struct Field {
     /// Its key as the system writes it, such as `FStockOrgId`.
     pub key: String,
+    /// Its title as people see it; empty where the system gives none.
+    pub name: String,
     /// What it holds.
     pub kind: Kind,
     /// Whether a document must have it. A system may fill it by itself where it has a default.
@@ -114,9 +118,17 @@ fn field(value: &Value) -> Option<Field> {
         word if ["decimal", "amount", "qty", "price"].iter().any(|kind| word.contains(kind)) => Kind::Number,
         word if word.contains("date") => Kind::Date,
         "bool" | "boolean" | "checkbox" => Kind::Flag,
-        _ => Kind::Text,
+        "text" | "enum" | "combo" | "billno" | "largetext" => Kind::Text,
+        _ => Kind::Other,
     };
-    Some(Field { key, kind, must_input })
+    let name = match value.get("Name") {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => {
+            names.first().and_then(|name| name.get("Value")).and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        _ => String::new(),
+    };
+    Some(Field { key, name, kind, must_input })
 }
 
 #[cfg(test)]

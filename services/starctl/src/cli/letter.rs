@@ -217,6 +217,21 @@ pub(crate) enum DoubtCommand {
         #[command(flatten)]
         page: PageArgs,
     },
+    /// Shows one document in doubt: where it would be, and what the ledger says. The target is not asked.
+    Get {
+        /// The letter.
+        #[arg(value_parser = value::letter_id)]
+        id: String,
+    },
+    /// Looks into the target now, and shows our document beside the one that is there. Changes nothing.
+    Check {
+        /// The letter.
+        #[arg(value_parser = value::letter_id)]
+        id: String,
+        /// Shows the documents as they are. Needs a permission of its own and is audited.
+        #[arg(long)]
+        unmask: bool,
+    },
     /// Settles a document by your word, after you have looked into the target.
     Resolve {
         /// The letter.

@@ -87,6 +87,8 @@ asks! {
     }
     doubt_service_client::DoubtServiceClient {
         list_doubts(ListDoubtsRequest) -> v1::ListDoubtsResponse;
+        get_doubt(GetDoubtRequest) -> v1::GetDoubtResponse;
+        check_doubt(CheckDoubtRequest) -> v1::CheckDoubtResponse;
         resolve_doubt(ResolveDoubtRequest) -> v1::ResolveDoubtResponse;
     }
     record_service_client::RecordServiceClient {

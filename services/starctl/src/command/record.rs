@@ -1,9 +1,11 @@
 //! `starctl record` and `starctl doubt`: single documents.
 
-use serde_json::Map;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
 
-use super::letter::letters;
+use super::letter::{letters, readable};
 use super::page;
 use super::{Session, view};
 use crate::cli::Form;
@@ -12,6 +14,9 @@ use crate::client;
 use crate::exit;
 use crate::message;
 use crate::output::failure::Failure;
+
+/// A slow target is waited for by the control plane, as long as the connection's own settings say.
+const CHECK: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(command: &RecordCommand, session: &Session) -> Result<u8, Failure> {
     let RecordCommand::Trace { flow, key } = command;
@@ -46,6 +51,12 @@ pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u
             page::show(&session.output, &view::LETTER, &part, Map::new())?;
             Ok(exit::DONE)
         }
+        DoubtCommand::Get { id } => {
+            let answer = session.client.ask(v1::GetDoubtRequest { id: id.clone() }).await?;
+            session.output.one(&view::DOUBT, &message::value("GetDoubtResponse", &answer))?;
+            Ok(exit::DONE)
+        }
+        DoubtCommand::Check { id, unmask } => check(session, id, *unmask).await,
         DoubtCommand::Resolve { id, verdict, target_id, change, yes } => {
             let change = change.to_change();
             if session.must_ask(yes.yes, change.dry_run)? {
@@ -77,4 +88,37 @@ pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u
             Ok(exit::DONE)
         }
     }
+}
+
+/// What the target has, beside what we would save.
+async fn check(session: &Session, id: &str, unmask: bool) -> Result<u8, Failure> {
+    let output = &session.output;
+    let request = v1::CheckDoubtRequest { id: id.to_owned(), unmask };
+    let answer = session.client.ask_within(CHECK, request).await?;
+    let mut whole = message::value("CheckDoubtResponse", &answer);
+    for (name, payload) in [("ours", &answer.ours), ("theirs", &answer.theirs)] {
+        if let Some(payload) = payload {
+            whole[name]["data"] = readable(&payload.data);
+        }
+    }
+    output.one(&view::DOUBT_CHECK, &whole)?;
+    if !matches!(output.form(), Form::Table | Form::Wide) {
+        return Ok(exit::DONE);
+    }
+    let side = |name: &str, pointer: &str| whole[name]["data"].pointer(pointer).cloned().unwrap_or_default();
+    let differences: Vec<Value> = answer
+        .differences
+        .iter()
+        .map(|at| json!({"at": at, "ours": side("ours", at), "theirs": side("theirs", at)}))
+        .collect();
+    let listed = |name: &str| whole[name].as_array().cloned().unwrap_or_default();
+    for (view, items) in
+        [(&view::FOUND, listed("found")), (&view::DIFFERENCE, differences), (&view::SYSTEM_CALL, listed("calls"))]
+    {
+        if !items.is_empty() {
+            output.line("")?;
+            output.list(view, &items, &Map::new())?;
+        }
+    }
+    Ok(exit::DONE)
 }

@@ -138,6 +138,11 @@ pub(crate) const PLAN: View = View {
         column("letters", "letters to publish", "将发布"),
         column("seconds", "seconds it takes", "预计秒数"),
         column("already_in_target", "already in the target", "目标已存在"),
+        column("target.found", "found in the target", "目标中查到"),
+        column("target.asked", "asked there", "已查询"),
+        column("target.not_asked", "not asked there", "未查询"),
+        column("target.why", "why not", "未查询原因"),
+        column("target.first_found", "the first found", "查到的前若干条"),
         column("overtaken", "overtaken by newer versions", "已有更新版本"),
         column("refused_total", "left alone", "将跳过"),
         flag("needs_approval", "needs approval", "需要批准"),
@@ -192,6 +197,77 @@ pub(crate) const DOUBT_RESOLVED: View = View {
         column("dead_letter.id", "letter", "死信"),
         column("dead_letter.state", "state", "状态").as_kind(STATE),
         column("replay_job", "job", "任务"),
+    ],
+};
+
+/// A document in doubt, and where it would be.
+pub(crate) const DOUBT: View = View {
+    kind: "Doubt",
+    noun: "dead_letter",
+    name: "dead_letter.id",
+    columns: &[
+        column("dead_letter.id", "id", "编号"),
+        column("dead_letter.flow", "flow", "流程"),
+        column("dead_letter.document_key", "document", "单据"),
+        column("dead_letter.version", "version", "版本"),
+        time("since", "in doubt since", "存疑自"),
+        column("place.connection", "connection", "连接"),
+        column("place.form", "form", "业务对象"),
+        column("place.field", "field", "字段"),
+        column("place.key", "key", "键"),
+        column("version_in_target", "version in the target", "目标中的版本"),
+        column("dead_letter.message", "message", "消息"),
+    ],
+};
+
+pub(crate) const DOUBT_CHECK: View = View {
+    kind: "DoubtCheck",
+    noun: "dead_letter",
+    name: "dead_letter.id",
+    columns: &[
+        column("dead_letter.id", "id", "编号"),
+        column("place.connection", "connection", "连接"),
+        column("place.form", "form", "业务对象"),
+        column("place.field", "field", "字段"),
+        column("place.key", "key", "键"),
+        column("finding", "finding", "结论").as_kind(Kind::Word("DOUBT_FINDING_")),
+        column("compared", "values compared", "比较的值"),
+    ],
+};
+
+pub(crate) const FOUND: View = View {
+    kind: "FoundDocument",
+    noun: "document",
+    name: "id",
+    columns: &[
+        column("id", "id in the target", "目标内码"),
+        column("key", "key", "键"),
+        column("status", "status", "单据状态"),
+        column("created", "created", "创建时间"),
+    ],
+};
+
+pub(crate) const DIFFERENCE: View = View {
+    kind: "Difference",
+    noun: "value",
+    name: "at",
+    columns: &[
+        column("at", "differs at", "差异位置"),
+        column("ours", "ours", "我方"),
+        column("theirs", "theirs", "目标"),
+    ],
+};
+
+pub(crate) const SYSTEM_CALL: View = View {
+    kind: "SystemCall",
+    noun: "call",
+    name: "method",
+    columns: &[
+        column("method", "call", "调用"),
+        column("form", "form", "业务对象"),
+        column("asked", "asked", "查询内容"),
+        column("answered", "answered", "答复"),
+        column("took_ms", "ms", "毫秒"),
     ],
 };
 

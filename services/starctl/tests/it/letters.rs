@@ -252,3 +252,15 @@ fn kept_heads_are_sent_along_and_a_broken_trail_adds_none() {
     let none = bed.starctl(&["audit", "verify", "--key", &heads.replace("heads", "no-file")]);
     assert_eq!(none.code, Some(2), "{}", none.seen());
 }
+
+#[test]
+fn a_doubt_is_shown_and_its_target_asked() {
+    let bed = Bed::new();
+    let id = letter(1).id;
+    insta::assert_snapshot!("doubt_get", bed.starctl(&["doubt", "get", &id, "--utc"]).seen());
+    insta::assert_snapshot!("doubt_check", bed.starctl(&["doubt", "check", &id]).seen());
+    let whole = bed.starctl(&["doubt", "check", &id, "--unmask", "-o", "json"]).json();
+    assert_eq!(whole["items"][0]["theirs"]["data"]["FEntity"][0]["FQty"], json!(13));
+    let asked = bed.desk().requests("check_doubt");
+    assert!(asked[0].contains("unmask: false") && asked[1].contains("unmask: true"), "{asked:?}");
+}

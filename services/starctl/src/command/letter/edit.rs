@@ -47,6 +47,9 @@ pub(super) async fn run(session: &Session, edit: &Edit<'_>, args: &ChangeArgs) -
         return output.one(&view::LETTER_DETAIL, &whole).map(|()| exit::DONE);
     }
     answer.differences.iter().try_for_each(|line| output.line(&crate::output::table::harmless(line)))?;
+    answer.checks.iter().try_for_each(|line| {
+        output.remark(&format!("{}: {}", output.pick("checked", "已检查"), crate::output::table::harmless(line)))
+    })?;
     if args.dry_run {
         output.remark(output.pick("nothing was changed", "未做任何变更"))?;
     }

@@ -159,6 +159,7 @@ impl dead_letter_service_server::DeadLetterService for Desk {
             dead_letter: Some(letter(1)),
             edited: Some(Payload { data: br#"{"FQty":13}"#.to_vec(), masked: true }),
             differences: vec!["$.FQty: 12.50 -> 13".to_owned()],
+            checks: vec!["fields of STK_MISCELLANEOUS in galaxy-b, as the system describes them".to_owned()],
         }))
     }
 
@@ -195,6 +196,14 @@ impl replay_service_server::ReplayService for Desk {
             first_ids: (1..=3).map(|number| letter(number).id).collect(),
             seconds: 0.15,
             already_in_target: 1,
+            target: Some(TargetLook {
+                asked: 2,
+                found: 1,
+                first_found: vec![letter(2).id],
+                not_asked: 1,
+                why: vec!["1: it was not mapped yet and has no key in the target".to_owned()],
+                calls: vec![call("which of 2 keys are there", "1 rows")],
+            }),
             ..ReplayPlan::default()
         };
         let dry_run = request.change.unwrap_or_default().dry_run;
@@ -262,6 +271,37 @@ impl doubt_service_server::DoubtService for Desk {
         let request = self.take("list_doubts", request).await?;
         let (dead_letters, next_page_token) = page(request.page_size, &request.page_token);
         Ok(Response::new(ListDoubtsResponse { dead_letters, next_page_token }))
+    }
+
+    async fn get_doubt(&self, request: Request<GetDoubtRequest>) -> Answer<GetDoubtResponse> {
+        self.take("get_doubt", request).await?;
+        Ok(Response::new(GetDoubtResponse {
+            dead_letter: Some(letter(1)),
+            place: Some(place()),
+            since: at(1_767_225_600),
+            version_in_target: Some(2),
+        }))
+    }
+
+    async fn check_doubt(&self, request: Request<CheckDoubtRequest>) -> Answer<CheckDoubtResponse> {
+        self.take("check_doubt", request).await?;
+        let found = FoundDocument {
+            id: "100231".to_owned(),
+            key: "A-1".to_owned(),
+            status: "C".to_owned(),
+            created: "2026-01-01T09:00:00".to_owned(),
+        };
+        Ok(Response::new(CheckDoubtResponse {
+            dead_letter: Some(letter(1)),
+            place: Some(place()),
+            finding: DoubtFinding::Different.into(),
+            found: vec![found],
+            ours: Some(Payload { data: br#"{"FEntity":[{"FQty":12.50}]}"#.to_vec(), masked: false }),
+            theirs: Some(Payload { data: br#"{"FEntity":[{"FQty":13}]}"#.to_vec(), masked: false }),
+            differences: vec!["/FEntity/0/FQty".to_owned()],
+            compared: 4,
+            calls: vec![call("documents whose FBillNo is A-1", "1 rows")],
+        }))
     }
 
     async fn resolve_doubt(&self, request: Request<ResolveDoubtRequest>) -> Answer<ResolveDoubtResponse> {
@@ -417,6 +457,25 @@ impl connection_service_server::ConnectionService for Desk {
             passed,
             tested_at: at(1_767_225_600),
         }))
+    }
+}
+
+fn place() -> DoubtPlace {
+    DoubtPlace {
+        connection: "galaxy-b".to_owned(),
+        form: "STK_MISCELLANEOUS".to_owned(),
+        field: "FBillNo".to_owned(),
+        key: "A-1".to_owned(),
+    }
+}
+
+fn call(asked: &str, answered: &str) -> SystemCall {
+    SystemCall {
+        method: "ExecuteBillQuery".to_owned(),
+        form: "STK_MISCELLANEOUS".to_owned(),
+        asked: asked.to_owned(),
+        answered: answered.to_owned(),
+        took_ms: 12,
     }
 }
 
