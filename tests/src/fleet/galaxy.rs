@@ -156,6 +156,15 @@ impl Galaxy {
         self.client.delete(address).send().await?.error_for_status().context("removing a document").map(drop)
     }
 
+    /// Ends every fault.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn end_faults(&self) -> anyhow::Result<()> {
+        let address = format!("http://127.0.0.1:{}/faults", self.admin);
+        self.client.delete(address).send().await?.error_for_status().context("ending faults").map(drop)
+    }
+
     /// Calls the admin port: `path` with `body` by POST, without by GET.
     ///
     /// # Errors

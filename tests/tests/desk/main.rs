@@ -7,6 +7,7 @@ mod guide;
 mod kills;
 mod raw;
 mod replay;
+mod rolling;
 
 use std::time::Duration;
 
