@@ -45,7 +45,9 @@ test-ablation: setup ## Switch each rule of the protocol off: does the simulatio
 	@cargo run --quiet --locked -p simulation --features ablation --bin ablate
 
 test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
-	cargo test -p e2e --locked -- --test-threads=1
+	cargo test -p e2e --locked --lib --bins --test broker --test compose --test dashboards --test golden -- --test-threads=1
+	@# A scenario has servers of its own and mostly waits for them: two at a time.
+	cargo test -p e2e --locked --test desk --test road -- --test-threads=2
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
 	@target/debug/demo --orders $(ORDERS) $(if $(DEMO_REPLAY),--replay) $(if $(DEMO_STAY),--stay)

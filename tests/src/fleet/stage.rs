@@ -169,6 +169,11 @@ impl Metrics {
             .sum()
     }
 
+    /// Every sample's name with its labels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// How many samples `metric` has.
     pub fn count(&self, metric: &str) -> usize {
         self.0.keys().filter(|name| name.split('{').next() == Some(metric)).count()
@@ -189,5 +194,6 @@ mod tests {
         assert_eq!(metrics.sum("starbridge_records_total", &["outcome=\"parked\""]), 2.0);
         assert_eq!(metrics.sum("absent", &[]), 0.0);
         assert_eq!((metrics.count("starbridge_records_total"), metrics.count("absent")), (2, 0));
+        assert_eq!(metrics.names().last(), Some("starbridge_records_total_x{}"));
     }
 }

@@ -46,7 +46,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Asserts that none of the secrets of this installation stands in a topic, a log or a store.
+/// Asserts that none of the secrets of this installation stands in a topic, a log, a store, a metric or an error.
 async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
     let folder = road.folder();
     let mut secrets: Vec<String> = tokens.iter().map(|token| (*token).to_owned()).collect();
@@ -56,6 +56,21 @@ async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
         // Of a key its body: the frame around it is no secret.
         let body = text.lines().filter(|line| !line.starts_with("-----")).max_by_key(|line| line.len());
         secrets.push(body.expect("a line").to_owned());
+    }
+    for stage in &road.stages {
+        let metrics = stage.metrics().await.expect("scraped");
+        assert!(metrics.names().next().is_some(), "{} counts nothing", stage.name());
+        for secret in &secrets {
+            assert!(!metrics.names().any(|name| name.contains(secret.as_str())), "a secret in {}", stage.name());
+        }
+    }
+    let address = road.desk_address(0).expect("an address");
+    for token in tokens {
+        // One sign too many: what is refused is not repeated.
+        let forged = Caller::new(channel(&road.desk, &address).await, Some(&format!("{token}x")));
+        let refused = forged.system().get_status(v1::GetStatusRequest {}).await.expect_err("forged");
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        assert!(!format!("{refused:?}").contains(token), "a token in an error");
     }
     let brokers = road.kafka.brokers().to_owned();
     let topics = tokio::task::spawn_blocking(move || {
