@@ -1,9 +1,11 @@
-//! What a person does in the target before parked orders are replayed: creates missing products, frees used numbers.
+//! What a person does in a Galaxy before parked orders are replayed: in the target creates missing products and frees used
+//! numbers, in the source corrects a bill.
 
-use anyhow::Context as _;
-use serde_json::json;
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
 
 use crate::compare::rules::Expectation;
+use crate::compare::webapi::{self, Access};
 use crate::fleet::Galaxy;
 
 /// Creates the products that the target does not know and removes the foreign documents that hold our numbers.
@@ -21,4 +23,27 @@ pub async fn target(galaxy: &Galaxy, expectation: &Expectation) -> anyhow::Resul
         galaxy.remove("STK_MISCELLANEOUS", number).await.context("removing a foreign document")?;
     }
     Ok(())
+}
+
+/// Corrects the date of an audited bill of the source: takes the audit back, saves, submits and audits it again.
+///
+/// # Errors
+/// The source refuses a step.
+pub async fn redate(source: &Galaxy, number: &str, date: &str) -> anyhow::Result<()> {
+    const FORM: &str = "STK_MISCELLANEOUS";
+    let access: Access = serde_json::from_slice(&std::fs::read(source.access_file()?)?)?;
+    let mut person = webapi::Galaxy::login(&access).await?;
+    let numbers = json!({ "Numbers": [number] });
+    let mut step = async |method: &str, data: Value| -> anyhow::Result<Value> {
+        let service = format!("Kingdee.BOS.WebApi.ServicesStub.DynamicFormService.{method}");
+        let reply = person.post(&service, json!({ "parameters": [FORM, data.to_string()] })).await?;
+        let status = &reply["Result"]["ResponseStatus"];
+        ensure!(status["IsSuccess"] == json!(true), "{method} of {number} was refused: {status}");
+        Ok(reply)
+    };
+    let undone = step("UnAudit", numbers.clone()).await?;
+    let id = undone.pointer("/Result/ResponseStatus/SuccessEntitys/0/Id").cloned().context("the bill's id")?;
+    step("Save", json!({ "Model": { "FID": id, "FDate": date } })).await?;
+    step("Submit", numbers.clone()).await?;
+    step("Audit", numbers).await.map(drop)
 }

@@ -68,7 +68,11 @@ impl Galaxy {
         self.calls
     }
 
-    async fn post(&mut self, service: &str, body: Value) -> anyhow::Result<Value> {
+    /// Calls one service of the WebAPI and gives its reply, whatever it says.
+    ///
+    /// # Errors
+    /// No JSON comes back, or the call limit refuses for two minutes.
+    pub(crate) async fn post(&mut self, service: &str, body: Value) -> anyhow::Result<Value> {
         // A call limit that is just used up is waited for: at most two sliding minutes.
         for _ in 0..24 {
             self.calls += 1;

@@ -5,6 +5,7 @@ mod client;
 mod flows;
 mod guide;
 mod kills;
+mod overtaken;
 mod raw;
 mod replay;
 mod rolling;
