@@ -12,6 +12,7 @@ pub mod config;
 pub mod core;
 pub mod error;
 pub mod folder;
+pub mod follow;
 pub mod log;
 pub mod metrics;
 pub mod owner;

@@ -201,6 +201,12 @@ impl Instruments {
         self.config.set(&[("flow", flow), ("version", version)], 1.0);
     }
 
+    /// A flow was taken away.
+    pub fn gone(&self, flow: &str, version: &str) {
+        self.config.remove(&[("flow", flow), ("version", version)]);
+        self.reload.remove(&[("flow", flow)]);
+    }
+
     /// Shows whether the last change of a flow could be loaded.
     pub fn loaded(&self, flow: &str, good: bool) {
         self.reload.set(&[("flow", flow)], if good { 1.0 } else { 0.0 });

@@ -134,6 +134,8 @@ impl Owner {
             running.drain.request();
         }
         self.board.remove(&unit.flow.name);
+        // Nobody will run what was asked of it; commands of other flows must not wait behind that.
+        self.commands.given_up(&unit.flow.name);
         self.means.instruments.disowned(unit.flow.tenant.as_str(), unit.flow.name.as_str());
     }
 

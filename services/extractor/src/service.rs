@@ -1,4 +1,4 @@
-//! The loop: flows from their folders, partitions from the group, runs as they fall due.
+//! The loop: flows as they are published, and from their folders, partitions from the group, runs as they fall due.
 //!
 //! Crash-only: whatever goes wrong with Kafka, the session is dropped, everything in memory forgotten, and a new one
 //! opened; that is also how the process starts.
@@ -18,6 +18,7 @@ use crate::behind::{Congestion, Groups};
 use crate::config::Config;
 use crate::error::Error;
 use crate::folder;
+use crate::follow::{self, Choice};
 use crate::log::KafkaLog;
 use crate::metrics::Instruments;
 use crate::owner::{Owner, Units};
@@ -61,6 +62,8 @@ pub struct Extractor {
     known: BTreeMap<FlowName, FlowVersion>,
     /// What the last look at the folders found.
     found: folder::Known,
+    /// The versions that the folders held at the last look.
+    in_folder: BTreeMap<FlowName, FlowVersion>,
     spoken: Vec<Fault>,
     looked_at: Option<Duration>,
     greeted: BTreeSet<FlowName>,
@@ -86,6 +89,7 @@ impl Extractor {
             units: Units::new(),
             known: BTreeMap::new(),
             found: folder::Known::new(),
+            in_folder: BTreeMap::new(),
             spoken: Vec::new(),
             looked_at: None,
             greeted: BTreeSet::new(),
@@ -200,6 +204,7 @@ impl Extractor {
         registry: &FlowRegistry,
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
+        let mut news = registry.clone();
         while !shutdown.is_requested() {
             self.around.heartbeat.beat();
             self.look_at_folders(owner, admin, registry).await;
@@ -209,6 +214,8 @@ impl Extractor {
             tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
+                // What is published is taken up at once.
+                () = news.changed() => self.looked_at = None,
                 end = owner.next_end() => owner.ended(end, &self.units).await?,
                 event = session.next(100, ROUND) => match event {
                     Ok(event) => self.handle(event, session, owner).await?,
@@ -277,7 +284,7 @@ impl Extractor {
         }
     }
 
-    /// Takes up what is new in the folders, as often as the settings say.
+    /// Takes up what is new in the folders and among the published flows, as often as the settings say.
     async fn look_at_folders(&mut self, owner: &mut Owner, admin: &Admin, registry: &FlowRegistry) {
         let now = self.around.clock.monotonic();
         if self.looked_at.is_some_and(|at| now.saturating_sub(at) < self.config.flows.poll) {
@@ -290,24 +297,42 @@ impl Extractor {
         let findings = reading.await.expect("reading folders does not panic");
         self.found = findings.flows.values().map(|found| (found.place.clone(), Arc::clone(&found.flow))).collect();
         let mut faults = findings.faults;
-        let gone: Vec<FlowName> =
-            self.units.keys().filter(|name| !findings.flows.contains_key(*name)).cloned().collect();
         let mut whole = true;
-        for (name, found) in findings.flows {
-            let version = found.flow.version.clone();
-            if self.known.get(&name) == Some(&version) {
-                continue;
+        let mut flows = findings.flows;
+        let names: BTreeSet<FlowName> = flows.keys().cloned().chain(registry.names()).collect();
+        for name in &names {
+            let found = flows.remove(name);
+            let version = found.as_ref().map(|found| found.flow.version.clone());
+            let before = version.clone().and_then(|version| self.in_folder.insert(name.clone(), version));
+            // A folder that is changed while it is watched is somebody's word, also where it goes back.
+            let changed = before.is_some() && before != version;
+            let known = version.as_ref().is_some_and(|version| registry.bundle(name, version).is_some());
+            let (current, deleted) = (registry.pointer(name), registry.deleted(name).is_some());
+            let choice = follow::choice(version.as_ref(), known && !changed, current.as_ref(), deleted);
+            if before.is_none() && version.is_some() && version != current && choice != Choice::Publish {
+                tracing::warn!(flow = %name, folder = ?version, ?current, deleted, "the folder is left aside, what is published counts");
             }
-            match self.take_up(&name, found, admin, registry).await {
-                Ok(unit) => {
-                    let before = self.units.insert(name.clone(), Arc::clone(&unit));
-                    let before = before.as_ref().map(|unit| unit.flow.version.as_str());
-                    self.around.instruments.version(name.as_str(), before, version.as_str());
-                    self.around.instruments.loaded(name.as_str(), true);
-                    tracing::info!(flow = %name, version = %version, "flow taken up");
-                    owner.changed(&unit);
-                    self.known.insert(name, version);
+            let taken = match choice {
+                Choice::Leave => continue,
+                Choice::Publish => {
+                    let Some(found) = found else { continue };
+                    match (self.publish(name, found, admin, registry).await, &current) {
+                        (Err(refused), Some(current)) => {
+                            // It stays a word of now; what is published goes on meanwhile.
+                            if let Some(before) = before {
+                                self.in_folder.insert(name.clone(), before);
+                            }
+                            faults.extend(refused);
+                            self.follow(name, current, admin, registry).await
+                        }
+                        (published, _) => published,
+                    }
                 }
+                Choice::Follow(version) => self.follow(name, &version, admin, registry).await,
+            };
+            match taken {
+                Ok(None) => {}
+                Ok(Some(unit)) => self.taken_up(unit, owner),
                 Err(refused) => {
                     // What Kafka refused for now is tried again at the next look; nothing is spoken of twice.
                     whole = false;
@@ -316,15 +341,13 @@ impl Extractor {
                 }
             }
         }
-        for name in gone {
-            // A flow that does not compile any more keeps running as it was last good; one that is gone stops.
-            let broken = faults.iter().any(|fault| fault.place.record.as_deref() == Some(name.as_str()));
-            if faults.is_empty()
-                && !broken
-                && let Some(unit) = self.units.remove(&name)
-            {
-                tracing::info!(flow = %name, "flow is gone from the folders");
+        // A flow that does not compile any more keeps running as it was last good; one that was taken away stops.
+        let gone = self.units.keys().filter(|name| registry.deleted(name).is_some() || !names.contains(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            if let Some(unit) = self.units.remove(&name) {
+                tracing::info!(flow = %name, "flow was taken away");
                 owner.removed(&unit);
+                self.around.instruments.gone(name.as_str(), unit.flow.version.as_str());
                 self.known.remove(&name);
             }
         }
@@ -341,19 +364,61 @@ impl Extractor {
         }
     }
 
-    /// Makes a flow's topics and publishes it.
-    async fn take_up(
+    /// Notes and tells that a version was taken up.
+    fn taken_up(&mut self, unit: Arc<Unit>, owner: &mut Owner) {
+        let (name, version) = (unit.flow.name.clone(), unit.flow.version.clone());
+        let before = self.units.insert(name.clone(), Arc::clone(&unit));
+        let before = before.as_ref().map(|unit| unit.flow.version.as_str());
+        self.around.instruments.version(name.as_str(), before, version.as_str());
+        self.around.instruments.loaded(name.as_str(), true);
+        tracing::info!(flow = %name, version = %version, "flow taken up");
+        owner.changed(&unit);
+        self.known.insert(name, version);
+    }
+
+    /// Publishes what a folder holds; `None` where that was done before.
+    async fn publish(
         &self,
         name: &FlowName,
         found: folder::Found,
         admin: &Admin,
         registry: &FlowRegistry,
-    ) -> Result<Arc<Unit>, Vec<Fault>> {
-        let unit = Unit::new(found.flow, &self.config)?;
+    ) -> Result<Option<Arc<Unit>>, Vec<Fault>> {
+        if self.known.get(name) == Some(&found.flow.version) {
+            return Ok(None);
+        }
+        if let Some(current) = registry.pointer(name).and_then(|version| registry.get(name, &version)) {
+            follow::keys_stay(&current, &found.flow).map_err(|fault| vec![fault])?;
+        }
+        let bundle = found.bundle;
+        let unit = self.unit(found.flow, admin).await?;
+        registry.publish(name, &bundle).await.map_err(|error| vec![error.fault()])?;
+        Ok(Some(unit))
+    }
+
+    /// Takes up what is published; `None` where that was done before.
+    async fn follow(
+        &self,
+        name: &FlowName,
+        version: &FlowVersion,
+        admin: &Admin,
+        registry: &FlowRegistry,
+    ) -> Result<Option<Arc<Unit>>, Vec<Fault>> {
+        if self.known.get(name) == Some(version) {
+            return Ok(None);
+        }
+        match registry.get(name, version) {
+            Some(flow) => self.unit(flow, admin).await.map(Some),
+            None => Err(registry.faults(name, version)),
+        }
+    }
+
+    /// Makes a flow ready and its topics.
+    async fn unit(&self, flow: Arc<flow::Flow>, admin: &Admin) -> Result<Arc<Unit>, Vec<Fault>> {
+        let unit = Unit::new(flow, &self.config)?;
         let partitions = i32::try_from(unit.flow.settings.partitions).unwrap_or(i32::MAX);
-        let refused = |error: queue::Error| vec![error.fault()];
-        admin.ensure(&topics::of_flow(name, partitions), self.config.flows.replication).await.map_err(refused)?;
-        registry.publish(name, &found.bundle).await.map_err(refused)?;
+        let specs = topics::of_flow(&unit.flow.name, partitions);
+        admin.ensure(&specs, self.config.flows.replication).await.map_err(|error| vec![error.fault()])?;
         Ok(Arc::new(unit))
     }
 }

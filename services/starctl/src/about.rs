@@ -61,6 +61,7 @@ const ABOUT: &[(&str, &str)] = &[
     ("flow diff", "显示流程目录与已发布版本的差异。"),
     ("flow history", "列出流程的各个版本，新的在前。"),
     ("flow rollback", "使较早的版本重新生效。"),
+    ("flow delete", "删除流程：不再读取和传输；各版本保留，可回退恢复。"),
     ("flow pause", "暂停流程：恢复之前不再读取新数据。"),
     ("flow resume", "恢复流程运行。"),
     ("flow run", "在计划之外立即运行流程。"),

@@ -29,6 +29,7 @@ const MAY: &[(&str, &str)] = &[
     ("FlowService/RollbackFlow", "..xx.."),
     ("FlowService/PauseFlow", ".xxx.."),
     ("FlowService/ResumeFlow", ".xxx.."),
+    ("FlowService/DeleteFlow", "..xx.."),
     ("FlowService/RunFlow", ".xxx.."),
     ("DeadLetterService/ListDeadLetters", "xxxx.x"),
     ("DeadLetterService/GetDeadLetter", "xxxx.."),

@@ -16,10 +16,15 @@ async fn flow(caller: &Caller) -> v1::GetFlowResponse {
 
 /// Waits until the extractor's metric reads as wanted.
 async fn until_metric(road: &mut Road, metric: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+    until_sample(road, metric, &[], wanted).await
+}
+
+/// The same for the samples with these labels.
+async fn until_sample(road: &mut Road, metric: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) -> f64 {
     let mut value = f64::NAN;
     for _ in 0..300 {
         if let Ok(metrics) = road.of("extractor")[0].metrics().await {
-            value = metrics.sum(metric, &[]);
+            value = metrics.sum(metric, labels);
             if wanted(value) {
                 return value;
             }
@@ -99,6 +104,9 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     }
     let now = flow(&engineer).await.flow.expect("a flow");
     assert_eq!((now.title.as_str(), now.versions.len()), ("其他入库单", 2));
+    // The extractor runs it without a restart, although its folder holds the other one.
+    const VERSION: &str = "starbridge_config_info";
+    until_sample(&mut road, VERSION, &[&version], |value| value == 1.0).await;
     let mut broken = bundle;
     broken.flow = broken.flow.replace("[target]", "[targt]");
     let refused = engineer.flows().apply_flow(apply(&broken, change("a slip"))).await.expect_err("refused");
@@ -106,6 +114,31 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     let back = v1::RollbackFlowRequest { name: name(), version: shown.version.clone(), change: change("as it was") };
     let back = engineer.flows().rollback_flow(back).await.expect("rolled back").into_inner().flow.expect("a flow");
     assert_eq!(back.version, shown.version);
+    until_sample(&mut road, VERSION, &[&shown.version], |value| value == 1.0).await;
+
+    // A flow that nothing is left of can be deleted; it stops, its versions stay, and one of them brings it back.
+    road.until("every order is applied", super::PATIENCE, |applied, _| applied == 50).await.expect("applied");
+    let delete = |change| v1::DeleteFlowRequest { name: name(), force: false, change };
+    let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
+    let mut idle = engineer.flows().delete_flow(delete(look.clone())).await;
+    for _ in 0..200 {
+        if idle.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        idle = engineer.flows().delete_flow(delete(look.clone())).await;
+    }
+    assert_eq!(idle.expect("nothing is left").get_ref().under_way, 0);
+    engineer.flows().delete_flow(delete(change("no longer needed"))).await.expect("deleted");
+    until_sample(&mut road, VERSION, &[], |value| value == 0.0).await;
+    assert!(engineer.flows().list_flows(v1::ListFlowsRequest {}).await.expect("listed").get_ref().flows.is_empty());
+    let gone = flow(&engineer).await.flow.expect("a flow");
+    assert_eq!((gone.deleted_note.as_str(), gone.versions.len()), ("sun: no longer needed", 2));
+    let run = v1::RunFlowRequest { name: name(), kind: 0, change: change("now"), window: None };
+    assert_eq!(engineer.flows().run_flow(run).await.expect_err("gone").code(), Code::NotFound);
+    let back = v1::RollbackFlowRequest { name: name(), version: shown.version.clone(), change: change("needed again") };
+    engineer.flows().rollback_flow(back).await.expect("there again");
+    until_sample(&mut road, VERSION, &[&shown.version], |value| value == 1.0).await;
 
     let ended = road.finish(super::PATIENCE).await.expect("drained");
     assert!(ended.report.is_clean(), "{:#?}", ended.report);

@@ -81,6 +81,7 @@ pub const RULES: &[Rule] = &[
     writes("starbridge.control.v1.FlowService/RollbackFlow", Verb::Apply, Object::Flow, Place::Flow("name")),
     writes("starbridge.control.v1.FlowService/PauseFlow", Verb::Pause, Object::Flow, Place::Flow("name")),
     writes("starbridge.control.v1.FlowService/ResumeFlow", Verb::Pause, Object::Flow, Place::Flow("name")),
+    writes("starbridge.control.v1.FlowService/DeleteFlow", Verb::Apply, Object::Flow, Place::Flow("name")),
     writes("starbridge.control.v1.FlowService/RunFlow", Verb::Run, Object::Flow, Place::Flow("name")),
     reads("starbridge.control.v1.DeadLetterService/ListDeadLetters", Object::DeadLetter, Place::Somewhere),
     Rule {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use document::{Code, Fault, FlowName, FlowVersion, Headers, Record, topic};
-use queue::registry::{pausing, pointing, publishing};
-use queue::{Paused, TopicSpec, topics};
+use queue::registry::{deleting, pausing, pointing, publishing, withdrawing};
+use queue::{Deleted, Paused, TopicSpec, topics};
 use similar::{ChangeTag, TextDiff};
 use starbridge_proto::v1;
 use starbridge_proto::v1::flow_service_server::FlowService;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::dead_letters::reason;
 use super::gate::Caller;
 use super::status::status;
-use super::under_way::keys_may_move;
+use super::under_way::{keys_may_move, may_go};
 use super::{Shared, digest, show};
 use crate::access::Role;
 use crate::audit::Outcome;
@@ -44,10 +44,10 @@ impl FlowService for Flows {
     }
 
     async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Result<Response<v1::GetFlowResponse>, Status> {
-        let (_, _, name) = self.admitted("GetFlow", &request, |request| &request.name).await?;
+        let (_, _, name) = self.known("GetFlow", &request, |request| &request.name).await?;
         let request = request.into_inner();
         let version = match request.version.as_str() {
-            "" => self.0.flows.pointer(&name),
+            "" => self.0.last_version(&name),
             version => Some(FlowVersion::from(version)),
         };
         let bundle = version.and_then(|version| self.0.flows.bundle(&name, &version));
@@ -87,7 +87,7 @@ impl FlowService for Flows {
         let object = format!("flow/{name}");
         let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
-        let previous = shared.flows.pointer(&name);
+        let previous = shared.last_version(&name);
         let before = previous.as_ref().and_then(|version| shared.flows.bundle(&name, version));
         let differences = before.as_ref().map(|before| differences(before, &bundle)).unwrap_or_default();
         self.hold_keys(&name, previous.as_ref(), &compiled.flow).await?;
@@ -105,30 +105,33 @@ impl FlowService for Flows {
         }
         let mut shown = self.shown(&name);
         shown.version = bundle.version().to_string();
+        shown.deleted_note = String::new();
         let response = v1::ApplyFlowResponse {
             flow: Some(shown),
             previous_version: previous.map(|version| version.to_string()).unwrap_or_default(),
             differences,
         };
-        let records = publishing(&name, &bundle).map(|record| (topic::FLOWS.to_owned(), record)).to_vec();
-        self.publish(meta, change, true, records, response).await.map(Response::new)
+        let mut records = publishing(&name, &bundle).to_vec();
+        records.extend(self.undeleting(&name));
+        self.publish(topic::FLOWS, meta, change, true, records, response).await.map(Response::new)
     }
 
     async fn rollback_flow(
         &self,
         request: Request<v1::RollbackFlowRequest>,
     ) -> Result<Response<v1::RollbackFlowResponse>, Status> {
-        let (caller, role, name) = self.admitted("RollbackFlow", &request, |request| &request.name).await?;
+        let (caller, role, name) = self.known("RollbackFlow", &request, |request| &request.name).await?;
         let request = request.into_inner();
         let version = FlowVersion::from(request.version.as_str());
         let Some(earlier) = self.0.flows.get(&name, &version) else { return Err(status(&unknown(&name))) };
-        self.hold_keys(&name, self.0.flows.pointer(&name).as_ref(), &earlier).await?;
+        self.hold_keys(&name, self.0.last_version(&name).as_ref(), &earlier).await?;
         let meta = self.meta(&caller, role, &name, digest(&request));
         let mut shown = self.shown(&name);
         shown.version = version.to_string();
-        let records = vec![(topic::FLOWS.to_owned(), pointing(&name, &version))];
+        shown.deleted_note = String::new();
+        let records = std::iter::once(pointing(&name, &version)).chain(self.undeleting(&name)).collect();
         let answer = v1::RollbackFlowResponse { flow: Some(shown) };
-        self.publish(meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
+        self.publish(topic::FLOWS, meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
     }
 
     async fn pause_flow(
@@ -145,10 +148,10 @@ impl FlowService for Flows {
         };
         let mut shown = self.shown(&name);
         shown.paused = true;
-        shown.paused_note = note(&paused);
-        let records = vec![(topic::FLOWS.to_owned(), pausing(&name, Some(&paused)))];
+        shown.paused_note = note(&paused.by, &paused.reason);
+        let records = vec![pausing(&name, Some(&paused))];
         let answer = v1::PauseFlowResponse { flow: Some(shown) };
-        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+        self.publish(topic::FLOWS, meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
     }
 
     async fn resume_flow(
@@ -161,9 +164,40 @@ impl FlowService for Flows {
         let mut shown = self.shown(&name);
         shown.paused = false;
         shown.paused_note = String::new();
-        let records = vec![(topic::FLOWS.to_owned(), pausing(&name, None))];
+        let records = vec![pausing(&name, None)];
         let answer = v1::ResumeFlowResponse { flow: Some(shown) };
-        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+        self.publish(topic::FLOWS, meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+    }
+
+    async fn delete_flow(
+        &self,
+        request: Request<v1::DeleteFlowRequest>,
+    ) -> Result<Response<v1::DeleteFlowResponse>, Status> {
+        let (caller, role, name) = self.admitted("DeleteFlow", &request, |request| &request.name).await?;
+        let request = request.into_inner();
+        let meta = self.meta(&caller, role, &name, digest(&request));
+        let rest = self.0.rest_of(&name).await.map_err(|fault| status(&fault))?;
+        if !request.force {
+            may_go(&name, &rest).map_err(|fault| status(&fault))?;
+        }
+        let Some(version) = self.0.flows.pointer(&name) else { return Err(status(&unknown(&name))) };
+        let deleted = Deleted {
+            by: caller.principal.name.clone(),
+            reason: reason(request.change.as_ref()),
+            at: self.0.clock.millis(),
+            version,
+        };
+        let mut shown = self.shown(&name);
+        shown.version = String::new();
+        shown.deleted_note = note(&deleted.by, &deleted.reason);
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let answer = v1::DeleteFlowResponse {
+            flow: Some(shown),
+            under_way: number(rest.under_way.total()),
+            open_letters: number(rest.open_letters),
+        };
+        let records = vec![deleting(&name, Some(&deleted)), withdrawing(&name)];
+        self.publish(topic::FLOWS, meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
     }
 
     async fn run_flow(&self, request: Request<v1::RunFlowRequest>) -> Result<Response<v1::RunFlowResponse>, Status> {
@@ -173,9 +207,9 @@ impl FlowService for Flows {
         let value = command(&name, request.kind(), request.window.as_ref()).map_err(|fault| status(&fault))?;
         let key = name.as_str().as_bytes().to_vec();
         let record = Record { key, headers: Headers::new(), value: Some(value.to_string().into_bytes()) };
-        let records = vec![(topic::COMMANDS.to_owned(), record)];
+        let records = vec![record];
         let answer = v1::RunFlowResponse { flow: Some(self.shown(&name)) };
-        self.publish(meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
+        self.publish(topic::COMMANDS, meta, request.change.as_ref(), false, records, answer).await.map(Response::new)
     }
 }
 
@@ -187,15 +221,34 @@ impl Flows {
         request: &Request<T>,
         name: impl Fn(&T) -> &String,
     ) -> Result<(Caller, Option<Role>, FlowName), Status> {
+        let (caller, role, name) = self.known(method, request, name).await?;
+        match self.0.flows.pointer(&name) {
+            Some(_) => Ok((caller, role, name)),
+            None => Err(status(&unknown(&name).hint("it was deleted; flow history lists its versions"))),
+        }
+    }
+
+    /// A caller who may do this to the flow that the request names, which is published or was deleted.
+    async fn known<T>(
+        &self,
+        method: &str,
+        request: &Request<T>,
+        name: impl Fn(&T) -> &String,
+    ) -> Result<(Caller, Option<Role>, FlowName), Status> {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/{method}"), request)?;
         let name = FlowName::new(name(request.get_ref()).clone())
             .map_err(|error| status(&Fault::new(Code::RequestInvalid, error.to_string()).at_path("$.name")))?;
         let role = shared.permit(&caller, &[shared.scope_of(&name)], false, &format!("flow/{name}")).await?;
-        match shared.flows.pointer(&name) {
+        match shared.last_version(&name) {
             Some(_) => Ok((caller, role, name)),
             None => Err(status(&unknown(&name))),
         }
+    }
+
+    /// The record that makes a deleted flow be there again; none for one that is.
+    fn undeleting(&self, name: &FlowName) -> Option<Record> {
+        self.0.flows.deleted(name).map(|_| deleting(name, None))
     }
 
     /// Refuses a version that moves the keys of documents while some are on their way.
@@ -229,15 +282,18 @@ impl Flows {
         caller.meta(&format!("flow/{name}"), self.0.scope_of(name), digest, role)
     }
 
+    /// Has `records` written to a topic, `answer` being what is said of it.
     async fn publish<R: prost::Message + Default + 'static>(
         &self,
+        topic: &'static str,
         meta: Meta,
         change: Option<&v1::Change>,
         needs_reason: bool,
-        records: Vec<(String, Record)>,
+        records: Vec<Record>,
         answer: R,
     ) -> Result<R, Status> {
         let decide = move |_: &mut Desk<'_>, _: &Jobs<'_>| {
+            let records = records.into_iter().map(|record| (topic.to_owned(), record)).collect();
             let effects = Effects { records, ..Effects::default() };
             Ok((Decided { effects, ..Decided::default() }, answer))
         };
@@ -249,12 +305,13 @@ impl Flows {
         let pointer = flows.pointer(name);
         let compiled = pointer.as_ref().and_then(|version| flows.get(name, version));
         let faults = pointer.as_ref().map(|version| flows.faults(name, version)).unwrap_or_default();
-        let paused = flows.paused(name);
+        let (paused, deleted) = (flows.paused(name), flows.deleted(name));
         let mut shown = v1::Flow {
             name: name.to_string(),
             version: pointer.as_ref().map(ToString::to_string).unwrap_or_default(),
             paused: paused.is_some(),
-            paused_note: paused.as_ref().map(note).unwrap_or_default(),
+            paused_note: paused.map(|paused| note(&paused.by, &paused.reason)).unwrap_or_default(),
+            deleted_note: deleted.map(|deleted| note(&deleted.by, &deleted.reason)).unwrap_or_default(),
             faults: faults.iter().map(ToString::to_string).collect(),
             versions: flows
                 .versions(name)
@@ -305,8 +362,9 @@ fn command(name: &FlowName, kind: v1::RunKind, window: Option<&v1::Window>) -> R
     Ok(serde_json::json!({"flow": name, "command": word}))
 }
 
-fn note(paused: &Paused) -> String {
-    if paused.reason.is_empty() { paused.by.clone() } else { format!("{}: {}", paused.by, paused.reason) }
+/// Who did it and why.
+fn note(by: &str, reason: &str) -> String {
+    if reason.is_empty() { by.to_owned() } else { format!("{by}: {reason}") }
 }
 
 fn unknown(name: &FlowName) -> Fault {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use document::{Code, Fault, FlowName};
+use document::{Code, Fault, FlowName, FlowVersion};
 use secrecy::SecretString;
 use tonic::{Request, Status};
 
@@ -181,9 +181,14 @@ impl Shared {
 
     /// Where a flow lies.
     pub fn scope_of(&self, flow: &FlowName) -> Scope {
-        let flows = self.flows.current();
-        let tenant = flows.iter().find(|known| known.name == *flow).map(|known| known.tenant.to_string());
+        let tenant = self.last_version(flow).and_then(|version| self.flows.get(flow, &version));
+        let tenant = tenant.map(|known| known.tenant.to_string());
         Scope::of_flow(&tenant.unwrap_or_else(|| document::Tenant::default().to_string()), flow.as_str())
+    }
+
+    /// The current version of a flow, or the one that was current when it was deleted.
+    pub fn last_version(&self, flow: &FlowName) -> Option<FlowVersion> {
+        self.flows.pointer(flow).or_else(|| self.flows.deleted(flow).map(|deleted| deleted.version))
     }
 
     fn flows_known(&self) -> Vec<FlowName> {

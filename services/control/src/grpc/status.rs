@@ -41,6 +41,7 @@ fn grpc_code(code: Code) -> Grpc {
         | Code::ReplayState
         | Code::EditRevision
         | Code::PlanChanged
+        | Code::FlowBusy
         | Code::KeyMoves
         | Code::Bootstrap => Grpc::FailedPrecondition,
         Code::IdempotencyReused => Grpc::AlreadyExists,

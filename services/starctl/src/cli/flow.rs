@@ -99,6 +99,19 @@ pub(crate) enum OnlineCommand {
         #[command(flatten)]
         yes: YesArgs,
     },
+    /// Takes a flow away: nothing of it is read or carried any more; its versions stay and can be rolled back to.
+    Delete {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        /// Deletes it although documents are on their way or letters are open; they stay where they are.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
     /// Lets a flow rest: nothing new is read from its source until it is resumed.
     Pause {
         /// The flow.

@@ -99,6 +99,7 @@ asks! {
         get_flow(GetFlowRequest) -> v1::GetFlowResponse;
         apply_flow(ApplyFlowRequest) -> v1::ApplyFlowResponse;
         rollback_flow(RollbackFlowRequest) -> v1::RollbackFlowResponse;
+        delete_flow(DeleteFlowRequest) -> v1::DeleteFlowResponse;
         pause_flow(PauseFlowRequest) -> v1::PauseFlowResponse;
         resume_flow(ResumeFlowRequest) -> v1::ResumeFlowResponse;
         run_flow(RunFlowRequest) -> v1::RunFlowResponse;
@@ -128,6 +129,6 @@ changes! {
     EditDeadLetterRequest ClaimDeadLettersRequest UnclaimDeadLettersRequest ImportDeadLettersRequest
     DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
     StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
-    ApplyFlowRequest RollbackFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
+    ApplyFlowRequest RollbackFlowRequest DeleteFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
     TestConnectionRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

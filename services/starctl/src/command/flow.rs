@@ -57,6 +57,9 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             let change = Some(client::change(&change));
             client.change(v1::RollbackFlowRequest { name: name.clone(), version: to.clone(), change }).await?.flow
         }
+        OnlineCommand::Delete { name, force, change, yes } => {
+            return delete(session, name, *force, &change.to_change(), *yes).await;
+        }
         OnlineCommand::Pause { name, change, yes } => {
             let what = output.pick(format!("Flow {name} is paused."), format!("流程 {name} 将暂停。"));
             ask_in_production(session, name, &what, change, *yes)?;
@@ -87,6 +90,26 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     };
     output.one(&view::FLOW, &message::value("Flow", &flow.unwrap_or_default()))?;
     Ok(exit::DONE)
+}
+
+async fn delete(session: &Session, name: &str, force: bool, args: &ChangeArgs, yes: YesArgs) -> Result<u8, Failure> {
+    let output = &session.output;
+    let request = |change| v1::DeleteFlowRequest { name: name.to_owned(), force, change: Some(change) };
+    if session.must_ask(yes.yes, args.dry_run)? {
+        let look = ChangeArgs { dry_run: true, idempotency_key: None, ..args.clone() };
+        let planned = session.client.change(request(client::change(&look))).await?;
+        let v1::DeleteFlowResponse { under_way, open_letters, .. } = planned;
+        let what = output.pick(
+            format!("Flow {name} is deleted; {under_way} documents on their way and {open_letters} open letters stay."),
+            format!("将删除流程 {name}；{under_way} 张在途单据和 {open_letters} 条未处理死信保留原样。"),
+        );
+        session.confirm(&what, &[name.to_owned()])?;
+    }
+    let answer = session.client.change(request(client::change(args))).await?;
+    if args.dry_run {
+        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
+    }
+    output.one(&view::FLOW_DELETED, &message::value("DeleteFlowResponse", &answer)).map(|()| exit::DONE)
 }
 
 fn ask_in_production(

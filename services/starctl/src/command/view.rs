@@ -361,6 +361,7 @@ pub(crate) const FLOW: View = View {
         column("tenant", "tenant", "租户").if_wide(),
         column("zone", "zone", "时区").if_wide(),
         column("delivery", "delivery", "投递级别").if_wide(),
+        column("deleted_note", "deleted", "删除说明").if_wide(),
         column("faults", "faults", "问题").if_wide(),
     ],
 };
@@ -393,6 +394,18 @@ pub(crate) const FLOW_CHANGE: View = View {
         column("flow.version", "version", "版本"),
         column("previous_version", "before", "之前版本"),
         column("differences", "differences", "差异"),
+    ],
+};
+
+pub(crate) const FLOW_DELETED: View = View {
+    kind: "DeletedFlow",
+    noun: "flow",
+    name: "flow.name",
+    columns: &[
+        column("flow.name", "flow", "流程"),
+        column("flow.deleted_note", "deleted", "删除说明"),
+        column("under_way", "on their way", "在途"),
+        column("open_letters", "open letters", "未处理死信"),
     ],
 };
 

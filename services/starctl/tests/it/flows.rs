@@ -95,3 +95,14 @@ fn lineage_of_a_published_flow_reads_its_texts_from_the_control_plane() {
     // The desk of these tests keeps texts that are no flow: that is said, not shown.
     assert!(ran.code == Some(9) && ran.err.contains("E_FLOW_"), "{}", ran.seen());
 }
+
+#[test]
+fn a_flow_is_deleted_with_a_reason_and_a_yes() {
+    let bed = Bed::new();
+    let delete = ["flow", "delete", "misc-inbound", "--reason", "not needed"];
+    assert_eq!(bed.starctl(&delete[..3]).code, Some(2));
+    assert_eq!(bed.starctl(&delete).code, Some(2));
+    assert!(bed.desk().asked().is_empty());
+    insta::assert_snapshot!("flow_delete", bed.starctl(&[&delete[..], &["--yes", "--force"]].concat()).seen());
+    assert!(bed.desk().requests("delete_flow")[0].contains("force: true"));
+}

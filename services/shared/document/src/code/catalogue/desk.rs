@@ -60,6 +60,9 @@ macro_rules! with_desk {
             FieldUnknown = "E_FIELD_UNKNOWN", Validation,
                 en: ("A flow has no such field on either side.", "List all of them with lineage flow."),
                 zh: ("该流程的两侧都没有此字段。", "用 lineage flow 列出全部字段。");
+            FlowBusy = "E_FLOW_BUSY", Validation,
+                en: ("A flow is to be deleted while documents of it are on their way, or dead letters of it are open.", "Pause it, let what is on its way arrive and settle its letters; or delete it by force, and they stay where they are."),
+                zh: ("要删除的流程仍有在途单据或未处理的死信。", "先暂停流程，待在途单据到达并处理完死信；或强制删除，它们将原样保留。");
             KeyMoves = "E_KEY_MOVES", Validation,
                 en: ("A version of a flow would look for documents under other keys in the target while documents are on their way.", "Pause the flow, let what is on its way arrive, settle what is in doubt, and publish the version then."),
                 zh: ("新版本会改变在目标系统中查找单据的键，而仍有单据在途。", "先暂停流程，待在途单据全部到达并处理完存疑单据后再发布。");
