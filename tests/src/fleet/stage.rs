@@ -194,6 +194,6 @@ mod tests {
         assert_eq!(metrics.sum("starbridge_records_total", &["outcome=\"parked\""]), 2.0);
         assert_eq!(metrics.sum("absent", &[]), 0.0);
         assert_eq!((metrics.count("starbridge_records_total"), metrics.count("absent")), (2, 0));
-        assert_eq!(metrics.names().last(), Some("starbridge_records_total_x{}"));
+        assert_eq!(metrics.names().next(), Some("starbridge_records_total_x{}"));
     }
 }
