@@ -58,8 +58,7 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn draw(dice: &mut Dice, off: Option<Rule>) -> Self {
-        // Half of the histories have a log that lies about its ends; their clocks agree, for a version that became
-        // readable without its checkpoint is only outrun by a clock that does not run backwards.
+        // Half of the histories have a log that lies about its ends.
         let lying_log = dice.one_in(2);
         let often = [0, 4, 10, 40];
         let rules = rules(dice);
@@ -76,7 +75,7 @@ impl Setting {
             rules: Arc::new(rules),
             numbers,
             unique: dice.one_in(2),
-            skewed: !lying_log && dice.one_in(2),
+            skewed: dice.one_in(2),
             target_trouble: often[dice.index(4)],
             late_ends: if lying_log { 4 + dice.below(20) } else { 0 },
             write_failures: if dice.one_in(2) { 10 + dice.below(60) } else { 0 },

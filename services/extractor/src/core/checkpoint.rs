@@ -9,6 +9,9 @@ use super::key::Key;
 /// passed over: what an older version must not forget takes another form.
 pub const FORMAT: u32 = 1;
 
+/// How many versions a checkpoint grants the transaction behind it: more than one could hold, and a second of the clock.
+const GRANT: u64 = 1_000_000;
+
 /// Everything the next owner of a flow needs to go on. Written last in the transaction of the records it stands for.
 ///
 /// Shape: JSON object; times are unix seconds.
@@ -21,6 +24,10 @@ pub struct Checkpoint {
     /// The last version given out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_version: Option<Version>,
+    /// Versions up to this one may stand in records that this checkpoint knows nothing of: those of a transaction that
+    /// became readable without its own. Whoever goes on from here stays above it, whatever the clocks say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Version>,
     /// Digest of what decides which bills a scan sees; another one makes a scan begin anew.
     pub config: String,
     /// The scan under way.
@@ -85,6 +92,7 @@ impl Checkpoint {
             format: FORMAT,
             watermark: start,
             last_version: None,
+            granted: None,
             config: config.to_owned(),
             scan: None,
             fired: None,
@@ -92,6 +100,26 @@ impl Checkpoint {
             completed: None,
             window: None,
         }
+    }
+
+    /// As another run goes on from it: above every version that may have been given out.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { last_version: self.last_version.max(self.granted), ..self }
+    }
+
+    /// The clock by which a batch may give out versions, unix microseconds: no later than what is granted leaves room
+    /// for. `None` when too little is granted: another checkpoint must be readable first.
+    pub fn clock(&self, micros: u64) -> Option<u64> {
+        let latest = self.granted?.0.checked_sub(GRANT / 2)?;
+        let last = self.last_version.map_or(0, |version| version.0);
+        (last <= latest).then_some(micros.min(latest))
+    }
+
+    /// Grants the transaction behind this one its versions.
+    pub fn grant(&mut self, micros: u64) {
+        let last = self.last_version.map_or(0, |version| version.0);
+        self.granted = Some(Version(last.max(micros).saturating_add(GRANT)));
     }
 
     /// The entry's value.
@@ -158,6 +186,7 @@ mod tests {
         fn checkpoints_survive_the_topic(
             watermark in any::<i64>(),
             last_version in any::<Option<u64>>(),
+            granted in any::<Option<u64>>(),
             config in "[0-9a-f]{0,32}",
             scan in proptest::option::of(marks()),
             times in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
@@ -167,6 +196,7 @@ mod tests {
                 format: FORMAT,
                 watermark,
                 last_version: last_version.map(Version),
+                granted: granted.map(Version),
                 config,
                 scan,
                 fired: times.0,

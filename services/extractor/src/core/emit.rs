@@ -39,8 +39,10 @@ pub struct Rules {
 
 /// The instant and the identities of an emission, given by the caller.
 pub struct Moment<'a> {
-    /// Wall clock, unix microseconds.
+    /// The clock that versions follow, unix microseconds.
     pub micros: u64,
+    /// Wall clock, unix microseconds.
+    pub now: u64,
     /// The last version given out; moved on by each emission.
     pub last_version: &'a mut Option<Version>,
     /// `CURRENT_TIME` of the run, unix seconds.
@@ -171,7 +173,7 @@ impl Rules {
         emission: &mut Emission,
     ) {
         let trace = (moment.mint)();
-        let failed_at = i64::try_from(moment.micros / 1_000).unwrap_or(i64::MAX);
+        let failed_at = i64::try_from(moment.now / 1_000).unwrap_or(i64::MAX);
         let too_large = |bytes: u64| {
             Fault::new(Code::TooLarge, format!("the record has {bytes} bytes, {} are allowed", self.max_record_bytes))
                 .of_record(candidate.key.as_str())

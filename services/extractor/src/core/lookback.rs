@@ -81,6 +81,7 @@ impl Lookback {
     /// Begins at `now` (unix seconds) for the schedule's firing `fired`; `None` for a flow without a lookback.
     pub fn begin(plan: Arc<Plan>, checkpoint: Checkpoint, now: i64, fired: Option<i64>) -> Option<Self> {
         let look = plan.lookback.as_ref()?;
+        let checkpoint = checkpoint.resumed();
         let since = checkpoint.watermark.saturating_sub(look.reach);
         let scan = Scan::new(Position::Start, look.limit, false, plan.max_bill_bytes);
         Some(Self {

@@ -176,12 +176,14 @@ enum Paging {
 impl Run {
     /// Goes on with the scan of `checkpoint`, or begins one at `now` (unix seconds) for the schedule's firing `fired`.
     pub fn begin(plan: Arc<Plan>, checkpoint: Checkpoint, now: i64, fired: Option<i64>) -> Self {
+        let checkpoint = checkpoint.resumed();
         let mark = checkpoint.mark(&plan.config, plan.overlap, now);
         Self::new(plan, checkpoint, mark, Goal::Watermark(fired))
     }
 
     /// Goes on with the window of `checkpoint`, or begins it at `now` (unix seconds).
     pub fn window(plan: Arc<Plan>, checkpoint: Checkpoint, window: Window, now: i64) -> Self {
+        let checkpoint = checkpoint.resumed();
         let mark = checkpoint.window_mark(&plan.config, window, now);
         Self::new(plan, checkpoint, mark, Goal::Window(window))
     }
@@ -307,7 +309,7 @@ impl Batch {
     }
 
     /// Judges bills from the front of `pending` and gives the id of the last one taken; `again`: emits also those that
-    /// are as they were.
+    /// are as they were. Takes none, and lets the checkpoint grant versions, while it grants too few.
     #[expect(clippy::too_many_arguments, reason = "all of them are the caller's state, used once")]
     pub(super) fn take(
         &mut self,
@@ -320,6 +322,11 @@ impl Batch {
         again: bool,
         instant: &mut Instant<'_>,
     ) -> Result<Option<Key>, Fault> {
+        let Some(micros) = self.checkpoint.clock(instant.micros).or(pending.is_empty().then_some(instant.micros))
+        else {
+            self.checkpoint.grant(instant.micros);
+            return Ok(None);
+        };
         let mut last_version = self.checkpoint.last_version;
         let mut last = None;
         let mut bytes = 0;
@@ -331,7 +338,8 @@ impl Batch {
             let key = bill.key.clone();
             let before = seen(&key)?;
             let mut moment = Moment {
-                micros: instant.micros,
+                micros,
+                now: instant.micros,
                 last_version: &mut last_version,
                 run_time: mark.run_time,
                 since: mark.since,
@@ -348,7 +356,10 @@ impl Batch {
             self.counts.add(emission.counts);
             last = Some(key);
         }
-        self.checkpoint.last_version = last_version;
+        if last_version != self.checkpoint.last_version {
+            self.checkpoint.last_version = last_version;
+            self.checkpoint.grant(instant.micros);
+        }
         Ok(last)
     }
 }

@@ -33,6 +33,7 @@ fn judge(rules: &Rules, bill: Bill, before: Option<&Seen>, shape: Shaper<'_>) ->
     let mut mint = sim::mint();
     let mut moment = Moment {
         micros: 40,
+        now: 40,
         last_version: &mut last_version,
         run_time: NOON,
         since: NOON - 600,

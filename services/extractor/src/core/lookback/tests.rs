@@ -16,8 +16,13 @@ fn scan(source: &mut Source, log: &mut Log, plan: &Arc<Plan>) {
         run.page(source.answer(&ask)).expect("an honest source");
     }
     let mut instant = Instant { micros: u64::try_from(source.now).expect("positive") * 1_000_000, mint: &mut mint };
-    let batch = run.batch(9_999, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
-    assert!(batch.finished && log.commit(0, &batch, Fate::Applied));
+    loop {
+        let batch = run.batch(9_999, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
+        assert!(log.commit(0, &batch, Fate::Applied));
+        if batch.finished {
+            return;
+        }
+    }
 }
 
 fn look(source: &mut Source, log: &mut Log, plan: &Arc<Plan>) -> Report {
