@@ -51,6 +51,7 @@ pub fn read(name: &str, text: &str) -> Reading {
     let mut json = Value::Object(object(table.get_ref(), "$", &lines, &mut places));
     let syntax_is_whole = faults.is_empty();
     let broken: Vec<Option<u64>> = faults.iter().map(|fault| fault.place.line).collect();
+    take_lists(&mut json, "$", name, &places, &mut faults);
     let file = deserialize(&mut json, name, &places, &mut faults);
     // What could be made of a line with a mistake of syntax is a guess.
     faults.retain(|fault| fault.code == Code::Toml || !broken.contains(&fault.place.line));
@@ -60,6 +61,21 @@ pub fn read(name: &str, text: &str) -> Reading {
         check(&mut reading);
     }
     reading
+}
+
+/// Takes out every list: a flow file has none, and the deserialiser would take one for a table without its keys.
+fn take_lists(json: &mut Value, path: &str, name: &str, places: &Places, faults: &mut Vec<Fault>) {
+    let Some(table) = json.as_object_mut() else { return };
+    table.retain(|key, value| {
+        let path = format!("{path}.{key}");
+        if value.is_array() {
+            let fault = Fault::new(Code::FlowValue, format!("{key}: a list, and a flow file has no lists"));
+            faults.push(place(fault.in_file(name), places, &path, 1));
+            return false;
+        }
+        take_lists(value, &path, name, places, faults);
+        true
+    });
 }
 
 /// Takes out one offending key after the other until the rest can be read.

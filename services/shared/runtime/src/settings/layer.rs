@@ -158,6 +158,16 @@ impl Layers {
         }
     }
 
+    /// Where a layer says something else than a table of what is a table by the defaults. A list would be read as the
+    /// table without its keys, and hide what the defaults say.
+    pub(super) fn not_tables(&self) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        if let Some((defaults, layers)) = self.0.split_first() {
+            layers.iter().for_each(|layer| not_tables(&defaults.values, &layer.values, &mut Vec::new(), &mut found));
+        }
+        found
+    }
+
     /// The text of the variable that sets `path`, unless a stronger layer does.
     pub(super) fn environment_text(&self, path: &[String]) -> Option<String> {
         let (_, text) = self.0.last()?.variables.get(path)?;
@@ -188,6 +198,18 @@ fn note(table: &DeTable<'_>, text: &str, path: &mut Vec<String>, positions: &mut
                 }
             }
             _ => {}
+        }
+        path.pop();
+    }
+}
+
+fn not_tables(defaults: &Dict, values: &Dict, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    for (key, value) in values {
+        let Some(default) = defaults.get(key).and_then(Value::as_dict) else { continue };
+        path.push(key.clone());
+        match value.as_dict() {
+            Some(table) => not_tables(default, table, path, found),
+            None => found.push(path.clone()),
         }
         path.pop();
     }

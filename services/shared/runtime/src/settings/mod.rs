@@ -189,6 +189,13 @@ pub fn load<T: Settings>(service: &str, defaults: &str, invocation: &Invocation)
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
+    let not_tables = layers.not_tables();
+    if !not_tables.is_empty() {
+        let refused = |path: &Vec<String>| {
+            layers.place(Fault::new(Code::SettingsValue, format!("{} must be a table", dotted(path))), path)
+        };
+        return Err(Faults(not_tables.iter().map(refused).collect()));
+    }
 
     let joined = layers.0.iter().fold(Figment::new(), |joined, layer| joined.merge(layer));
     let joined = joined.find_value("").and_then(|value| value.deserialize::<Dict>());
