@@ -187,6 +187,8 @@ impl World {
                 self.transact(node, Purpose::Shell(id), letters, facts, offsets);
             }
             Action::Save { errand, documents, deadline } => {
+                // Between an intent that can be read and the last look at the clock lies what the deadline is for.
+                self.strikes(node);
                 // A permit that became too old is replaced by a new one, which may take its time.
                 let stalled = self.redis_stalls_until.saturating_sub(self.now);
                 let wait = stalled + self.dice.millis(0, 20);
