@@ -45,6 +45,8 @@ ARROWS = {
     "starbridge-proto": set(),
     # The very cores that ship, and nothing that talks to the world.
     "simulation": {"document", "flow", "queue", "extractor", "transformer", "loader"},
+    # Bad input for every reader (its tests call them all).
+    "inputs": {"document", "flow"},
     # The tests may look at everything; the comparison may not (see below).
     "e2e": {"document", "flow", "queue", "kingdee", "coordination", "runtime", "extractor", "transformer", "loader", "control", "simulator"},
 }
@@ -81,6 +83,29 @@ for path in tracked("tests/src/compare/*.rs", "tests/src/bin/compare.rs"):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if re.search(r"\b(document|flow|queue|kingdee|coordination|runtime|extractor|transformer|loader|simulator)::", line):
             breach(f"{path.relative_to(ROOT)}:{number}: the comparison uses code of what it judges")
+
+# --- shells decide nothing -------------------------------------------------------------------------------------------
+# What a reply means, which version is newer and which offset comes next is thought in the cores, which are simulated.
+# Replies are put into the core's words in one place; everything else around a core carries them.
+DECISIONS = {
+    "gives out or compares a version": r"\bVersion(::after)?\(|\bversion\s*(<|>)",
+    "reckons with an offset": r"\boffset\s*(\+|-|<|>)[^>]",
+    "judges a reply to a save": r"\bkingdee::SaveReply::|\bUnknownReason::|\bDocumentOutcome::",
+}
+ALLOWED = {
+    "services/loader/src/target.rs": "judges a reply to a save",
+    # A command that cannot be read has no version; its place in the topic names its letter.
+    "services/extractor/src/commands.rs": "gives out or compares a version",
+}
+for service in ("extractor", "transformer", "loader"):
+    for path in tracked(f"services/{service}/src/*.rs"):
+        name = str(path.relative_to(ROOT))
+        if "/core" in name or name.endswith(("tests.rs", "testing.rs", "fixtures.rs")) or "/tests/" in name:
+            continue
+        for number, line in enumerate(path.read_text().split("#[cfg(test)]\nmod tests {")[0].splitlines(), 1):
+            for decision, pattern in DECISIONS.items():
+                if re.search(pattern, line.split("//")[0]) and ALLOWED.get(name) != decision:
+                    breach(f"{name}:{number}: a shell {decision}: {line.strip()}")
 
 # --- file sizes, main.rs ---------------------------------------------------------------------------------------------
 for path in tracked("*.rs"):

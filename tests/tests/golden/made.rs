@@ -303,6 +303,7 @@ fn states() -> Vec<Record> {
         format: FORMAT,
         watermark: 1_767_225_600,
         last_version: Some(Version(1_767_225_600_000_001)),
+        granted: Some(Version(1_767_225_601_000_001)),
         config: "00112233".to_owned(),
         scan: Some(scan.clone()),
         fired: Some(1_767_225_500),
