@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench soak fuzz clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -55,6 +55,12 @@ demo: build ## Carry real orders from one simulated Galaxy to another and compar
 bench: setup ## Measure speed, memory and calls: one JSON line a figure on standard output (minutes; not part of test)
 	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins
 	@cargo bench --locked -p e2e --bench figures
+
+soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours: nothing may grow, nothing may be missing
+	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE))
+
+fuzz: setup ## Anything at all for every reader, SECONDS=60 for each target (TARGET=wire::page for one); not part of test
+	BOLERO_RANDOM_TEST_TIME_MS=$(or $(SECONDS),60)000 cargo test --locked -p inputs --test fuzz -- $(TARGET) --test-threads=2
 
 clean: ## Remove build results and downloads
 	cargo clean

@@ -6,3 +6,4 @@ pub mod fleet;
 pub mod mend;
 pub mod road;
 pub mod servers;
+pub mod soak;

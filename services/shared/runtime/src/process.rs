@@ -68,6 +68,14 @@ pub(crate) fn observe(meter: &Meter) {
     });
     gauge("process.open_fds", "", "Open file descriptors of the process", |figures| figures.open_files);
     gauge("process.threads", "", "Threads of the process", |figures| figures.threads);
+    // Only inside a runtime is there one to ask.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let _instrument = meter
+            .u64_observable_gauge("process.tasks")
+            .with_description("Tasks of the process that are alive")
+            .with_callback(move |observer| observer.observe(runtime.metrics().num_alive_tasks() as u64, &[]))
+            .build();
+    }
     let _instrument = meter
         .f64_observable_counter("process.cpu")
         .with_unit("s")
