@@ -4,13 +4,14 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Every file of the interface.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "starbridge/control/v1/access.proto",
     "starbridge/control/v1/audit.proto",
     "starbridge/control/v1/connection.proto",
     "starbridge/control/v1/dead_letter.proto",
     "starbridge/control/v1/doubt.proto",
     "starbridge/control/v1/flow.proto",
+    "starbridge/control/v1/reconciliation.proto",
     "starbridge/control/v1/record.proto",
     "starbridge/control/v1/replay.proto",
     "starbridge/control/v1/system.proto",

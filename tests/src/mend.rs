@@ -1,10 +1,10 @@
-//! What a person does in a Galaxy before parked orders are replayed: in the target creates missing products and frees used
-//! numbers, in the source corrects a bill.
+//! What a person does in a Galaxy: makes bills, before parked orders are replayed creates missing products in the target and
+//! frees used numbers, and corrects a bill in the source.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::compare::rules::Expectation;
+use crate::compare::rules::{Bill, Expectation};
 use crate::compare::webapi::{self, Access};
 use crate::fleet::Galaxy;
 
@@ -46,4 +46,18 @@ pub async fn redate(source: &Galaxy, number: &str, date: &str) -> anyhow::Result
     step("Save", json!({ "Model": { "FID": id, "FDate": date } })).await?;
     step("Submit", numbers.clone()).await?;
     step("Audit", numbers).await.map(drop)
+}
+
+/// A bill as a Galaxy is given it.
+pub fn model(number: &str, bill: &Bill) -> Value {
+    let lines: Vec<Value> = bill
+        .lines
+        .iter()
+        .map(|line| {
+            json!({"FMATERIALID": {"FNumber": line.material}, "FSTOCKID": {"FNumber": line.stock},
+                "FQty": line.quantity.to_string()})
+        })
+        .collect();
+    json!({"FBillNo": number, "FBillTypeID": {"FNumber": bill.bill_type}, "FStockOrgId": {"FNumber": bill.organisation},
+        "FDate": bill.date, "FDocumentStatus": bill.status, "FEntity": lines})
 }

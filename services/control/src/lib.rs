@@ -14,6 +14,7 @@ pub mod letter;
 pub mod mask;
 pub mod metrics;
 pub mod mirror;
+pub mod reconcile;
 pub mod secret;
 pub mod selector;
 pub mod systems;
@@ -178,9 +179,11 @@ impl Control {
             readiness.ready("index");
         });
         let showing = tokio::spawn(metrics::show(Arc::clone(&shared)));
+        let reconciling = tokio::spawn(reconcile::run::run(Arc::clone(&shared)));
         let served = server::serve(listener, tls, shared, shutdown).await;
         watching.abort();
         showing.abort();
+        reconciling.abort();
         if writing.await.is_err() {
             warn!("the writer panicked");
         }

@@ -146,6 +146,11 @@ impl Galaxy {
         )
     }
 
+    /// A way to give it documents, for a task of its own.
+    pub fn admin_port(&self) -> AdminPort {
+        AdminPort { port: self.admin, client: self.client.clone() }
+    }
+
     /// Removes the documents of this number, as a person would in the Galaxy itself.
     ///
     /// # Errors
@@ -183,6 +188,25 @@ impl Galaxy {
             return Ok(Value::Null);
         }
         serde_json::from_str(&text).with_context(|| format!("{address} answers {text}"))
+    }
+}
+
+/// The admin port of a Galaxy.
+#[derive(Debug, Clone)]
+pub struct AdminPort {
+    port: u16,
+    client: reqwest::Client,
+}
+
+impl AdminPort {
+    /// Gives it documents.
+    ///
+    /// # Errors
+    /// It refuses them.
+    pub async fn plant(&self, form: &str, documents: Vec<Value>) -> anyhow::Result<()> {
+        let address = format!("http://127.0.0.1:{}/documents", self.port);
+        let order = json!({"form": form, "documents": documents});
+        self.client.post(address).json(&order).send().await?.error_for_status().context("planting").map(drop)
     }
 }
 

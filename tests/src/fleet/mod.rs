@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use desk::{CLIENT_NAME, DeskFiles};
-pub use galaxy::{Galaxy, GalaxyPlan};
+pub use galaxy::{AdminPort, Galaxy, GalaxyPlan};
 pub use stage::{Metrics, Stage, StagePlan};
 
 /// Writes `text` to `folder/name`, readable by us alone, and gives its path.

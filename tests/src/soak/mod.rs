@@ -10,6 +10,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::compare::rules::{Bill, Expectation};
+use crate::mend::model;
 use crate::road::{Road, RoadPlan};
 use sample::{Line, Series};
 
@@ -95,20 +96,6 @@ fn portion(orders: &[(&String, &Bill)], from: usize, count: usize) -> Vec<(Strin
             (format!("{number}~{}", at / orders.len()), bill.clone())
         })
         .collect()
-}
-
-/// A bill as the source is given it.
-fn model(number: &str, bill: &Bill) -> Value {
-    let lines: Vec<Value> = bill
-        .lines
-        .iter()
-        .map(|line| {
-            json!({"FMATERIALID": {"FNumber": line.material}, "FSTOCKID": {"FNumber": line.stock},
-                "FQty": line.quantity.to_string()})
-        })
-        .collect();
-    json!({"FBillNo": number, "FBillTypeID": {"FNumber": bill.bill_type}, "FStockOrgId": {"FNumber": bill.organisation},
-        "FDate": bill.date, "FDocumentStatus": bill.status, "FEntity": lines})
 }
 
 /// Runs the soak. `tell` gets a line now and then.

@@ -60,6 +60,10 @@ const MAY: &[(&str, &str)] = &[
     ("ConnectionService/ListConnections", "xxxx.x"),
     ("ConnectionService/GetConnection", "xxxx.x"),
     ("ConnectionService/TestConnection", ".xxx.."),
+    ("ReconciliationService/StartReconciliation", ".xxx.."),
+    ("ReconciliationService/ListReconciliations", "xxxx.x"),
+    ("ReconciliationService/GetReconciliation", "xxxx.x"),
+    ("ReconciliationService/WatchReconciliation", "xxxx.x"),
     ("RecordService/TraceRecord", "xxxx.x"),
     ("AuditService/ListAuditEntries", "....xx"),
     ("AuditService/GetAuditKeys", "....xx"),
@@ -76,7 +80,7 @@ const MAY: &[(&str, &str)] = &[
 ];
 
 /// Calls that name no single place: whoever has the role somewhere gets an answer, of what they may see.
-const ANYWHERE: [&str; 11] = [
+const ANYWHERE: [&str; 12] = [
     "FlowService/ListFlows",
     "DeadLetterService/ListDeadLetters",
     "DeadLetterService/GetDeadLetterStats",
@@ -84,6 +88,7 @@ const ANYWHERE: [&str; 11] = [
     "DeadLetterService/ExplainSelector",
     "ReplayService/ListReplays",
     "DoubtService/ListDoubts",
+    "ReconciliationService/ListReconciliations",
     "ConnectionService/ListConnections",
     "AccessService/WhoAmI",
     "AccessService/CheckAccess",

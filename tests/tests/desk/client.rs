@@ -11,6 +11,7 @@ use starbridge_proto::v1::connection_service_client::ConnectionServiceClient;
 use starbridge_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use starbridge_proto::v1::doubt_service_client::DoubtServiceClient;
 use starbridge_proto::v1::flow_service_client::FlowServiceClient;
+use starbridge_proto::v1::reconciliation_service_client::ReconciliationServiceClient;
 use starbridge_proto::v1::record_service_client::RecordServiceClient;
 use starbridge_proto::v1::replay_service_client::ReplayServiceClient;
 use starbridge_proto::v1::system_service_client::SystemServiceClient;
@@ -88,6 +89,10 @@ impl Caller {
 
     pub(crate) fn flows(&self) -> FlowServiceClient<Signed> {
         FlowServiceClient::new(self.signed())
+    }
+
+    pub(crate) fn reconciliations(&self) -> ReconciliationServiceClient<Signed> {
+        ReconciliationServiceClient::new(self.signed())
     }
 
     pub(crate) fn records(&self) -> RecordServiceClient<Signed> {

@@ -7,6 +7,7 @@ mod guide;
 mod kills;
 mod overtaken;
 mod raw;
+mod reconcile;
 mod replay;
 mod rolling;
 

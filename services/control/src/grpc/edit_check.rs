@@ -93,7 +93,7 @@ fn key_stays(flow: &Flow, known: Option<&TargetKey>, document: &Value) -> Result
 }
 
 /// The key in a bill's field, which may lie in an object (`A.B`).
-fn key_of(bill: &Map<String, Value>, field: &str) -> Option<String> {
+pub(crate) fn key_of(bill: &Map<String, Value>, field: &str) -> Option<String> {
     let mut parts = field.split('.');
     let first = bill.get(parts.next()?)?;
     match parts.try_fold(first, |value, part| value.get(part))? {

@@ -13,15 +13,15 @@ use crate::systems::look::{Call, Calls};
 
 /// The place of a flow's documents.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The system, by the connection that reaches it.
-    pub(super) system: Arc<System>,
+    pub(crate) system: Arc<System>,
     /// The connection.
-    pub(super) connection: String,
+    pub(crate) connection: String,
     /// The form.
-    pub(super) form: String,
+    pub(crate) form: String,
     /// The field that holds the key.
-    pub(super) field: String,
+    pub(crate) field: String,
 }
 
 impl Shared {
@@ -29,7 +29,7 @@ impl Shared {
     ///
     /// # Errors
     /// `E_FLOW_UNKNOWN`.
-    pub(super) fn flow_of(&self, letter: &Letter) -> Result<Arc<Flow>, Fault> {
+    pub(crate) fn flow_of(&self, letter: &Letter) -> Result<Arc<Flow>, Fault> {
         self.version_of(letter, &letter.row.flow_version)
     }
 
@@ -37,7 +37,7 @@ impl Shared {
     ///
     /// # Errors
     /// `E_FLOW_UNKNOWN`.
-    pub(super) fn mapping_of(&self, letter: &Letter) -> Result<Arc<Flow>, Fault> {
+    pub(crate) fn mapping_of(&self, letter: &Letter) -> Result<Arc<Flow>, Fault> {
         let current = self.flows.current().into_iter().find(|flow| flow.name == letter.row.flow);
         current.map_or_else(|| self.flow_of(letter), Ok)
     }
@@ -54,7 +54,7 @@ impl Shared {
     ///
     /// # Errors
     /// `E_CONNECTION_UNKNOWN`, and the fault of a target document whose form cannot be computed.
-    pub(super) fn place_of(&self, flow: &Flow) -> Result<Place, Fault> {
+    pub(crate) fn place_of(&self, flow: &Flow) -> Result<Place, Fault> {
         let connection = &flow.settings.target.connection;
         let system = Arc::clone(self.systems.get(connection)?);
         let now = self.clock.seconds();

@@ -25,7 +25,9 @@ use tracing::debug;
 
 use super::gate::{Certified, Peer};
 use super::timed::Timed;
-use super::{Shared, access, audit, connections, dead_letters, doubts, flows, records, replays, system};
+use super::{
+    Shared, access, audit, connections, dead_letters, doubts, flows, reconciliations, records, replays, system,
+};
 use runtime::Shutdown;
 
 /// How long a handshake may take.
@@ -240,6 +242,10 @@ pub async fn serve(
         ))
         .add_service(service!(v1::doubt_service_server::DoubtServiceServer, doubts::Doubts(Arc::clone(&shared))))
         .add_service(service!(v1::flow_service_server::FlowServiceServer, flows::Flows(Arc::clone(&shared))))
+        .add_service(service!(
+            v1::reconciliation_service_server::ReconciliationServiceServer,
+            reconciliations::Reconciliations(Arc::clone(&shared))
+        ))
         .add_service(service!(v1::record_service_server::RecordServiceServer, records::Records(Arc::clone(&shared))))
         .add_service(service!(v1::replay_service_server::ReplayServiceServer, replays::Replays(Arc::clone(&shared))))
         .add_service(service!(v1::system_service_server::SystemServiceServer, system::System(shared)))

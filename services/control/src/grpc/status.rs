@@ -34,7 +34,11 @@ pub fn not_active(active: Option<&str>) -> Status {
 
 fn grpc_code(code: Code) -> Grpc {
     match code {
-        Code::LetterUnknown | Code::ReplayUnknown | Code::FlowUnknown | Code::ConnectionUnknown => Grpc::NotFound,
+        Code::LetterUnknown
+        | Code::ReplayUnknown
+        | Code::ReconciliationUnknown
+        | Code::FlowUnknown
+        | Code::ConnectionUnknown => Grpc::NotFound,
         Code::LetterState
         | Code::LetterInDoubt
         | Code::ReplayImpossible

@@ -55,6 +55,15 @@ impl Index {
         })
     }
 
+    /// How many documents of a flow the loader knows.
+    ///
+    /// # Errors
+    /// `E_INDEX`.
+    pub fn documents(&self, flow: &FlowName) -> Result<u64, Fault> {
+        let sql = "SELECT count(*) FROM ends WHERE flow = ?1";
+        self.read(|connection| connection.prepare_cached(sql)?.query_row([flow.as_str()], |row| count(row, 0)))
+    }
+
     /// What the loader noted of a source document, in any flow or in one; a document has several target keys where
     /// its key was changed.
     ///

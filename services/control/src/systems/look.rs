@@ -223,7 +223,12 @@ impl System {
         Ok(existing)
     }
 
-    async fn rows(&self, query: &BillQuery, asked: String, calls: &mut Calls) -> Result<Vec<Vec<Value>>, Fault> {
+    pub(crate) async fn rows(
+        &self,
+        query: &BillQuery,
+        asked: String,
+        calls: &mut Calls,
+    ) -> Result<Vec<Vec<Value>>, Fault> {
         self.leave(calls).await.ok_or_else(|| self.spent(calls))?;
         self.ask(query, asked, calls).await
     }
@@ -262,7 +267,7 @@ fn late(method: &str, begun: Instant) -> Error {
     Error::TimedOut { method: method.to_owned(), limit: begun.elapsed() }
 }
 
-fn text(value: Option<&Value>) -> String {
+pub(crate) fn text(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => String::new(),

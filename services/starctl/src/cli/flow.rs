@@ -38,10 +38,10 @@ pub(crate) enum OfflineCommand {
         #[arg(long)]
         rows: PathBuf,
         /// Start of the run: unix seconds or RFC 3339; now where absent.
-        #[arg(long, value_parser = instant)]
+        #[arg(long, value_parser = value::instant)]
         now: Option<i64>,
         /// LAST_SYNC_TIME: unix seconds or RFC 3339; the flow's start_from where absent.
-        #[arg(long, value_parser = instant)]
+        #[arg(long, value_parser = value::instant)]
         last_sync_time: Option<i64>,
     },
     /// Prints the JSON Schema of the flow file.
@@ -141,10 +141,10 @@ pub(crate) enum OnlineCommand {
         #[arg(long)]
         lookback: bool,
         /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
-        #[arg(long, value_parser = instant, requires = "to", conflicts_with = "lookback")]
+        #[arg(long, value_parser = value::instant, requires = "to", conflicts_with = "lookback")]
         from: Option<i64>,
         /// Up to here, this instant not included.
-        #[arg(long, value_parser = instant, requires = "from")]
+        #[arg(long, value_parser = value::instant, requires = "from")]
         to: Option<i64>,
         /// Emits bills again that are as they were seen before.
         #[arg(long, requires = "from")]
@@ -154,9 +154,4 @@ pub(crate) enum OnlineCommand {
         #[command(flatten)]
         yes: YesArgs,
     },
-}
-
-fn instant(text: &str) -> Result<i64, String> {
-    let of_date = || chrono::DateTime::parse_from_rfc3339(text).map(|instant| instant.timestamp());
-    text.parse().or_else(|_| of_date()).map_err(|_| "neither unix seconds nor RFC 3339".to_owned())
 }

@@ -7,6 +7,7 @@ pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod letter;
 pub(crate) mod lineage;
+pub(crate) mod reconcile;
 pub(crate) mod replay;
 pub(crate) mod value;
 
@@ -153,6 +154,11 @@ pub(crate) enum Command {
     Doubt {
         #[command(subcommand)]
         command: letter::DoubtCommand,
+    },
+    /// Reconciliation: asks both systems of a flow what they hold and names what does not agree.
+    Reconcile {
+        #[command(subcommand)]
+        command: reconcile::ReconcileCommand,
     },
     /// Single documents.
     Record {

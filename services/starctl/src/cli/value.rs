@@ -52,6 +52,17 @@ pub(crate) fn replay_id(text: &str) -> Result<String, String> {
     named("replay/", text)
 }
 
+/// The id of a reconciliation: as it is, or as `-o name` prints it.
+pub(crate) fn reconciliation_id(text: &str) -> Result<String, String> {
+    named("reconciliation/", text)
+}
+
+/// An instant, unix seconds: as such, or RFC 3339.
+pub(crate) fn instant(text: &str) -> Result<i64, String> {
+    let of_date = || chrono::DateTime::parse_from_rfc3339(text).map(|instant| instant.timestamp());
+    text.parse().or_else(|_| of_date()).map_err(|_| "neither unix seconds nor RFC 3339".to_owned())
+}
+
 /// The name of a flow: as it is, or as `-o name` prints it.
 pub(crate) fn flow_name(text: &str) -> Result<String, String> {
     named("flow/", text)
@@ -90,5 +101,6 @@ mod tests {
         assert_eq!(letter_id("dead_letter/ab12"), Ok("ab12".to_owned()));
         assert_eq!(flow_name("misc-inbound"), Ok("misc-inbound".to_owned()));
         assert!(replay_id("replay/").is_err());
+        assert_eq!(reconciliation_id("reconciliation/f:1"), Ok("f:1".to_owned()));
     }
 }

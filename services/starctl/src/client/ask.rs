@@ -91,6 +91,12 @@ asks! {
         check_doubt(CheckDoubtRequest) -> v1::CheckDoubtResponse;
         resolve_doubt(ResolveDoubtRequest) -> v1::ResolveDoubtResponse;
     }
+    reconciliation_service_client::ReconciliationServiceClient {
+        start_reconciliation(StartReconciliationRequest) -> v1::StartReconciliationResponse;
+        list_reconciliations(ListReconciliationsRequest) -> v1::ListReconciliationsResponse;
+        get_reconciliation(GetReconciliationRequest) -> v1::GetReconciliationResponse;
+        watch_reconciliation(WatchReconciliationRequest) -> Streaming<v1::WatchReconciliationResponse>;
+    }
     record_service_client::RecordServiceClient {
         trace_record(TraceRecordRequest) -> v1::TraceRecordResponse;
     }
@@ -130,5 +136,5 @@ changes! {
     DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
     StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest DeleteFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
-    TestConnectionRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
+    TestConnectionRequest StartReconciliationRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

@@ -14,6 +14,7 @@ mod lineage;
 mod offline;
 mod page;
 mod progress;
+mod reconcile;
 mod record;
 mod replay;
 mod view;
@@ -74,6 +75,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Doubt { command } => {
             let session = open(cli, output)?;
             runtime().block_on(record::doubt(command, &session))
+        }
+        Command::Reconcile { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(reconcile::run(command, &session))
         }
         Command::Record { command } => {
             let session = open(cli, output)?;

@@ -5,15 +5,15 @@ use crate::output::view::{Column, Kind, View};
 const STATE: Kind = Kind::Word("DEAD_LETTER_STATE_");
 const STATUS: Kind = Kind::Word("REPLAY_STATUS_");
 
-const fn column(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+pub(super) const fn column(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
     Column::new(key, english, chinese)
 }
 
-const fn time(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+pub(super) const fn time(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
     Column::new(key, english, chinese).as_kind(Kind::Time)
 }
 
-const fn flag(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
+pub(super) const fn flag(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
     Column::new(key, english, chinese).as_kind(Kind::Flag)
 }
 

@@ -10,5 +10,6 @@ mod errors;
 mod flows;
 mod help;
 mod letters;
+mod reconciliations;
 mod replays;
 mod terminal;

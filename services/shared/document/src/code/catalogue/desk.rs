@@ -21,6 +21,9 @@ macro_rules! with_desk {
             ReplayUnknown = "E_REPLAY_UNKNOWN", Validation,
                 en: ("There is no replay job of this id.", "List the jobs."),
                 zh: ("没有该编号的重放任务。", "先列出重放任务。");
+            ReconciliationUnknown = "E_RECONCILIATION_UNKNOWN", Validation,
+                en: ("There is no reconciliation of this id.", "List them; of a flow the last hundred are kept."),
+                zh: ("没有该编号的对账报告。", "先列出对账报告；每个集成方案保留最近一百份。");
             ReplayState = "E_REPLAY_STATE", Validation,
                 en: ("A replay job is in a state in which this cannot be done to it.", "See its status; a job that is over is not begun again, start another one."),
                 zh: ("重放任务当前状态不允许该操作。", "查看其状态；已结束的任务不能再次启动，请新建任务。");

@@ -1,0 +1,176 @@
+//! `starctl reconcile`: reports on both systems of a flow.
+
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use serde_json::{Map, Value, json};
+use starbridge_proto::v1;
+use tokio::time::sleep;
+
+use super::Session;
+use super::page::{self, Part};
+use super::view::{column, flag, time};
+use crate::cli::reconcile::ReconcileCommand;
+use crate::cli::{Form, PageArgs};
+use crate::client;
+use crate::client::status::is_lost;
+use crate::exit;
+use crate::message;
+use crate::output::failure::Failure;
+use crate::output::view::{Kind, View};
+
+/// How often a stream that broke is opened again before that is a failure; the pause doubles from one second.
+const TRIES: u32 = 5;
+
+const REPORT: View = View {
+    kind: "Reconciliation",
+    noun: "reconciliation",
+    name: "id",
+    columns: &[
+        column("id", "id", "编号"),
+        column("status", "status", "状态").as_kind(Kind::Word("RECONCILIATION_STATUS_")),
+        flag("clean", "clean", "一致"),
+        column("source", "source", "源单据"),
+        column("applied", "applied", "已写入"),
+        column("parked", "parked", "已搁置"),
+        column("in_doubt", "in doubt", "存疑"),
+        column("on_the_way", "on the way", "处理中"),
+        column("compared", "compared", "逐项比对"),
+        column("calls", "calls", "调用次数"),
+        time("as_of", "as of", "截至"),
+        time("from", "from", "起").if_wide(),
+        time("to", "to", "止").if_wide(),
+        column("discarded", "discarded", "已丢弃").if_wide(),
+        column("planned_calls", "calls at most", "调用上限").if_wide(),
+        column("created_by", "by", "发起人").if_wide(),
+        time("ended_at", "ended", "结束时间").if_wide(),
+        column("reason", "reason", "原因").if_wide(),
+        column("fault", "fault", "故障").if_wide(),
+    ],
+};
+
+const FINDING: View = View {
+    kind: "ReconciliationFinding",
+    noun: "document",
+    name: "document_key",
+    columns: &[
+        column("kind", "what", "问题"),
+        column("document_key", "document", "单据"),
+        column("target_key", "target key", "目标键"),
+        column("target_ids", "target ids", "目标内码"),
+        column("detail", "detail", "说明"),
+    ],
+};
+
+const PLAN: View = View {
+    kind: "ReconciliationPlan",
+    noun: "flow",
+    name: "flow",
+    columns: &[column("flow", "flow", "流程"), column("planned_calls", "calls at most", "调用上限")],
+};
+
+pub(super) async fn run(command: &ReconcileCommand, session: &Session) -> Result<u8, Failure> {
+    let client = &session.client;
+    match command {
+        ReconcileCommand::Start { flow, from, to, sample, grace, wait, change } => {
+            let at = |seconds: &i64| Timestamp { seconds: *seconds, nanos: 0 };
+            let request = v1::StartReconciliationRequest {
+                flow: flow.clone(),
+                from: from.as_ref().map(at),
+                to: to.as_ref().map(at),
+                sample: Some(*sample),
+                grace_seconds: Some(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)),
+                change: Some(client::change(change)),
+            };
+            let answer = client.change(request).await?;
+            match answer.reconciliation {
+                None => {
+                    let plan = json!({"flow": flow, "planned_calls": answer.planned_calls});
+                    session.output.one(&PLAN, &plan).map(|()| exit::DONE)
+                }
+                Some(report) if *wait => watch(session, &report.id).await,
+                Some(report) => {
+                    session.output.one(&REPORT, &message::value("Reconciliation", &report)).map(|()| exit::DONE)
+                }
+            }
+        }
+        ReconcileCommand::List { flow, page } => list(session, flow.as_deref(), page).await,
+        ReconcileCommand::Get { id } => {
+            let answer = client.ask(v1::GetReconciliationRequest { id: id.clone() }).await?;
+            show(session, &answer.reconciliation.unwrap_or_default())
+        }
+        ReconcileCommand::Watch { id } => watch(session, id).await,
+    }
+}
+
+async fn list(session: &Session, flow: Option<&str>, page: &PageArgs) -> Result<u8, Failure> {
+    let flow = flow.unwrap_or_default().to_owned();
+    let part = page::read(page, |page_size, page_token| {
+        let request = v1::ListReconciliationsRequest { flow: flow.clone(), page_size, page_token };
+        async move {
+            let answer = session.client.ask(request).await?;
+            Ok((answer.reconciliations, answer.next_page_token))
+        }
+    })
+    .await?;
+    let mut items: Vec<Value> = part.items.iter().map(|report| message::value("Reconciliation", report)).collect();
+    page::sort(&REPORT, &mut items, page.sort_by.as_deref())?;
+    page::show(&session.output, &REPORT, &Part { items, next: part.next }, Map::new())?;
+    Ok(exit::DONE)
+}
+
+/// Waits until a report is over, and shows it.
+async fn watch(session: &Session, id: &str) -> Result<u8, Failure> {
+    let mut broken = 0;
+    loop {
+        let status = match session.client.stream(v1::WatchReconciliationRequest { id: id.to_owned() }).await? {
+            Err(status) => status,
+            Ok(mut stream) => loop {
+                match stream.message().await {
+                    Ok(Some(next)) => {
+                        let report = next.reconciliation.unwrap_or_default();
+                        broken = 0;
+                        if report.status() != v1::ReconciliationStatus::Running {
+                            return show(session, &report);
+                        }
+                    }
+                    Ok(None) => break tonic::Status::unavailable("the stream ended before the report did"),
+                    Err(status) => break status,
+                }
+            },
+        };
+        if !is_lost(&status) || broken == TRIES {
+            return Err(session.client.refused(&status));
+        }
+        sleep(Duration::from_secs(1 << broken)).await;
+        broken += 1;
+    }
+}
+
+/// A report with its findings. What that means to scripts: 6 when something does not agree, 1 when it was given up.
+fn show(session: &Session, report: &v1::Reconciliation) -> Result<u8, Failure> {
+    let output = &session.output;
+    let whole = message::value("Reconciliation", report);
+    output.one(&REPORT, &whole)?;
+    let findings = whole["findings"].as_array().cloned().unwrap_or_default();
+    if matches!(output.form(), Form::Table | Form::Wide) {
+        if !report.fault.is_empty() {
+            output.line(&format!("\n{}", report.fault))?;
+        }
+        if !findings.is_empty() {
+            output.line("")?;
+            output.list(&FINDING, &findings, &Map::new())?;
+            let total: i64 = report.totals.values().sum();
+            let named = i64::try_from(findings.len()).unwrap_or(i64::MAX);
+            if total > named {
+                output
+                    .line(&output.pick(format!("and {} more", total - named), format!("另有 {} 项", total - named)))?;
+            }
+        }
+    }
+    Ok(match report.status() {
+        v1::ReconciliationStatus::Failed => exit::OTHER,
+        v1::ReconciliationStatus::Done if !report.clean => exit::SOME_FAILED,
+        _ => exit::DONE,
+    })
+}

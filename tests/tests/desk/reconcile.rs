@@ -1,0 +1,156 @@
+//! Reports on both systems: clean where they agree, complete where somebody went behind our back, and never wrong about
+//! documents that are on their way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use e2e::mend::model;
+use e2e::road::{Road, RoadPlan};
+use serde_json::{Value, json};
+use starbridge_proto::v1;
+
+use super::PATIENCE;
+use super::client::{Caller, People, change};
+
+const FORM: &str = "STK_MISCELLANEOUS";
+
+/// Asks for a report on everything there ever was, and waits for it.
+async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
+    let asked = v1::StartReconciliationRequest {
+        flow: "misc-inbound".to_owned(),
+        from: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+        sample: Some(sample),
+        grace_seconds: Some(grace_seconds),
+        change: change("end of the day"),
+        ..v1::StartReconciliationRequest::default()
+    };
+    let begun = operator.reconciliations().start_reconciliation(asked).await.expect("begun").into_inner();
+    let id = begun.reconciliation.expect("a report").id;
+    let watched = v1::WatchReconciliationRequest { id };
+    let mut stream = operator.reconciliations().watch_reconciliation(watched).await.expect("watched").into_inner();
+    let mut last = None;
+    while let Some(next) = stream.message().await.expect("the stream goes to its end") {
+        last = next.reconciliation;
+    }
+    let last = last.expect("seen");
+    assert_eq!(last.status(), v1::ReconciliationStatus::Done, "{}", last.fault);
+    assert!(last.calls <= last.planned_calls, "{} of {} calls", last.calls, last.planned_calls);
+    last
+}
+
+fn found(report: &v1::Reconciliation, kind: &str) -> Vec<String> {
+    let of_kind = report.findings.iter().filter(|finding| finding.kind == kind);
+    let mut keys: Vec<String> = of_kind.map(|finding| finding.target_key.clone()).collect();
+    keys.sort();
+    keys
+}
+
+async fn plant(galaxy: &e2e::fleet::Galaxy, documents: Vec<Value>) {
+    let order = json!({"form": FORM, "documents": documents, "allow_duplicate": true});
+    galaxy.admin("/documents", Some(&order)).await.expect("planted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_done_behind_our_back_is_in_one_report() {
+    // Only without unique numbers can there be a copy.
+    let target = vec![("--unique-numbers", "off".to_owned())];
+    let plan = RoadPlan { planted: false, target, controls: 1, ..RoadPlan::default() };
+    let mut road = Road::open(plan).await.expect("opened");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+
+    let clean = report(&operator, 0.1, 1).await;
+    assert!(clean.clean && clean.findings.is_empty(), "{clean:#?}");
+    let count = i64::try_from(orders).expect("few");
+    assert_eq!((clean.source, clean.applied, clean.on_the_way), (count, count, 0));
+    assert!(clean.compared > 0 && clean.compared < count, "{}", clean.compared);
+
+    let numbers: Vec<String> = road.expectation.target.keys().cloned().collect();
+    let (deleted, rest) = numbers.split_at(25);
+    let (copied, rest) = rest.split_at(25);
+    let (edited, _) = rest.split_at(5);
+    for number in deleted {
+        road.target.remove(FORM, number).await.expect("removed");
+    }
+    let bill = |number: &String| road.expectation.target[number].clone();
+    plant(&road.target, copied.iter().map(|number| model(number, &bill(number))).collect()).await;
+    for number in edited {
+        // By hand, in the target itself: another quantity.
+        let path = format!("/dump?form={FORM}&number={number}");
+        let mut held = road.target.admin(&path, None).await.expect("dumped");
+        held[0]["FEntity"][0]["FQty"] = json!("777.5");
+        plant(&road.target, vec![held[0].take()]).await;
+    }
+    let foreign = ["foreign-1".to_owned(), "foreign-2".to_owned()];
+    plant(&road.target, foreign.iter().map(|number| model(number, &bill(&numbers[0]))).collect()).await;
+    let gone = &numbers[orders - 1];
+    road.source.remove(FORM, gone).await.expect("removed");
+
+    let dirty = report(&operator, 1.0, 1).await;
+    assert!(!dirty.clean);
+    assert_eq!(found(&dirty, "missing"), deleted, "{:#?}", dirty.totals);
+    assert_eq!(found(&dirty, "duplicate"), copied, "{:#?}", dirty.totals);
+    assert_eq!(found(&dirty, "different"), edited, "{:#?}", dirty.totals);
+    let quantity = |finding: &v1::ReconciliationFinding| finding.detail.starts_with("/FEntity/0/FQty: 1 of ");
+    assert_eq!(dirty.findings.iter().filter(|finding| quantity(finding)).count(), 5, "{:#?}", dirty.findings);
+    let mut extra = vec![gone.clone()];
+    extra.extend(foreign);
+    extra.sort();
+    assert_eq!(found(&dirty, "extra"), extra, "{:#?}", dirty.totals);
+    let totals: BTreeMap<&str, i64> = dirty.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    assert_eq!(totals, BTreeMap::from([("missing", 25), ("duplicate", 25), ("different", 5), ("extra", 3)]));
+
+    let listed = v1::ListReconciliationsRequest { flow: "misc-inbound".to_owned(), ..Default::default() };
+    let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
+    let ids: Vec<&str> = listed.reconciliations.iter().map(|report| report.id.as_str()).collect();
+    assert_eq!(ids, [dirty.id.as_str(), clean.id.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_reports_in_a_row_are_never_wrong_about_documents_on_their_way() {
+    let plan = RoadPlan { orders: 100, planted: false, documents: Some(5), controls: 1, ..RoadPlan::default() };
+    let mut road = Road::open(plan).await.expect("opened");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+    road.fault(json!({"kind": "latency", "call": "BatchSave", "ms": 300, "count": 0})).await.expect("a known fault");
+
+    let bills: Vec<_> = road.expectation.source.clone().into_iter().collect();
+    let flowing = tokio::spawn({
+        let (operator, bills) = (operator.clone(), bills.clone());
+        let source = road.source.admin_port();
+        async move {
+            for round in 1..1_000 {
+                for portion in bills.chunks(10) {
+                    let documents: Vec<Value> =
+                        portion.iter().map(|(number, bill)| model(&format!("{number}~{round}"), bill)).collect();
+                    source.plant(FORM, documents).await.expect("planted");
+                    let run = v1::RunFlowRequest {
+                        name: "misc-inbound".to_owned(),
+                        kind: v1::RunKind::Scan.into(),
+                        change: change("now"),
+                        window: None,
+                    };
+                    operator.flows().run_flow(run).await.expect("asked");
+                    tokio::time::sleep(Duration::from_millis(700)).await;
+                }
+            }
+        }
+    });
+    let (mut seen, begin) = (0, Instant::now());
+    for number in 1..=20 {
+        let report = report(&operator, 0.05, 20).await;
+        assert!(report.clean && report.findings.is_empty(), "report {number}: {report:#?}");
+        let known = report.applied + report.on_the_way + report.parked;
+        assert_eq!(known, report.source, "report {number}: {report:#?}");
+        seen = report.source;
+        assert!(begin.elapsed() < 3 * PATIENCE, "{number} reports in {:?}", begin.elapsed());
+    }
+    flowing.abort();
+    assert!(seen > i64::try_from(orders).expect("few"), "documents were flowing meanwhile: {seen}");
+}
