@@ -110,6 +110,35 @@ async fn everything_done_behind_our_back_is_in_one_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_says_so() {
+    let plan = RoadPlan { orders: 20, planted: false, controls: 1, ..RoadPlan::default() };
+    let mut road = Road::lay(plan).await.expect("laid");
+    let file = road.flow_folder().join("flow.toml");
+    let text = std::fs::read_to_string(&file).expect("the flow file");
+    std::fs::write(&file, format!("{text}\n[reconcile]\ncron = \"0 3 1 1 *\"\nrepair = true\n")).expect("written");
+    road.start_stages().await.expect("started");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+
+    // Its commit shows only now, long behind the watermark and the lookback: what the scans take for granted is broken.
+    let late = "late-1".to_owned();
+    let mut bill = model(&late, &road.expectation.source.values().next().expect("one").clone());
+    bill["FApproveDate"] = json!("2015-06-01 10:00:00");
+    road.source.admin_port().plant(FORM, vec![bill]).await.expect("planted");
+
+    let first = report(&operator, 0.0, 1).await;
+    let missing: Vec<&str> = first.findings.iter().map(|finding| finding.document_key.as_str()).collect();
+    assert_eq!((missing, first.read_again, first.clean), (vec![late.as_str()], 1, false), "{first:#?}");
+    road.until("it is read again", PATIENCE, |applied, _| applied > orders).await.expect("applied");
+    let second = report(&operator, 1.0, 1).await;
+    assert!(second.clean && second.findings.is_empty(), "{second:#?}");
+    assert_eq!(second.applied, i64::try_from(orders).expect("few") + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twenty_reports_in_a_row_are_never_wrong_about_documents_on_their_way() {
     let plan = RoadPlan { orders: 100, planted: false, documents: Some(5), controls: 1, ..RoadPlan::default() };
     let mut road = Road::open(plan).await.expect("opened");

@@ -16,7 +16,7 @@ use super::gate::Caller;
 use super::status::status;
 use super::{Shared, blocking, digest, page_size, show};
 use crate::core::Effects;
-use crate::reconcile::read::{BILLS, KEYS};
+use crate::reconcile::plan::{begun, calls};
 use crate::reconcile::report::{REPORTS, flow_of};
 use crate::reconcile::{Reconciliation, Spec, Status as How};
 use crate::writer::desk::Desk;
@@ -30,10 +30,6 @@ const SAMPLE: f64 = 0.01;
 /// The time of grace where none is named, and the longest one, seconds.
 const GRACE: i64 = 900;
 const LONGEST_GRACE: i64 = 86_400;
-/// Reports of one flow that are kept; older ones go when another one begins.
-const KEPT: usize = 100;
-/// Documents that a report may be about.
-const MOST: u64 = 1_000_000;
 /// How long a new report may take to be shown.
 const READ_BACK: Duration = Duration::from_secs(5);
 
@@ -61,11 +57,7 @@ impl ReconciliationService for Reconciliations {
         let decide = move |desk: &mut Desk<'_>, _: &Jobs<'_>| {
             let spec = Spec { at: desk.now, ..spec };
             let report = Reconciliation::new(spec);
-            let mut memory = vec![(report.key(), Some(report.to_bytes()))];
-            let prefix = format!("{REPORTS}{}:", report.spec.flow);
-            let known = desk.memories(&prefix)?;
-            let spare = known.len().saturating_sub(KEPT - 1);
-            memory.extend(known.into_iter().take(spare).map(|(key, _)| (key, None)));
+            let memory = begun(&report, desk.memories(&format!("{REPORTS}{}:", report.spec.flow))?);
             let response = v1::StartReconciliationResponse {
                 planned_calls: planned,
                 reconciliation: (!dry_run).then(|| shown(&report, false)),
@@ -221,22 +213,6 @@ impl Reconciliations {
     }
 }
 
-/// Calls that a report on so many documents makes at most: heads of both sides twice over, the target by keys, and the
-/// sample field by field. What is wrong is compared besides: as many calls again, and a hundred.
-fn calls(documents: u64, sample: f64) -> usize {
-    let documents = documents.min(MOST);
-    let pages = |per: u64| documents.div_ceil(per) + 2;
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most a million"
-    )]
-    let sampled = (documents as f64 * sample * 1.2).ceil() as u64 + 2;
-    let reading = 2 * pages(2_000) + 2 * pages(KEYS as u64) + sampled.div_ceil(BILLS as u64) * 2 + sampled;
-    usize::try_from(2 * reading + 100).unwrap_or(usize::MAX)
-}
-
 fn name(text: &str, path: &str) -> Result<FlowName, Status> {
     FlowName::new(text.to_owned())
         .map_err(|error| status(&Fault::new(Code::RequestInvalid, error.to_string()).at_path(path)))
@@ -286,6 +262,7 @@ fn shown(report: &Reconciliation, findings: bool) -> v1::Reconciliation {
         compared: show::count(counts.compared),
         totals: report.totals.iter().map(|(kind, count)| (kind.as_str().to_owned(), show::count(*count))).collect(),
         findings: if findings { report.findings.iter().map(finding).collect() } else { Vec::new() },
+        read_again: show::count(report.read_again),
         fault: report.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
@@ -299,13 +276,5 @@ mod tests {
         let fault = unknown("f:1");
         assert_eq!((fault.code, fault.place.record.as_deref()), (Code::ReconciliationUnknown, Some("f:1")));
         assert_eq!(status(&fault).code(), tonic::Code::NotFound);
-    }
-
-    #[test]
-    fn calls_grow_with_the_documents_and_the_share_that_is_compared() {
-        assert_eq!(calls(0, 0.0), 2 * (4 + 4 + 2 + 2) + 100);
-        // Heads of 5,000 documents twice on either side, and a hundredth of them field by field.
-        assert_eq!(calls(5_000, 0.01), 2 * (10 + 54 + 4 + 62) + 100);
-        assert!(calls(5_000, 1.0) > 12_000 && calls(u64::MAX, 1.0) < 3_000_000);
     }
 }

@@ -6,11 +6,12 @@
 //! and every one that looks wrong, is compared field by field with what the flow makes of the source's bill. Whatever
 //! looks wrong is looked at once more after a time of grace, and named only if it still does.
 //!
-//! [`judge`] thinks, [`expected`] computes what the target must hold, [`read`] asks the systems, [`run`] does the one after
-//! the other for the reports that were asked for. Nothing is written to a system.
+//! [`judge`] and [`plan`] think, [`expected`] computes what the target must hold, [`read`] asks the systems, [`run`] does the one
+//! after the other for the reports that were asked for or are due. Nothing is written to a system.
 
 pub mod expected;
 pub mod judge;
+pub mod plan;
 pub mod read;
 pub mod report;
 pub mod run;

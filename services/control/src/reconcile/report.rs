@@ -145,6 +145,9 @@ pub struct Reconciliation {
     /// The findings, at most [`NAMED`] of each kind.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// Missing bills that are read again, because the flow says so.
+    #[serde(default)]
+    pub read_again: usize,
     /// Why it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -162,6 +165,7 @@ impl Reconciliation {
             counts: Counts::default(),
             totals: BTreeMap::new(),
             findings: Vec::new(),
+            read_again: 0,
             fault: None,
         }
     }

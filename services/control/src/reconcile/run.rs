@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, TargetKey};
+use chrono::{DateTime, Utc};
+use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, TargetKey, topic};
 use flow::Flow;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use super::expected;
 use super::judge::{Letter, Loaded, Standing, is_sampled, presence, standing};
+use super::plan;
 use super::read::{self, Bill};
 use super::report::{Counts, Finding, Kind, REPORTS, Reconciliation, Spec, Status};
 use crate::audit::{Hash, Outcome};
@@ -19,13 +21,17 @@ use crate::core::job::Job;
 use crate::grpc::place::Place;
 use crate::grpc::{Shared, blocking};
 use crate::index::{End, List, Order};
+use crate::letter::OWN_NAME;
 use crate::selector::Selector;
 use crate::systems::look::{Calls, Head};
 use crate::systems::side::Question;
-use crate::writer::request::{Decided, Meta};
+use crate::writer::desk::Desk;
+use crate::writer::request::{Decided, Jobs, Meta};
 
 /// Time between two looks for reports to be made.
 const EVERY: Duration = Duration::from_millis(500);
+/// How many of them lie between two looks for reports that are due.
+const DUE_EVERY: u32 = 20;
 /// How long a report may take, its time of grace aside.
 const WITHIN: Duration = Duration::from_secs(3 * 3_600);
 /// Letters of one document that are looked at.
@@ -38,33 +44,84 @@ const DIFFERENCES: usize = 5;
 pub async fn run(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (began, mut rounds) = (shared.now(), 0_u32);
     loop {
         every.tick().await;
         if !shared.writer.is_active() {
             continue;
         }
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(DUE_EVERY)
+            && let Err(fault) = begin_due(&shared, began).await
+        {
+            warn!(%fault, "a reconciliation that is due was not begun");
+        }
         let reports = shared.mirror.all::<Reconciliation>(REPORTS).into_iter().map(|(_, report)| report);
         let Some(report) = reports.filter(|report| report.status == Status::Running).min_by_key(|r| r.spec.at) else {
             continue;
         };
-        let (id, made) = (report.spec.id.clone(), make(&shared, report).await);
+        let (id, (made, again)) = (report.spec.id.clone(), make(&shared, report).await);
         info!(id, status = ?made.status, calls = made.calls_made, totals = ?made.totals, "a reconciliation is over");
-        if let Err(fault) = keep(&shared, made).await {
+        if let Err(fault) = keep(&shared, made, again).await {
             // Another replica writes now, or the brokers do not answer: it is made again.
             warn!(id, %fault, "a reconciliation was not kept");
         }
     }
 }
 
-/// Asks the systems. What keeps them from being asked makes a report that says so and nothing else.
-async fn make(shared: &Shared, mut report: Reconciliation) -> Reconciliation {
+/// Begins the reports that are due by their flows' own words. `began`: when this replica did; what was due before that is
+/// left to whoever wrote then.
+async fn begin_due(shared: &Shared, began: DateTime<Utc>) -> Result<(), Fault> {
+    let known = shared.mirror.all::<Reconciliation>(REPORTS);
+    for flow in shared.flows.current() {
+        let (Some(plan), Some(how)) = (&flow.reconcile, &flow.settings.reconcile) else { continue };
+        let own = known.iter().map(|(_, report)| &report.spec).filter(|spec| spec.by == OWN_NAME);
+        let last = own.filter(|spec| spec.flow == flow.name).map(|spec| spec.at).max();
+        let last = last.and_then(DateTime::from_timestamp_millis).unwrap_or(began);
+        let now = shared.now();
+        if shared.flows.paused(&flow.name).is_some() || plan.missed(last, now).is_none() {
+            continue;
+        }
+        let documents = blocking(|| shared.index.documents(&flow.name))?;
+        let spec = Spec {
+            id: format!("{}:{}", flow.name, uuid::Uuid::now_v7().simple()),
+            flow: flow.name.clone(),
+            from: now.timestamp() - i64::from(how.days) * 86_400,
+            to: now.timestamp(),
+            sample: how.sample,
+            grace: i64::try_from(how.grace.as_secs()).unwrap_or(i64::MAX),
+            calls: plan::calls(documents, how.sample),
+            by: OWN_NAME.to_owned(),
+            at: now.timestamp_millis(),
+            reason: format!("due by {}", how.cron),
+        };
+        let report = Reconciliation::new(spec);
+        let meta = own_meta(shared, &report, "begun".to_owned());
+        let begin = move |desk: &mut Desk<'_>, _: &Jobs<'_>| {
+            let memory = plan::begun(&report, desk.memories(&format!("{REPORTS}{}:", report.spec.flow))?);
+            let effects = Effects { memory, ..Effects::default() };
+            Ok(Decided { effects, ..Decided::default() })
+        };
+        shared.writer.submit(meta, begin).await?;
+    }
+    Ok(())
+}
+
+/// Asks the systems. What keeps them from being asked makes a report that says so and nothing else. Gives also the dates of
+/// bills that are to be read again.
+async fn make(shared: &Shared, mut report: Reconciliation) -> (Reconciliation, Vec<i64>) {
+    let mut again = Vec::new();
     let mut calls = Calls::at_most(report.spec.calls, WITHIN + grace(&report.spec));
     report.as_of = Some(shared.clock.millis());
     match find(shared, &report.spec, &mut calls).await {
-        Ok((counts, findings)) => {
+        Ok(Found { counts, findings, lost }) => {
             report.status = Status::Done;
             report.counts = counts;
             report.put(findings);
+            let flow = current(shared, &report.spec.flow).ok();
+            if flow.is_some_and(|flow| flow.settings.reconcile.as_ref().is_some_and(|how| how.repair)) {
+                (report.read_again, again) = (lost.len(), lost);
+            }
         }
         Err(fault) => {
             report.status = Status::Failed;
@@ -73,32 +130,39 @@ async fn make(shared: &Shared, mut report: Reconciliation) -> Reconciliation {
     }
     report.calls_made = calls.made.len();
     report.ended_at = Some(shared.clock.millis());
-    report
+    (report, again)
 }
 
 fn grace(spec: &Spec) -> Duration {
     Duration::from_secs(u64::try_from(spec.grace).unwrap_or_default())
 }
 
-/// Writes a report that is over, with an entry in the audit topic.
-async fn keep(shared: &Shared, report: Reconciliation) -> Result<(), Fault> {
-    let scope = shared.scope_of(&report.spec.flow);
-    let meta = Meta {
-        actor: "control".to_owned(),
+/// Writes a report that is over, with an entry in the audit topic, and has the bills of these dates read again.
+async fn keep(shared: &Shared, report: Reconciliation, again: Vec<i64>) -> Result<(), Fault> {
+    let meta = own_meta(shared, &report, format!("ended: {:?}, clean: {}", report.status, report.is_clean()));
+    let memory = vec![(report.key(), Some(report.to_bytes()))];
+    let windows = plan::windows(again).into_iter();
+    let records =
+        windows.map(|window| (topic::COMMANDS.to_owned(), plan::command(&report.spec.flow, window))).collect();
+    let effects = Effects { memory, records, ..Effects::default() };
+    shared.writer.submit(meta, move |_, _| Ok(Decided { effects, ..Decided::default() })).await.map(drop)
+}
+
+/// What the audit topic is told of what the control plane does of its own accord.
+fn own_meta(shared: &Shared, report: &Reconciliation, reason: String) -> Meta {
+    Meta {
+        actor: OWN_NAME.to_owned(),
         role: None,
         action: "starbridge.control.v1.ReconciliationService/StartReconciliation".to_owned(),
         object: format!("reconciliation/{}", report.spec.id),
-        scope,
-        reason: format!("ended: {:?}, clean: {}", report.status, report.is_clean()),
+        scope: shared.scope_of(&report.spec.flow),
+        reason,
         request_id: uuid::Uuid::now_v7().to_string(),
         digest: Hash::of(&report.to_bytes()),
         idempotency_key: None,
         result: Outcome::Done,
         dry_run: false,
-    };
-    let memory = vec![(report.key(), Some(report.to_bytes()))];
-    let effects = Effects { memory, ..Effects::default() };
-    shared.writer.submit(meta, move |_, _| Ok(Decided { effects, ..Decided::default() })).await.map(drop)
+    }
 }
 
 /// Both sides of a flow, and what is known of its documents.
@@ -116,7 +180,15 @@ struct Sides<'a> {
 /// What looks wrong with a document.
 type Suspects = BTreeMap<DocumentKey, Vec<Finding>>;
 
-async fn find(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<(Counts, Vec<Finding>), Fault> {
+/// What a report comes to.
+struct Found {
+    counts: Counts,
+    findings: Vec<Finding>,
+    /// The dates of bills that never arrived anywhere.
+    lost: Vec<i64>,
+}
+
+async fn find(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<Found, Fault> {
     let flow = current(shared, &spec.flow)?;
     let source = Arc::clone(shared.systems.get(&flow.settings.source.connection)?);
     let target = shared.place_of(&flow)?;
@@ -128,9 +200,11 @@ async fn find(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<(Counts
     let documents: Vec<DocumentKey> = sides.bills.keys().cloned().collect();
     let mut counts = Counts { source: documents.len() as u64, ..Counts::default() };
     let mut suspects = sides.look(&documents, spec.sample, &mut counts, calls).await?;
+    // What came after the heads of the source were read is there when it is asked for by name.
     let extra = sides.extra(calls).await?;
+    let extra = sides.without_source(extra, calls).await?;
     if suspects.is_empty() && extra.is_empty() {
-        return Ok((counts, Vec::new()));
+        return Ok(Found { counts, findings: Vec::new(), lost: Vec::new() });
     }
     // What looks wrong may be on its way: after a while it is looked at again, and all of it is compared.
     tokio::time::sleep(grace(spec)).await;
@@ -145,9 +219,12 @@ async fn find(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<(Counts
     counts.on_the_way += second.on_the_way;
     counts.compared = (counts.compared + second.compared).min(counts.source.max(before));
     let mut findings: Vec<Finding> = suspects.into_values().flatten().collect();
-    findings.extend(sides.still_extra(extra, calls).await?);
+    let extra = extra.into_iter().filter_map(|finding| Some((finding.target_key?.to_string(), Vec::new()))).collect();
+    findings.extend(sides.without_source(extra, calls).await?);
+    let lost = findings.iter().filter(|finding| finding.kind == Kind::Missing && finding.target_key.is_none());
+    let lost = lost.filter_map(|finding| sides.bills.get(&finding.document)?.stamp).collect();
     findings.iter_mut().for_each(|finding| sides.judge_verdict(finding));
-    Ok((counts, findings))
+    Ok(Found { counts, findings, lost })
 }
 
 fn current(shared: &Shared, name: &FlowName) -> Result<Arc<Flow>, Fault> {
@@ -360,8 +437,12 @@ impl Sides<'_> {
         Ok(created)
     }
 
-    /// Those of `extra` that are still there, and whose document the source still does not have.
-    async fn still_extra(&self, extra: BTreeMap<String, Vec<Head>>, calls: &mut Calls) -> Result<Vec<Finding>, Fault> {
+    /// Those of `extra` that are there, and whose document the source does not have.
+    async fn without_source(
+        &self,
+        extra: BTreeMap<String, Vec<Head>>,
+        calls: &mut Calls,
+    ) -> Result<Vec<Finding>, Fault> {
         let keys: Vec<String> = extra.keys().cloned().collect();
         let heads = self.heads(&keys, calls).await?;
         let ends = blocking(|| {

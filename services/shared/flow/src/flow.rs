@@ -45,6 +45,8 @@ pub struct Flow {
     pub plan: Plan,
     /// The slow second look for missed documents: the flow file's, else the document's `omissionRemedy`.
     pub lookback: Option<LookbackPlan>,
+    /// When both systems are compared by themselves; how, [`FlowFile::reconcile`] says.
+    pub reconcile: Option<Plan>,
 }
 
 /// When and how far back the second look goes.
@@ -169,6 +171,7 @@ pub fn compile(bundle: &FlowBundle) -> Result<Compiled, Vec<Fault>> {
         documents_per_call,
         plan: plan(&settings.schedule.cron),
         lookback,
+        reconcile: settings.reconcile.as_ref().map(|reconcile| plan(&reconcile.cron)),
         settings,
     };
     let warnings = [source_report.warnings, target_report.warnings].concat();

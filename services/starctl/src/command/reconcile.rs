@@ -42,6 +42,7 @@ const REPORT: View = View {
         time("to", "to", "止").if_wide(),
         column("discarded", "discarded", "已丢弃").if_wide(),
         column("planned_calls", "calls at most", "调用上限").if_wide(),
+        column("read_again", "read again", "重新读取").if_wide(),
         column("created_by", "by", "发起人").if_wide(),
         time("ended_at", "ended", "结束时间").if_wide(),
         column("reason", "reason", "原因").if_wide(),

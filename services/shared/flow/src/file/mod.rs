@@ -57,6 +57,8 @@ pub struct FlowFile {
     pub batch: Batch,
     /// How often a call is tried again.
     pub retry: Retry,
+    /// When both systems are compared by themselves; absent: only when somebody asks.
+    pub reconcile: Option<Reconcile>,
     /// Records that `_findCollection` and `_mongoQuery` look into: scheme id = file beside the flow file, a JSON list of
     /// `{"id", "number", "content"}`, oldest first.
     pub collections: BTreeMap<String, String>,
@@ -239,6 +241,33 @@ pub struct Retry {
     pub longest_wait: Option<Duration>,
 }
 
+/// `[reconcile]` of a flow file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["cron"]))]
+pub struct Reconcile {
+    /// Five-field cron, in the schedule's zone.
+    pub cron: String,
+    /// Days of the watermark date that are compared, 1 to 366.
+    #[schemars(range(min = 1, max = 366))]
+    pub days: u32,
+    /// The share of documents that is compared field by field, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sample: f64,
+    /// How long a document may be on its way, and what looks wrong waits for its second look: up to a day.
+    #[serde(with = "span::text")]
+    #[schemars(with = "String")]
+    pub grace: Duration,
+    /// Whether bills that never arrived anywhere are read again by themselves.
+    pub repair: bool,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { cron: String::new(), days: 3, sample: 0.01, grace: Duration::from_secs(900), repair: false }
+    }
+}
+
 impl Default for FlowFile {
     fn default() -> Self {
         Self {
@@ -254,6 +283,7 @@ impl Default for FlowFile {
             schedule: Schedule::default(),
             batch: Batch::default(),
             retry: Retry::default(),
+            reconcile: None,
             collections: BTreeMap::new(),
             partitions: 6,
         }

@@ -154,6 +154,9 @@ fn check(reading: &mut Reading) {
     if file.source.lookback.is_some() {
         missing("$.source.lookback.cron", "source.lookback.cron");
     }
+    if file.reconcile.is_some() {
+        missing("$.reconcile.cron", "reconcile.cron");
+    }
     for (path, text) in [
         ("$.source.connection", &file.source.connection),
         ("$.source.key", &file.source.key),
@@ -190,7 +193,9 @@ fn check(reading: &mut Reading) {
             .map(|invalid| reading.fault(Code::FlowLabel, "$.tenant", invalid.to_string())),
     );
     let lookback_cron = file.source.lookback.iter().map(|lookback| ("$.source.lookback.cron", lookback.cron.as_str()));
-    for (path, cron) in std::iter::once(("$.schedule.cron", file.schedule.cron.as_str())).chain(lookback_cron) {
+    let reconcile_cron = file.reconcile.iter().map(|reconcile| ("$.reconcile.cron", reconcile.cron.as_str()));
+    let schedule_cron = std::iter::once(("$.schedule.cron", file.schedule.cron.as_str()));
+    for (path, cron) in schedule_cron.chain(lookback_cron).chain(reconcile_cron) {
         if cron.is_empty() && !reading.has(path) {
             continue;
         }
@@ -216,11 +221,19 @@ fn check(reading: &mut Reading) {
             1,
             366,
         ),
+        ("$.reconcile.days", file.reconcile.as_ref().map_or(1, |reconcile| u64::from(reconcile.days)), 1, 366),
+        ("$.reconcile.grace", file.reconcile.as_ref().map_or(1, |reconcile| reconcile.grace.as_secs()), 0, 86_400),
     ] {
         if !(low..=high).contains(&value) {
             let key = path.trim_start_matches("$.");
             found.push(reading.fault(Code::Range, path, format!("{key} is {value}, but must be {low} to {high}")));
         }
+    }
+    if let Some(reconcile) = &file.reconcile
+        && !(0.0..=1.0).contains(&reconcile.sample)
+    {
+        let detail = format!("reconcile.sample is {}, but must be 0 to 1", reconcile.sample);
+        found.push(reading.fault(Code::Range, "$.reconcile.sample", detail));
     }
     let (shortest, longest) = (Duration::from_millis(10), Duration::from_secs(600));
     for (path, wait) in

@@ -148,3 +148,21 @@ fn numbers_outside_their_range_are_refused() {
         ]
     );
 }
+
+#[test]
+fn a_comparison_by_itself_has_defaults_and_bounds() {
+    let reading = read("flow.toml", &with("[reconcile]\ncron = \"17 * * * *\"\nrepair = true\n"));
+    assert_eq!(reading.faults, Vec::new());
+    let how = reading.file.reconcile.expect("said");
+    assert_eq!((how.days, how.sample, how.grace.as_secs(), how.repair), (3, 0.01, 900, true));
+    let text = with("[reconcile]\ndays = 0\nsample = 1.5\ngrace = \"25h\"\n");
+    let codes: Vec<(Code, String)> = faults(&text).into_iter().map(|(code, path, ..)| (code, path)).collect();
+    for (code, path) in [
+        (Code::FlowMissing, "$.reconcile.cron"),
+        (Code::Range, "$.reconcile.days"),
+        (Code::Range, "$.reconcile.sample"),
+        (Code::Range, "$.reconcile.grace"),
+    ] {
+        assert!(codes.contains(&(code, path.to_owned())), "{path}: {codes:?}");
+    }
+}
