@@ -95,7 +95,7 @@ fn every_alert_uses_declared_metrics_and_a_limit_and_names_a_command() {
         }
     }
     let names: BTreeSet<&String> = alerts.iter().map(|(name, ..)| name).collect();
-    assert_eq!((names.len(), alerts.len()), (11, 11), "{names:?}");
+    assert_eq!((names.len(), alerts.len()), (12, 12), "{names:?}");
     // Every limit among the values is one that an alert has.
     let values = std::fs::read_to_string(workspace().join("helm/starbridge/values.yaml")).expect("the values");
     let limits = values.split_once("\nalerts:\n").expect("alerts").1.lines();

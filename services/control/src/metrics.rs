@@ -12,8 +12,8 @@ use document::{Code, FlowName, topic};
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use queue::Lag;
 use runtime::metrics::definitions::{
-    AUDIT_EVENTS, AUTH_FAILURES, INDEX_LAG, LETTER_OLDEST_OPEN_AGE, LETTERS, REPLAY_JOBS, REPLAY_RECORDS, RPC_DURATION,
-    WRITER_ACTIVE,
+    AUDIT_EVENTS, AUTH_FAILURES, INDEX_LAG, LETTER_OLDEST_OPEN_AGE, LETTERS, RECONCILE_FINDINGS, RECONCILE_TIMESTAMP,
+    REPLAY_JOBS, REPLAY_RECORDS, RPC_DURATION, WRITER_ACTIVE,
 };
 use runtime::metrics::{Gauge, labels};
 use tracing::warn;
@@ -23,6 +23,9 @@ use crate::core::job::{Fate, Job, Status};
 use crate::grpc::Shared;
 use crate::index::Standing;
 use crate::letter::State;
+use crate::reconcile::Status::Done;
+use crate::reconcile::report::REPORTS;
+use crate::reconcile::{Kind, Reconciliation};
 
 /// Time between two looks at index and mirror.
 const EVERY: Duration = Duration::from_secs(15);
@@ -37,6 +40,8 @@ pub struct ControlMetrics {
     letters: Gauge,
     oldest_open: Gauge,
     jobs: Gauge,
+    findings: Gauge,
+    reconciled: Gauge,
     replayed: Counter<u64>,
     audited: Counter<u64>,
     auth_failures: Counter<u64>,
@@ -56,6 +61,8 @@ impl ControlMetrics {
             letters: LETTERS.gauge(meter),
             oldest_open: LETTER_OLDEST_OPEN_AGE.gauge(meter),
             jobs: REPLAY_JOBS.gauge(meter),
+            findings: RECONCILE_FINDINGS.gauge(meter),
+            reconciled: RECONCILE_TIMESTAMP.gauge(meter),
             replayed: REPLAY_RECORDS.counter(meter),
             audited: AUDIT_EVENTS.counter(meter),
             auth_failures: AUTH_FAILURES.counter(meter),
@@ -83,6 +90,27 @@ impl ControlMetrics {
         for (flow, first_failed) in oldest {
             let age = Duration::from_millis(u64::try_from(now.saturating_sub(first_failed)).unwrap_or(0));
             self.oldest_open.set(&[("flow", flow)], age.as_secs_f64());
+        }
+    }
+
+    /// Shows what the last whole report of each flow found. A kind that it found nothing of is shown as 0.
+    pub fn reports<'a>(&self, reports: impl IntoIterator<Item = &'a Reconciliation>) {
+        self.findings.clear();
+        self.reconciled.clear();
+        let mut last: BTreeMap<&str, &Reconciliation> = BTreeMap::new();
+        for report in reports.into_iter().filter(|report| report.status == Done) {
+            let known = last.entry(report.spec.flow.as_str()).or_insert(report);
+            if report.as_of > known.as_of {
+                *known = report;
+            }
+        }
+        for (flow, report) in last {
+            for kind in Kind::ALL {
+                let count = report.totals.get(&kind).copied().unwrap_or_default();
+                self.findings.set(&[("flow", flow), ("kind", kind.as_str())], float(count));
+            }
+            let seconds = report.as_of.unwrap_or_default() / 1_000;
+            self.reconciled.set(&[("flow", flow)], float(seconds));
         }
     }
 
@@ -185,6 +213,8 @@ pub(crate) async fn show(shared: Arc<Shared>) {
         }
         let jobs: Vec<(String, Job)> = shared.mirror.all("job/");
         shared.metrics.jobs(jobs.iter().map(|(_, job)| job));
+        let reports: Vec<(String, Reconciliation)> = shared.mirror.all(REPORTS);
+        shared.metrics.reports(reports.iter().map(|(_, report)| report));
         tokio::select! {
             changed = active.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(EVERY) => {}
@@ -283,6 +313,25 @@ mod tests {
         });
         has(&text, r#"starbridge_index_lag_records{topic="ledgers"} 8"#);
         has(&text, r#"starbridge_index_lag_records{topic="starbridge.dead-letters"} 0"#);
+    }
+
+    #[test]
+    fn the_last_whole_report_of_a_flow_is_shown() {
+        let report = |as_of: i64, status: &str, totals: &str| -> Reconciliation {
+            let text = format!(
+                r#"{{"spec":{{"id":"f:1","flow":"f","from":1,"to":2,"sample":0.0,"grace":1,"calls":9,"by":"li","at":1,
+                "reason":""}},"status":"{status}","as_of":{as_of},"totals":{totals}}}"#
+            );
+            serde_json::from_str(&text).expect("a report")
+        };
+        let older = report(5_000, "done", r#"{"missing":7}"#);
+        let last = report(9_000, "done", r#"{"duplicate":2}"#);
+        let failed = report(12_000, "failed", "{}");
+        let text = shown(|control| control.reports([&last, &older, &failed]));
+        for (kind, count) in [("missing", 0), ("duplicate", 2), ("extra", 0)] {
+            has(&text, &format!(r#"starbridge_reconcile_findings{{flow="f",kind="{kind}"}} {count}"#));
+        }
+        has(&text, r#"starbridge_reconcile_timestamp_seconds{flow="f"} 9"#);
     }
 
     #[test]

@@ -138,6 +138,29 @@ async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_sa
     assert_eq!(second.applied, i64::try_from(orders).expect("few") + 1);
 }
 
+/// A save that the target works on for longer than it promised: what the loader takes for granted is broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_comes_later_than_it_may_is_doubled_and_named() {
+    let loader = "[save]\nsend_deadline = \"2s\"\nnet = \"500ms\"\nexec_max = \"2s\"\n";
+    let target = vec![("--unique-numbers", "off".to_owned())];
+    let plan =
+        RoadPlan { orders: 20, documents: Some(5), planted: false, target, loader, controls: 1, ..RoadPlan::default() };
+    let mut road = Road::lay(plan).await.expect("laid");
+    let late = json!({"kind": "late", "how": "rst", "ms": 15_000, "call": "BatchSave", "nth": 2, "count": 1});
+    road.fault(late).await.expect("a known fault");
+    road.start_stages().await.expect("started");
+    let orders = road.expectation.source.len();
+    // Five of them were saved again in the belief that they never came, and then they came.
+    road.until("every order ends, and five twice", PATIENCE, |held, _| held >= orders + 5).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+    let report = report(&operator, 0.0, 1).await;
+    let totals: Vec<(&str, i64)> = report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    assert_eq!(totals, [("duplicate", 5)], "{report:#?}");
+    assert!(report.findings.iter().all(|finding| finding.target_ids.len() == 2), "{report:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_reports_in_a_row_are_never_wrong_about_documents_on_their_way() {
     let plan = RoadPlan { orders: 100, planted: false, documents: Some(5), controls: 1, ..RoadPlan::default() };

@@ -123,6 +123,10 @@ definitions! {
         "Replay jobs that are remembered, by state; every replica shows all of them";
     REPLAY_RECORDS = "starbridge.replay.records", Kind::Counter, "", ["flow", "outcome"],
         "Letters of replay jobs that came to their outcome";
+    RECONCILE_FINDINGS = "starbridge.reconcile.findings", Kind::Gauge, "", ["flow", "kind"],
+        "What the last whole reconciliation of a flow found wrong, by kind; every replica shows all of them";
+    RECONCILE_TIMESTAMP = "starbridge.reconcile.timestamp", Kind::Gauge, "s", ["flow"],
+        "Unix time as of which the last whole reconciliation of a flow was made";
     AUDIT_EVENTS = "starbridge.audit.events", Kind::Counter, "", ["result"],
         "Entries written to the audit topic, by how far the deed came";
     AUTH_FAILURES = "starbridge.auth.failures", Kind::Counter, "", ["code"],
