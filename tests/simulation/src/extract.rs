@@ -196,11 +196,13 @@ impl World {
         let plan = std::sync::Arc::clone(&self.setting.plan);
         let local = self.wall_of(node).div_euclid(1_000);
         let every = self.setting.lookback_every;
+        // No two lookbacks begin in one second.
+        let fired = self.seconds();
         let extractor = self.extractor(node);
         extractor.runs += 1;
         extractor.newest = 0;
         let engine = if checkpoint.completed.is_some() && extractor.runs.is_multiple_of(every) {
-            Lookback::begin(plan, checkpoint, local, None).map(Engine::Look)
+            Lookback::begin(plan, checkpoint, local, Some(fired)).map(Engine::Look)
         } else {
             Some(Engine::Scan(Run::begin(plan, checkpoint, local, None)))
         };

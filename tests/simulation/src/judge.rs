@@ -30,6 +30,8 @@ pub(crate) struct Judge {
     /// Scans and lookbacks that were complete.
     pub(crate) scans: u64,
     pub(crate) lookbacks: u64,
+    /// When the last one that is complete began, unix seconds.
+    looked_back: Option<i64>,
 }
 
 fn quantities(rows: &[Value], member: &str) -> Vec<i64> {
@@ -181,7 +183,9 @@ impl World {
         if checkpoint.scan.is_none() && checkpoint.watermark > before {
             self.judge.scans += 1;
             self.check_scanned(checkpoint.watermark + SETTLE);
-        } else if checkpoint.scan.is_none() {
+        }
+        if checkpoint.looked_back > self.judge.looked_back {
+            self.judge.looked_back = checkpoint.looked_back;
             self.judge.lookbacks += 1;
         }
     }

@@ -20,6 +20,8 @@ use crate::session::Purpose;
 use crate::target::{Course, Sent};
 use crate::world::{Role, World};
 
+/// Records that one look gives.
+const AT_ONCE: usize = 100;
 /// How long a moving partition may wait for what is in flight.
 const RELEASE: Duration = Duration::from_millis(13_500);
 
@@ -126,7 +128,11 @@ impl World {
     fn feed(&mut self, node: usize) {
         let mut records = Vec::new();
         for (partition, from) in self.loader(node).fed.clone() {
-            let read = self.log.read((Topic::Mapped, partition), from, 100);
+            let read = self.log.read((Topic::Mapped, partition), from, AT_ONCE);
+            if read.len() == AT_ONCE {
+                // What is left comes with the next look.
+                self.tell(Duration::from_millis(5), node, Message::Poll);
+            }
             if let Some(last) = read.last() {
                 self.loader(node).fed.insert(partition, last.offset + 1);
             }
