@@ -43,6 +43,7 @@ const MAY: &[(&str, &str)] = &[
     ("DeadLetterService/ImportDeadLetters", ".xxx.."),
     ("DeadLetterService/DiscardDeadLetters", ".x.x.."),
     ("DeadLetterService/ParkDeadLetters", ".x.x.."),
+    ("DeadLetterService/RefetchDeadLetters", ".xxx.."),
     ("DeadLetterService/ReopenDeadLetters", "...x.."),
     ("ReplayService/StartReplay", ".xxx.."),
     ("ReplayService/ListReplays", "xxxx.x"),

@@ -8,6 +8,7 @@ mod kills;
 mod overtaken;
 mod raw;
 mod reconcile;
+mod refetch;
 mod replay;
 mod rolling;
 

@@ -140,6 +140,12 @@ pub const RULES: &[Rule] = &[
         Place::Letters("selection"),
     ),
     writes(
+        "starbridge.control.v1.DeadLetterService/RefetchDeadLetters",
+        Verb::Replay,
+        Object::DeadLetter,
+        Place::Letters("selection"),
+    ),
+    writes(
         "starbridge.control.v1.DeadLetterService/ReopenDeadLetters",
         Verb::Reopen,
         Object::DeadLetter,

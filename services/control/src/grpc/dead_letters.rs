@@ -3,6 +3,7 @@
 mod edit;
 mod export;
 mod import;
+mod refetch;
 mod tail;
 
 use std::pin::Pin;
@@ -330,6 +331,17 @@ impl DeadLetterService for DeadLetters {
         let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
         let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Park).await?;
         Ok(Response::new(v1::ParkDeadLettersResponse { outcome: Some(outcome) }))
+    }
+
+    async fn refetch_dead_letters(
+        &self,
+        request: Request<v1::RefetchDeadLettersRequest>,
+    ) -> Result<Response<v1::RefetchDeadLettersResponse>, Status> {
+        let shared = &self.0;
+        let caller = shared.caller(&format!("{SERVICE}/RefetchDeadLetters"), &request)?;
+        let request = request.into_inner();
+        let many = Many::of(shared, &caller, request.selection.as_ref(), digest(&request)).await?;
+        refetch::refetch(shared, many, request.change.as_ref()).await.map(Response::new)
     }
 
     async fn reopen_dead_letters(

@@ -130,6 +130,44 @@ pub async fn bills(
     Ok(bills)
 }
 
+/// The watermark dates, unix seconds, of the bills that the flow sees of these documents. A document that it sees none of is
+/// absent; a bill without a date has none.
+///
+/// # Errors
+/// The fault of a call; `E_SOURCE_API` for a flow without a watermark, whose bills no window can bring.
+pub async fn stamps(
+    system: &System,
+    flow: &Flow,
+    documents: &[String],
+    calls: &mut Calls,
+) -> Result<BTreeMap<DocumentKey, Vec<i64>>, Fault> {
+    let settings = &flow.settings.source;
+    let Some(stamp) = &settings.watermark else {
+        let detail = "the flow names no source.watermark, so single bills cannot be read again";
+        return Err(Fault::new(Code::SourceApi, detail).of_record(flow.name.as_str()));
+    };
+    let (zone, column) = (system.settings().zone, document_column(flow)?);
+    let own = flow.source.query(&flow.run(0, 0))?;
+    let mut found: BTreeMap<DocumentKey, Vec<i64>> = BTreeMap::new();
+    for chunk in documents.chunks(KEYS) {
+        for condition in filter::is_in_chunks(&column, chunk, KEYS, 12_000) {
+            let query = BillQuery {
+                form_id: own.form_id.clone(),
+                field_keys: vec![settings.key.clone(), column.clone(), stamp.clone()],
+                filter: filter::and(&[own.filter.clone(), condition]),
+                sub_system_id: own.sub_system_id.clone(),
+                ..BillQuery::default()
+            };
+            let take = |row: &[Value]| {
+                let dates = found.entry(DocumentKey(text(row.get(1)))).or_default();
+                dates.extend(instant(&text(row.get(2)), zone));
+            };
+            pages(system, &query, &settings.key, "dates of bills", calls, take).await?;
+        }
+    }
+    Ok(found)
+}
+
 /// The rows of bills, by inner id: each column's member with its value.
 ///
 /// # Errors

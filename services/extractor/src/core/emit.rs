@@ -49,7 +49,7 @@ pub struct Moment<'a> {
     pub run_time: i64,
     /// `LAST_SYNC_TIME` of the run, unix seconds.
     pub since: i64,
-    /// Whether documents that are as they were emitted are emitted again.
+    /// Whether documents are emitted again, as they were emitted or changed since.
     pub again: bool,
     /// Gives each document a trace of its own.
     pub mint: &'a mut dyn FnMut() -> TraceParent,
@@ -136,7 +136,8 @@ impl Rules {
                     emission.counts.unchanged += 1;
                     SeenDocument { changed_after_load: None, ..known.clone() }
                 }
-                Some(known) if known.digest != candidate.digest && self.id_check => {
+                // Who asks for bills again wants them as they are; what is in the target already the loader knows.
+                Some(known) if known.digest != candidate.digest && self.id_check && !moment.again => {
                     emission.counts.repeated += 1;
                     if known.changed_after_load != Some(candidate.digest) {
                         emission.changed_after_load.push(candidate.key);

@@ -160,6 +160,15 @@ pub(crate) enum LetterCommand {
         #[command(flatten)]
         yes: YesArgs,
     },
+    /// Reads the bills of letters anew from their source, instead of sending what lies in the letters; a later replay of them ends superseded.
+    Refetch {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
     /// Opens parked letters again; discarded ones too, for those who may.
     Reopen {
         #[command(flatten)]

@@ -67,6 +67,7 @@ asks! {
         import_dead_letters(ImportDeadLettersRequest) -> v1::ImportDeadLettersResponse;
         discard_dead_letters(DiscardDeadLettersRequest) -> v1::DiscardDeadLettersResponse;
         park_dead_letters(ParkDeadLettersRequest) -> v1::ParkDeadLettersResponse;
+        refetch_dead_letters(RefetchDeadLettersRequest) -> v1::RefetchDeadLettersResponse;
         reopen_dead_letters(ReopenDeadLettersRequest) -> v1::ReopenDeadLettersResponse;
     }
     replay_service_client::ReplayServiceClient {
@@ -133,7 +134,8 @@ asks! {
 
 changes! {
     EditDeadLetterRequest ClaimDeadLettersRequest UnclaimDeadLettersRequest ImportDeadLettersRequest
-    DiscardDeadLettersRequest ParkDeadLettersRequest ReopenDeadLettersRequest
+    DiscardDeadLettersRequest ParkDeadLettersRequest RefetchDeadLettersRequest
+    ReopenDeadLettersRequest
     StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest DeleteFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
     TestConnectionRequest StartReconciliationRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest

@@ -67,6 +67,11 @@ pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8
             let word = session.output.pick("parks", "搁置");
             decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
         }
+        LetterCommand::Refetch { selection, change, yes } => {
+            let ask = |selection, change| v1::RefetchDeadLettersRequest { selection, change };
+            let word = session.output.pick("reads the bills again of", "重新读取单据：");
+            decide::run(session, word, selection, &change.to_change(), *yes, ask, |answer| answer.outcome).await
+        }
         LetterCommand::Reopen { selection, change, yes } => {
             let ask = |selection, change| v1::ReopenDeadLettersRequest { selection, change };
             let word = session.output.pick("reopens", "重新打开");

@@ -176,6 +176,14 @@ impl dead_letter_service_server::DeadLetterService for Desk {
         Ok(Response::new(ParkDeadLettersResponse { outcome: outcome(request.selection) }))
     }
 
+    async fn refetch_dead_letters(
+        &self,
+        request: Request<RefetchDeadLettersRequest>,
+    ) -> Answer<RefetchDeadLettersResponse> {
+        let request = self.take("refetch_dead_letters", request).await?;
+        Ok(Response::new(RefetchDeadLettersResponse { outcome: outcome(request.selection) }))
+    }
+
     async fn reopen_dead_letters(
         &self,
         request: Request<ReopenDeadLettersRequest>,
