@@ -6,10 +6,11 @@
 //! and every one that looks wrong, is compared field by field with what the flow makes of the source's bill. Whatever
 //! looks wrong is looked at once more after a time of grace, and named only if it still does.
 //!
-//! [`judge`] and [`plan`] think, [`expected`] computes what the target must hold, [`read`] asks the systems, [`run`] does the one
-//! after the other for the reports that were asked for or are due. Nothing is written to a system.
+//! [`find`] says what is asked in which order, [`judge`] and [`plan`] think, [`expected`] computes what the target must hold,
+//! [`read`] asks the systems, [`run`] makes the reports that were asked for or are due. Nothing is written to a system.
 
 pub mod expected;
+pub mod find;
 pub mod judge;
 pub mod plan;
 pub mod read;

@@ -168,7 +168,16 @@ pub async fn stamps(
     Ok(found)
 }
 
-/// The rows of bills, by inner id: each column's member with its value.
+/// A bill of the source with its rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    /// Its watermark date when the rows were read, unix seconds; absent where the flow or the bill has none.
+    pub stamp: Option<i64>,
+    /// Its rows: each column's member with its value.
+    pub rows: Vec<Map<String, Value>>,
+}
+
+/// The rows of bills, by inner id.
 ///
 /// # Errors
 /// The fault of a call.
@@ -177,16 +186,17 @@ pub async fn rows(
     flow: &Flow,
     ids: &[String],
     calls: &mut Calls,
-) -> Result<BTreeMap<String, Vec<Map<String, Value>>>, Fault> {
-    let settings = &flow.settings.source;
+) -> Result<BTreeMap<String, Rows>, Fault> {
+    let (zone, settings) = (system.settings().zone, &flow.settings.source);
     let own = flow.source.query(&flow.run(0, 0))?;
     let mut keys: Vec<String> = own.columns.iter().map(|column| column.key.clone()).collect();
+    keys.extend(settings.watermark.clone());
     keys.push(settings.key.clone());
     let mut order = format!("{} ASC", settings.key);
     if let Some(entry) = flow.entry_key() {
         order = format!("{order},{entry} ASC");
     }
-    let mut found: BTreeMap<String, Vec<Map<String, Value>>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Rows> = BTreeMap::new();
     for chunk in ids.chunks(BILLS) {
         let literals: Vec<String> = chunk.iter().map(|id| literal(id)).collect();
         let mut start_row = 0;
@@ -207,9 +217,12 @@ pub async fn rows(
             }
             start_row += page.len() as u64;
             for mut row in page {
-                let id = text(row.pop().as_ref());
+                let bill = found.entry(text(row.pop().as_ref())).or_default();
+                if settings.watermark.is_some() {
+                    bill.stamp = instant(&text(row.pop().as_ref()), zone);
+                }
                 let members = own.columns.iter().map(|column| column.field.clone()).zip(row);
-                found.entry(id).or_default().push(members.collect());
+                bill.rows.push(members.collect());
             }
         }
     }

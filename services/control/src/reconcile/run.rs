@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, TargetKey, topic};
+use document::{Code, DocumentKey, Fault, FlowName, TargetKey, topic};
 use flow::Flow;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use super::expected;
-use super::judge::{Letter, Loaded, Standing, is_sampled, presence, standing};
+use super::find::{Difference, Found, Pair, Sides, find};
+use super::judge::{Letter, Standing, standing};
 use super::plan;
 use super::read::{self, Bill};
-use super::report::{Counts, Finding, Kind, REPORTS, Reconciliation, Spec, Status};
+use super::report::{REPORTS, Reconciliation, Spec, Status};
 use crate::audit::{Hash, Outcome};
 use crate::core::Effects;
 use crate::core::job::Job;
@@ -23,6 +24,7 @@ use crate::grpc::{Shared, blocking};
 use crate::index::{End, List, Order};
 use crate::letter::OWN_NAME;
 use crate::selector::Selector;
+use crate::systems::System;
 use crate::systems::look::{Calls, Head};
 use crate::systems::side::Question;
 use crate::writer::desk::Desk;
@@ -113,7 +115,7 @@ async fn make(shared: &Shared, mut report: Reconciliation) -> (Reconciliation, V
     let mut again = Vec::new();
     let mut calls = Calls::at_most(report.spec.calls, WITHIN + grace(&report.spec));
     report.as_of = Some(shared.clock.millis());
-    match find(shared, &report.spec, &mut calls).await {
+    match ask(shared, &report.spec, &mut calls).await {
         Ok(Found { counts, findings, lost }) => {
             report.status = Status::Done;
             report.counts = counts;
@@ -165,66 +167,14 @@ fn own_meta(shared: &Shared, report: &Reconciliation, reason: String) -> Meta {
     }
 }
 
-/// Both sides of a flow, and what is known of its documents.
-struct Sides<'a> {
-    shared: &'a Shared,
-    spec: &'a Spec,
-    flow: Arc<Flow>,
-    source: Arc<crate::systems::System>,
-    target: Place,
-    form: Arc<kingdee::Form>,
-    bills: BTreeMap<DocumentKey, Bill>,
-    verdicts: BTreeMap<DocumentKey, String>,
-}
-
-/// What looks wrong with a document.
-type Suspects = BTreeMap<DocumentKey, Vec<Finding>>;
-
-/// What a report comes to.
-struct Found {
-    counts: Counts,
-    findings: Vec<Finding>,
-    /// The dates of bills that never arrived anywhere.
-    lost: Vec<i64>,
-}
-
-async fn find(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<Found, Fault> {
+async fn ask(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<Found, Fault> {
     let flow = current(shared, &spec.flow)?;
     let source = Arc::clone(shared.systems.get(&flow.settings.source.connection)?);
     let target = shared.place_of(&flow)?;
     let form = target.system.form(&target.form, calls, shared.clock.millis()).await?;
-    let bills = read::bills(&source, &flow, spec.from, spec.to, calls).await?;
     let verdicts = blocking(|| verdicts(shared, &spec.flow))?;
-    let sides = Sides { shared, spec, flow, source, target, form, bills, verdicts };
-
-    let documents: Vec<DocumentKey> = sides.bills.keys().cloned().collect();
-    let mut counts = Counts { source: documents.len() as u64, ..Counts::default() };
-    let mut suspects = sides.look(&documents, spec.sample, &mut counts, calls).await?;
-    // What came after the heads of the source were read is there when it is asked for by name.
-    let extra = sides.extra(calls).await?;
-    let extra = sides.without_source(extra, calls).await?;
-    if suspects.is_empty() && extra.is_empty() {
-        return Ok(Found { counts, findings: Vec::new(), lost: Vec::new() });
-    }
-    // What looks wrong may be on its way: after a while it is looked at again, and all of it is compared.
-    tokio::time::sleep(grace(spec)).await;
-    let again: Vec<DocumentKey> = suspects.keys().cloned().collect();
-    let before = again.len() as u64;
-    let mut second = Counts::default();
-    suspects = sides.look(&again, 1.0, &mut second, calls).await?;
-    counts.applied += second.applied;
-    counts.parked += second.parked;
-    counts.in_doubt += second.in_doubt;
-    counts.discarded += second.discarded;
-    counts.on_the_way += second.on_the_way;
-    counts.compared = (counts.compared + second.compared).min(counts.source.max(before));
-    let mut findings: Vec<Finding> = suspects.into_values().flatten().collect();
-    let extra = extra.into_iter().filter_map(|finding| Some((finding.target_key?.to_string(), Vec::new()))).collect();
-    findings.extend(sides.without_source(extra, calls).await?);
-    let lost = findings.iter().filter(|finding| finding.kind == Kind::Missing && finding.target_key.is_none());
-    let lost = lost.filter_map(|finding| sides.bills.get(&finding.document)?.stamp).collect();
-    findings.iter_mut().for_each(|finding| sides.judge_verdict(finding));
-    Ok(Found { counts, findings, lost })
+    let mut world = World { shared, spec, flow, source, target, form, calls };
+    find(&mut world, spec, &verdicts).await
 }
 
 fn current(shared: &Shared, name: &FlowName) -> Result<Arc<Flow>, Fault> {
@@ -249,80 +199,82 @@ fn verdicts(shared: &Shared, flow: &FlowName) -> Result<BTreeMap<DocumentKey, St
     Ok(found)
 }
 
-impl Sides<'_> {
-    /// Looks at documents: what is on record first, and then the target. Gives what looks wrong.
-    async fn look(
-        &self,
-        documents: &[DocumentKey],
-        sample: f64,
-        counts: &mut Counts,
-        calls: &mut Calls,
-    ) -> Result<Suspects, Fault> {
-        let mut suspects = Suspects::new();
-        let mut loaded: Vec<(DocumentKey, Loaded)> = Vec::new();
-        let mut unknown: Vec<DocumentKey> = Vec::new();
-        let now = self.shared.clock.seconds();
-        for document in documents {
-            match blocking(|| self.standing(document))? {
-                Standing::Applied(found) => loaded.extend(found.into_iter().map(|one| (document.clone(), one))),
-                Standing::Parked => counts.parked += 1,
-                Standing::InDoubt => counts.in_doubt += 1,
-                Standing::Discarded => counts.discarded += 1,
-                Standing::OnTheWay => counts.on_the_way += 1,
-                Standing::Unknown => {
-                    let young = self.bills.get(document).and_then(|bill| bill.stamp);
-                    match young.is_some_and(|stamp| stamp > now - self.spec.grace) {
-                        true => counts.on_the_way += 1,
-                        false => unknown.push(document.clone()),
-                    }
-                }
-            }
-        }
-        for document in unknown {
-            let detail = "neither the ledger nor a dead letter knows it".to_owned();
-            suspects.entry(document.clone()).or_default().push(Finding {
-                kind: Kind::Missing,
-                document,
-                target_key: None,
-                target_ids: Vec::new(),
-                detail,
-            });
-        }
-        let keys: Vec<String> = loaded.iter().map(|(_, one)| one.target_key.to_string()).collect();
-        let heads = self.heads(&keys, calls).await?;
-        let mut compared = Vec::new();
-        for (document, one) in loaded {
-            let found = heads.get(one.target_key.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let wrong = presence(&one, found);
-            match &wrong {
-                None => counts.applied += 1,
-                Some((kind, target_ids, detail)) => suspects.entry(document.clone()).or_default().push(Finding {
-                    kind: *kind,
-                    document: document.clone(),
-                    target_key: Some(one.target_key.clone()),
-                    target_ids: target_ids.clone(),
-                    detail: detail.clone(),
-                }),
-            }
-            if let [only] = found
-                && !one.edited
-                && (wrong.is_some() || is_sampled(&self.spec.id, document.as_str(), sample))
-            {
-                compared.push((document, one, only.id.clone()));
-            }
-        }
-        counts.compared += compared.len() as u64;
-        for finding in self.compare(&compared, calls).await? {
-            let known = suspects.entry(finding.document.clone()).or_default();
-            if known.is_empty() {
-                counts.applied = counts.applied.saturating_sub(1);
-                known.push(finding);
-            }
-        }
-        Ok(suspects)
+/// Both systems of a flow, and what is on record of its documents.
+struct World<'a> {
+    shared: &'a Shared,
+    spec: &'a Spec,
+    flow: Arc<Flow>,
+    source: Arc<System>,
+    target: Place,
+    form: Arc<kingdee::Form>,
+    calls: &'a mut Calls,
+}
+
+impl Sides for World<'_> {
+    fn now(&self) -> i64 {
+        self.shared.clock.seconds()
+    }
+
+    async fn bills(&mut self) -> Result<BTreeMap<DocumentKey, Bill>, Fault> {
+        read::bills(&self.source, &self.flow, self.spec.from, self.spec.to, self.calls).await
     }
 
     fn standing(&self, document: &DocumentKey) -> Result<Standing, Fault> {
+        blocking(|| self.on_record(document))
+    }
+
+    fn owners(&self, key: &TargetKey) -> Result<Vec<DocumentKey>, Fault> {
+        let ends = blocking(|| self.shared.index.ends_of_target(key, Some(&self.spec.flow)))?;
+        Ok(ends.into_iter().map(|end| end.entry.document).collect())
+    }
+
+    async fn heads(&mut self, keys: &[String]) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
+        read::heads(&self.target.system, &self.form, &self.target.field, keys, self.calls).await
+    }
+
+    async fn compare(&mut self, documents: &[Pair]) -> Result<Vec<Option<Difference>>, Fault> {
+        let ids: BTreeSet<String> = documents.iter().map(|pair| pair.bill.clone()).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
+        let rows = read::rows(&self.source, &self.flow, &ids, self.calls).await?;
+        let mut differences = Vec::new();
+        for pair in documents {
+            // Where the source does not show it any more, whether it is gone is asked elsewhere.
+            let difference = match rows.get(&pair.bill) {
+                Some(bill) => {
+                    let detail = self.differences(pair, &bill.rows).await?;
+                    detail.map(|detail| Difference { stamp: bill.stamp, detail })
+                }
+                None => None,
+            };
+            differences.push(difference);
+        }
+        Ok(differences)
+    }
+
+    async fn created(&mut self) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
+        // The target's clock may be ahead of ours.
+        let window = (self.spec.from, self.spec.to + 60);
+        read::created(&self.target.system, &self.form, &self.target.field, window, self.calls).await
+    }
+
+    async fn existing(&mut self, documents: &[String]) -> Result<BTreeSet<String>, Fault> {
+        let own = self.flow.source.query(&self.flow.run(0, 0))?;
+        let column = read::document_column(&self.flow)?;
+        let existing = self.source.existing(&own.form_id, &column, documents, self.calls).await?;
+        if existing.asked < documents.len() {
+            // Of the others nothing is known, and they must not look as if they were gone.
+            return Err(self.source.spent(self.calls));
+        }
+        Ok(existing.found)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(grace(self.spec)).await;
+    }
+}
+
+impl World<'_> {
+    fn on_record(&self, document: &DocumentKey) -> Result<Standing, Fault> {
         let flow = &self.spec.flow;
         let ends: Vec<End> = self.shared.index.ends_of_document(document, Some(flow))?;
         let quoted = document.as_str().replace('\\', "\\\\").replace('"', "\\\"");
@@ -342,66 +294,23 @@ impl Sides<'_> {
         Ok(standing(&ends, &letters))
     }
 
-    async fn heads(&self, keys: &[String], calls: &mut Calls) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
-        read::heads(&self.target.system, &self.form, &self.target.field, keys, calls).await
-    }
-
-    /// Compares documents field by field with what the flow makes of the source's bill.
-    async fn compare(
-        &self,
-        documents: &[(DocumentKey, Loaded, String)],
-        calls: &mut Calls,
-    ) -> Result<Vec<Finding>, Fault> {
-        let ids: BTreeSet<String> =
-            documents.iter().filter_map(|(document, ..)| Some(self.bills.get(document)?.id.clone())).collect();
-        let ids: Vec<String> = ids.into_iter().collect();
-        let rows = read::rows(&self.source, &self.flow, &ids, calls).await?;
-        let mut findings = Vec::new();
-        for (document, loaded, target_id) in documents {
-            let Some(bill) = self.bills.get(document) else { continue };
-            // The source does not show it any more: whether it is gone is asked elsewhere.
-            let Some(rows) = rows.get(&bill.id) else { continue };
-            let found = self.differences(document, loaded, target_id, rows, calls).await?;
-            let Some(detail) = found else { continue };
-            let version_at = i64::try_from(loaded.version.0 / 1_000_000).unwrap_or(i64::MAX);
-            let kind = match self.bills.get(document).and_then(|bill| bill.stamp) {
-                Some(stamp) if stamp > version_at => Kind::ChangedAfterLoad,
-                _ => Kind::Different,
-            };
-            findings.push(Finding {
-                kind,
-                document: document.clone(),
-                target_key: Some(loaded.target_key.clone()),
-                target_ids: vec![target_id.clone()],
-                detail,
-            });
-        }
-        Ok(findings)
-    }
-
     /// Where the target's document is another one than the flow makes of `rows`, in words.
-    async fn differences(
-        &self,
-        document: &DocumentKey,
-        loaded: &Loaded,
-        target_id: &str,
-        rows: &[Map<String, Value>],
-        calls: &mut Calls,
-    ) -> Result<Option<String>, Fault> {
-        let Some(flow) = self.version(&loaded.flow_version) else {
+    async fn differences(&mut self, pair: &Pair, rows: &[Map<String, Value>]) -> Result<Option<String>, Fault> {
+        let Some(flow) = self.shared.flows.get(&self.spec.flow, &pair.loaded.flow_version) else {
             // It cannot be told what that version made of it.
             return Ok(None);
         };
-        let bills = match expected::bills(&flow, document, rows) {
+        let bills = match expected::bills(&flow, &pair.document, rows) {
             Ok(bills) => bills,
             Err(fault) => return Ok(Some(format!("the source's bill can no longer be mapped: {fault}"))),
         };
-        let Some(bill) = bills.get(&loaded.target_key) else {
+        let Some(bill) = bills.get(&pair.loaded.target_key) else {
             return Ok(Some("the source's bill makes no document of this key any more".to_owned()));
         };
         let question = Question::about(&bill.value, &self.form);
-        let system = &self.target.system;
-        let theirs = system.lines(&self.form, target_id, &question.columns, question.line_id.as_deref(), calls).await?;
+        let (system, id) = (&self.target.system, &pair.target_id);
+        let line_id = question.line_id.as_deref();
+        let theirs = system.lines(&self.form, id, &question.columns, line_id, self.calls).await?;
         let sides = question.sides(&bill.value, &theirs);
         let differ: Vec<&str> =
             sides.differ.iter().map(String::as_str).filter(|pointer| !expected::is_of_the_run(bill, pointer)).collect();
@@ -411,82 +320,5 @@ impl Sides<'_> {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("{named}{more}: {} of {} values", differ.len(), sides.compared)
         }))
-    }
-
-    fn version(&self, version: &FlowVersion) -> Option<Arc<Flow>> {
-        self.shared.flows.get(&self.spec.flow, version)
-    }
-
-    /// Documents of the target, created in the window, that the source does not seem to have.
-    async fn extra(&self, calls: &mut Calls) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
-        // The target's clock may be ahead of ours.
-        let window = (self.spec.from, self.spec.to + 60);
-        let mut created = read::created(&self.target.system, &self.form, &self.target.field, window, calls).await?;
-        let mut known = BTreeSet::new();
-        blocking(|| {
-            for key in created.keys() {
-                for end in self.shared.index.ends_of_target(&TargetKey(key.clone()), Some(&self.spec.flow))? {
-                    if self.bills.contains_key(&end.entry.document) {
-                        known.insert(key.clone());
-                    }
-                }
-            }
-            Ok::<(), Fault>(())
-        })?;
-        created.retain(|key, _| !known.contains(key));
-        Ok(created)
-    }
-
-    /// Those of `extra` that are there, and whose document the source does not have.
-    async fn without_source(
-        &self,
-        extra: BTreeMap<String, Vec<Head>>,
-        calls: &mut Calls,
-    ) -> Result<Vec<Finding>, Fault> {
-        let keys: Vec<String> = extra.keys().cloned().collect();
-        let heads = self.heads(&keys, calls).await?;
-        let ends = blocking(|| {
-            let of = |key: &String| self.shared.index.ends_of_target(&TargetKey(key.clone()), Some(&self.spec.flow));
-            heads.keys().map(|key| Ok((key.clone(), of(key)?))).collect::<Result<BTreeMap<_, _>, Fault>>()
-        })?;
-        let documents: Vec<String> = ends.values().flatten().map(|end| end.entry.document.to_string()).collect();
-        let (form, field) = self.source_key()?;
-        let there = self.source.existing(&form, &field, &documents, calls).await?.found;
-        let mut findings = Vec::new();
-        for (key, heads) in heads {
-            let ends = ends.get(&key).map(Vec::as_slice).unwrap_or_default();
-            if ends.iter().any(|end| there.contains(end.entry.document.as_str())) {
-                continue;
-            }
-            let document = ends.first().map(|end| end.entry.document.clone());
-            let detail = match &document {
-                Some(_) => "it was loaded, and the source has it no more",
-                None => "it was not loaded by this flow, and no bill of the source has its key",
-            };
-            findings.push(Finding {
-                kind: Kind::Extra,
-                document: document.unwrap_or_else(|| DocumentKey(String::new())),
-                target_key: Some(TargetKey(key)),
-                target_ids: heads.into_iter().map(|head| head.id).collect(),
-                detail: detail.to_owned(),
-            });
-        }
-        Ok(findings)
-    }
-
-    /// Form and field of the source that name documents.
-    fn source_key(&self) -> Result<(String, String), Fault> {
-        let own = self.flow.source.query(&self.flow.run(0, 0))?;
-        Ok((own.form_id, read::document_column(&self.flow)?))
-    }
-
-    /// A finding about a document of which a person had the last word is a finding about that word.
-    fn judge_verdict(&self, finding: &mut Finding) {
-        if finding.kind != Kind::ChangedAfterLoad
-            && let Some(verdict) = self.verdicts.get(&finding.document)
-        {
-            finding.detail = format!("{verdict}; {}: {}", finding.kind.as_str(), finding.detail);
-            finding.kind = Kind::WrongVerdict;
-        }
     }
 }

@@ -256,7 +256,8 @@ impl System {
         timeout_at(calls.until, self.quota.permit(Lane::Replay)).await.ok().map(drop)
     }
 
-    fn spent(&self, calls: &Calls) -> Fault {
+    /// The fault of a look that has no calls or no time left.
+    pub fn spent(&self, calls: &Calls) -> Fault {
         let detail =
             format!("{} calls were made, and no more may be, or no leave came for one in time", calls.made.len());
         Fault::new(Code::ErpTimeout, detail).of_record(self.client.account())
