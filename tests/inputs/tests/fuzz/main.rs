@@ -1,7 +1,7 @@
 //! Anything at all, given to every reader of what others write.
 //!
-//! With `cargo test` each target gets a thousand random inputs; `make fuzz` runs them for as long as one likes, led by
-//! coverage. What must hold: no panic, and what reads well and is written again reads the same.
+//! With `cargo test` each target gets a thousand random inputs, with `make fuzz` as many as fit into the time. What must hold:
+//! no panic, and what reads well and is written again reads the same.
 
 mod calls;
 mod flows;
