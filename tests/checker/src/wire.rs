@@ -1,0 +1,102 @@
+//! What may be on the wire to the target: I5, I6, I11, I12, I13.
+
+use std::collections::BTreeMap;
+
+use crate::{Call, History, Intent, Invariant, Told, Violation, violation};
+
+const MINUTE: i64 = 60_000;
+
+pub(crate) fn check(history: &History) -> Vec<Violation> {
+    let mut calls: Vec<&Call> = history.calls.iter().collect();
+    calls.sort_by_key(|call| call.at);
+    let mut saves: BTreeMap<&str, Vec<(&Call, Told)>> = BTreeMap::new();
+    for call in &calls {
+        for sent in &call.saves {
+            saves.entry(&sent.key).or_default().push((call, sent.told));
+        }
+    }
+    let mut found = over_limit(history.limit, &calls);
+    found.extend(standstill(history, &calls));
+    for (key, saves) in saves {
+        found.extend(intents_first(history, key, &saves));
+        for pair in saves.windows(2) {
+            found.extend(second(history, key, pair[0], pair[1].0, &calls));
+        }
+    }
+    found
+}
+
+/// The versions that intents name for a key, with the times of their commits.
+fn intended<'a>(intents: &'a [Intent], key: &'a str) -> impl Iterator<Item = (i64, u64)> + 'a {
+    intents.iter().flat_map(move |intent| {
+        let named = intent.documents.iter().filter(move |document| document.key == key);
+        named.map(|document| (intent.at, document.version))
+    })
+}
+
+/// Every attempt has an intent of its own: before the n-th save there are n.
+fn intents_first(history: &History, key: &str, saves: &[(&Call, Told)]) -> Vec<Violation> {
+    let short = saves.iter().enumerate().filter(|(number, (call, _))| {
+        intended(&history.intents, key).filter(|(at, _)| *at <= call.at).count() <= *number
+    });
+    short.map(|(_, (call, _))| violation(Invariant::I5, format!("{key}: saved at {} unannounced", call.at))).collect()
+}
+
+fn second(history: &History, key: &str, first: (&Call, Told), then: &Call, calls: &[&Call]) -> Vec<Violation> {
+    let (before, told) = first;
+    let mut found = Vec::new();
+    if then.at < before.until {
+        found.push(violation(Invariant::I11, format!("{key}: two saves in flight at {}", then.at)));
+    }
+    let absent_after = |settled: i64| {
+        calls.iter().filter(|call| call.at >= settled && call.until <= then.at).any(|call| {
+            let probe = call.probe.as_ref();
+            probe.is_some_and(|probe| {
+                probe.asked.iter().any(|asked| asked == key) && !probe.found.iter().any(|it| it == key)
+            })
+        })
+    };
+    let newest =
+        |until: i64| intended(&history.intents, key).filter(|(at, _)| *at <= until).map(|(_, version)| version).max();
+    let proven = match told {
+        // What was saved is only saved again as a newer version.
+        Told::Saved => newest(then.at) > newest(before.at),
+        Told::Rejected => true,
+        Told::Unclear => absent_after(before.until),
+        Told::Open => absent_after(before.at.saturating_add(history.settle)),
+    };
+    if !proven {
+        let detail = format!("{key}: saved at {}, told {told:?}, and again at {} without proof", before.at, then.at);
+        found.push(violation(Invariant::I6, detail));
+    }
+    found
+}
+
+fn over_limit(limit: usize, calls: &[&Call]) -> Vec<Violation> {
+    let over = calls
+        .windows(limit.saturating_add(1))
+        .find(|window| window.first().zip(window.last()).is_some_and(|(first, last)| last.at - first.at < MINUTE));
+    let over = over.and_then(|window| window.first());
+    over.map(|first| violation(Invariant::I13, format!("more than {limit} calls in the minute from {}", first.at)))
+        .into_iter()
+        .collect()
+}
+
+/// A hurt Redis may hold up calls for a moment only, where documents wait.
+fn standstill(history: &History, calls: &[&Call]) -> Vec<Violation> {
+    let ended = |key: &str, version: u64| {
+        history.ends.iter().filter(|end| end.key == key && end.version == version).map(|end| end.at).min()
+    };
+    let mut found = Vec::new();
+    for blow in &history.redis {
+        let until = blow.saturating_add(history.stall);
+        let waiting = history
+            .mapped
+            .iter()
+            .any(|record| record.at <= *blow && ended(&record.key, record.version).is_none_or(|at| at > until));
+        if waiting && !calls.iter().any(|call| call.at > *blow && call.at <= until) {
+            found.push(violation(Invariant::I12, format!("no call between {blow} and {until}, and documents waited")));
+        }
+    }
+    found
+}
