@@ -2,6 +2,7 @@
 
 mod access;
 mod client;
+mod decides;
 mod flows;
 mod guide;
 mod kills;
