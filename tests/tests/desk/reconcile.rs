@@ -16,6 +16,12 @@ const FORM: &str = "STK_MISCELLANEOUS";
 
 /// Asks for a report on everything there ever was, and waits for it.
 async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
+    let id = begin(operator, sample, grace_seconds).await;
+    whole(operator, id).await
+}
+
+/// Asks for a report on everything there ever was. Gives its id.
+async fn begin(operator: &Caller, sample: f64, grace_seconds: i64) -> String {
     let asked = v1::StartReconciliationRequest {
         flow: "misc-inbound".to_owned(),
         from: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
@@ -25,7 +31,11 @@ async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Recon
         ..v1::StartReconciliationRequest::default()
     };
     let begun = operator.reconciliations().start_reconciliation(asked).await.expect("begun").into_inner();
-    let id = begun.reconciliation.expect("a report").id;
+    begun.reconciliation.expect("a report").id
+}
+
+/// Waits for a report.
+async fn whole(operator: &Caller, id: String) -> v1::Reconciliation {
     let watched = v1::WatchReconciliationRequest { id };
     let mut stream = operator.reconciliations().watch_reconciliation(watched).await.expect("watched").into_inner();
     let mut last = None;
@@ -159,6 +169,39 @@ async fn a_save_that_comes_later_than_it_may_is_doubled_and_named() {
     let totals: Vec<(&str, i64)> = report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
     assert_eq!(totals, [("duplicate", 5)], "{report:#?}");
     assert!(report.findings.iter().all(|finding| finding.target_ids.len() == 2), "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_writer_is_killed_is_made_by_another_and_shown_whole() {
+    let plan = RoadPlan { orders: 20, planted: false, controls: 2, ..RoadPlan::default() };
+    let mut road = Road::open(plan).await.expect("opened");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+    let gone = road.expectation.target.keys().next().expect("one").clone();
+    road.target.remove(FORM, &gone).await.expect("removed");
+
+    // It has its first look behind it and waits for the second one.
+    let id = begin(&operator, 0.0, 10).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (_, address) = people.writer(&road).await;
+    let dead = (0..2).find(|ordinal| road.desk_address(*ordinal).ok().as_deref() == Some(address.as_str()));
+    road.of("control")[dead.expect("one of two") as usize].kill().expect("killed");
+
+    let operator = people.at_writer(&road, &token).await;
+    let asked = v1::GetReconciliationRequest { id: id.clone() };
+    let half = operator.reconciliations().get_reconciliation(asked).await.expect("known").into_inner();
+    let half = half.reconciliation.expect("a report");
+    assert_eq!(
+        (half.status(), half.source, half.findings.len()),
+        (v1::ReconciliationStatus::Running, 0, 0),
+        "{half:?}"
+    );
+    let report = whole(&operator, id).await;
+    assert_eq!(found(&report, "missing"), [gone], "{report:#?}");
+    assert_eq!((report.source, report.findings.len()), (i64::try_from(orders).expect("few"), 1), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
