@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Every file of the interface.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "starbridge/control/v1/access.proto",
     "starbridge/control/v1/audit.proto",
+    "starbridge/control/v1/backfill.proto",
     "starbridge/control/v1/connection.proto",
     "starbridge/control/v1/dead_letter.proto",
     "starbridge/control/v1/doubt.proto",

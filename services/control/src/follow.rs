@@ -13,6 +13,7 @@ use runtime::{Backoff, Clock};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::extracts::Extracts;
 use crate::index::Index;
 use crate::metrics::ControlMetrics;
 use crate::mirror::Mirror;
@@ -83,6 +84,8 @@ pub struct Feed {
     pub index: Arc<Index>,
     /// What it fills.
     pub mirror: Mirror,
+    /// What it fills.
+    pub extracts: Extracts,
     /// The flows whose ledgers are read.
     pub flows: FlowRegistry,
     /// Time.
@@ -154,13 +157,16 @@ impl Feed {
             }
             let asked_at = self.now();
             let records = follower.poll(BATCH, BATCH_BYTES, WAIT)?;
-            let (control, indexed): (Vec<Received>, Vec<Received>) =
+            let (control, rest): (Vec<Received>, Vec<Received>) =
                 records.into_iter().partition(|record| record.topic == topic::CONTROL);
+            let (extracts, indexed): (Vec<Received>, Vec<Received>) =
+                rest.into_iter().partition(|record| record.topic == topic::EXTRACT_STATE);
             self.index.apply(&indexed).map_err(Ended::Index)?;
             self.mirror.apply(&control);
+            self.extracts.apply(&extracts);
             progress.took(&indexed);
             progress.took(&control);
-            if indexed.is_empty() && control.is_empty() && follower.is_caught_up() {
+            if indexed.is_empty() && control.is_empty() && extracts.is_empty() && follower.is_caught_up() {
                 // Nothing came within the wait: what was written before the question has been read.
                 self.mirror.heard_all_to(asked_at);
                 if !progress.caught_up.swap(true, Ordering::AcqRel) {
@@ -179,11 +185,11 @@ impl Feed {
     }
 
     fn take_up(&self, follower: &mut Follower) -> Result<(), Ended> {
-        let mut topics =
-            vec![topic::DEAD_LETTERS.to_owned(), topic::DEAD_LETTER_EVENTS.to_owned(), topic::CONTROL.to_owned()];
+        let house = [topic::DEAD_LETTERS, topic::DEAD_LETTER_EVENTS, topic::CONTROL, topic::EXTRACT_STATE];
+        let mut topics: Vec<String> = house.map(str::to_owned).into();
         topics.extend(self.flows.names().iter().map(|flow: &FlowName| topic::ledger(flow)));
         let positions = self.index.positions().map_err(Ended::Index)?;
-        // The mirror is in memory: its topic has no position and is read from its start.
+        // Mirror and extracts are in memory: their topics have no position and are read from their start.
         let from: BTreeMap<TopicPartition, i64> = positions
             .into_iter()
             .map(|((topic, partition), next)| (TopicPartition::new(topic, partition), next))

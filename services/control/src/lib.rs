@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod audit;
+pub mod backfill;
 pub mod config;
 pub mod core;
+pub mod extracts;
 pub mod follow;
 pub mod grpc;
 pub mod index;
@@ -36,6 +38,7 @@ pub use config::{Config, DEFAULTS};
 use crate::access::lockout::Limits;
 use crate::access::{Bootstrap, Lockout};
 use crate::audit::Hash;
+use crate::extracts::Extracts;
 use crate::follow::Feed;
 use crate::grpc::gate::Gate;
 use crate::grpc::{Shared, server};
@@ -108,12 +111,13 @@ impl Control {
             return Ok(None);
         };
         info!(address = bound, member, "serving gRPC");
-        let mirror = Mirror::default();
+        let (mirror, extracts) = (Mirror::default(), Extracts::default());
         let feed = Feed {
             cluster: config.kafka.clone(),
             member: member.clone(),
             index: Arc::clone(&index),
             mirror: mirror.clone(),
+            extracts: extracts.clone(),
             flows: flows.clone(),
             clock: around.clock.clone(),
             heartbeat: around.indexing,
@@ -139,6 +143,7 @@ impl Control {
         let shared = Arc::new(Shared {
             index,
             mirror,
+            extracts,
             flows,
             peek,
             admin,
@@ -179,10 +184,12 @@ impl Control {
             readiness.ready("index");
         });
         let showing = tokio::spawn(metrics::show(Arc::clone(&shared)));
+        let filling = tokio::spawn(backfill::run::run(Arc::clone(&shared)));
         let reconciling = tokio::spawn(reconcile::run::run(Arc::clone(&shared)));
         let served = server::serve(listener, tls, shared, shutdown).await;
         watching.abort();
         showing.abort();
+        filling.abort();
         reconciling.abort();
         if writing.await.is_err() {
             warn!("the writer panicked");

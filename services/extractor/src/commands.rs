@@ -4,17 +4,19 @@
 //! `{"flow": "misc-inbound", "command": "run"}`; `lookback` is another one. `window` reads the bills whose watermark date
 //! lies in a span of time, whatever W is: `{"flow": "misc-inbound", "command": "window", "from": 1710345600, "to":
 //! 1710432000}` in unix seconds, `to` excluded; with `"again": true` bills that are as they were emitted are emitted again,
-//! as new versions. The position of a command is saved only when the run it asked for is complete, so a crash repeats it
+//! as new versions. A window that is part of a backfill names it, and may name documents a minute: `"backfill": "<32 hex
+//! digits>", "rate": 600`. The position of a command is saved only when the run it asked for is complete, so a crash repeats it
 //! instead of forgetting it. While a flow rests its commands wait, and so
 //! does the position.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 
-use document::{Code, DeadLetter, Fault, FlowName, Received, Stage, Tenant, Version};
+use document::{BackfillId, Code, DeadLetter, Fault, FlowName, Received, Stage, Tenant, Version};
 use queue::Next;
 use serde::Deserialize;
 
-use crate::core::checkpoint::Window;
+use crate::core::checkpoint::{Part, Window};
 use crate::core::schedule::Kind;
 
 /// What a command asks for.
@@ -34,18 +36,25 @@ struct Text {
     from: Option<i64>,
     to: Option<i64>,
     again: Option<bool>,
+    backfill: Option<BackfillId>,
+    rate: Option<NonZeroU32>,
 }
 
 impl Text {
     fn kind(&self) -> Result<Kind, &'static str> {
-        match (self.command, self.from, self.to, self.again) {
-            (Word::Run, None, None, None) => Ok(Kind::Scan),
-            (Word::Lookback, None, None, None) => Ok(Kind::Lookback),
-            (Word::Window, Some(from), Some(to), again) if from < to => {
-                Ok(Kind::Window(Window { from, to, again: again.unwrap_or(false) }))
+        let part = match (self.backfill, self.rate) {
+            (Some(backfill), rate) => Some(Part { backfill, rate }),
+            (None, None) => None,
+            (None, Some(_)) => return Err("a rate belongs to a backfill"),
+        };
+        match (self.command, self.from, self.to, self.again, part) {
+            (Word::Run, None, None, None, None) => Ok(Kind::Scan),
+            (Word::Lookback, None, None, None, None) => Ok(Kind::Lookback),
+            (Word::Window, Some(from), Some(to), again, part) if from < to => {
+                Ok(Kind::Window(Window { from, to, again: again.unwrap_or(false), part }))
             }
             (Word::Window, ..) => Err("a window needs from and to, unix seconds, and from is the earlier one"),
-            (Word::Run | Word::Lookback, ..) => Err("from, to and again belong to a window"),
+            (Word::Run | Word::Lookback, ..) => Err("from, to, again and backfill belong to a window"),
         }
     }
 }
@@ -181,11 +190,14 @@ mod tests {
     fn commands_read_or_are_kept_as_letters() {
         assert_eq!(read(&received(1, r#"{"flow":"misc","command":"run"}"#)), Ok((misc(), Kind::Scan)));
         assert_eq!(read(&received(1, r#"{"flow":"misc","command":"lookback"}"#)), Ok((misc(), Kind::Lookback)));
-        let window = |again| Kind::Window(Window { from: 5, to: 9, again });
+        let window = |again| Kind::Window(Window { from: 5, to: 9, again, part: None });
         let text = r#"{"flow":"misc","command":"window","from":5,"to":9}"#;
         assert_eq!(read(&received(1, text)), Ok((misc(), window(false))));
         let text = r#"{"flow":"misc","command":"window","from":5,"to":9,"again":true}"#;
         assert_eq!(read(&received(1, text)), Ok((misc(), window(true))));
+        let text = r#"{"flow":"misc","command":"window","from":5,"to":9,"backfill":"000000000000000000000000000000ab","rate":60}"#;
+        let part = Some(Part { backfill: BackfillId::new(0xab), rate: NonZeroU32::new(60) });
+        assert_eq!(read(&received(1, text)), Ok((misc(), Kind::Window(Window { from: 5, to: 9, again: false, part }))));
         for bad in [
             "",
             "run",
@@ -194,6 +206,9 @@ mod tests {
             r#"{"flow":"misc","command":"run","from":1,"to":2}"#,
             r#"{"flow":"misc","command":"window","from":5}"#,
             r#"{"flow":"misc","command":"window","from":5,"to":5}"#,
+            r#"{"flow":"misc","command":"window","from":5,"to":9,"rate":60}"#,
+            r#"{"flow":"misc","command":"window","from":5,"to":9,"backfill":"ab"}"#,
+            r#"{"flow":"misc","command":"run","backfill":"000000000000000000000000000000ab"}"#,
         ] {
             let fault = read(&received(9, bad)).expect_err("unreadable");
             assert_eq!(fault.code, Code::CommandUnreadable);

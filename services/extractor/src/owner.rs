@@ -340,6 +340,11 @@ impl Owner {
                 self.board.ended(flow, Ended::Retry(Duration::ZERO));
                 Ok(())
             }
+            Outcome::Paced(wait) => {
+                *failures = 0;
+                self.board.ended(flow, Ended::Paced(self.means.clock.monotonic() + wait));
+                Ok(())
+            }
             Outcome::Failed(fault, wait) => {
                 *failures += 1;
                 let random = u64::from_be_bytes((self.means.random)()[..8].try_into().expect("eight of them"));

@@ -1,6 +1,7 @@
 //! One run of one flow: pages are read ahead while batches are committed.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -91,6 +92,8 @@ pub enum Outcome {
     Complete(Box<Checkpoint>, Option<Report>),
     /// It ended early as it was asked to; its progress is saved.
     Drained,
+    /// A window that keeps a pace is read on after this wait; its progress is saved.
+    Paced(Duration),
     /// It failed and is to be tried again from the saved position, not before this wait if there is one.
     Failed(Fault, Option<Duration>),
     /// The flow must stop; the word is for metrics.
@@ -138,6 +141,9 @@ impl Job {
         let now = means.clock.seconds();
         let mut engine = match self.kind {
             Kind::Scan => Engine::Scan(Run::begin(Arc::clone(&self.unit.plan), checkpoint, now, self.fired)),
+            Kind::Window(window) if checkpoint.has_read(&window) => {
+                return Ok(Outcome::Complete(Box::new(checkpoint), None));
+            }
             Kind::Window(window) => Engine::Scan(Run::window(Arc::clone(&self.unit.plan), checkpoint, window, now)),
             Kind::Lookback => match Lookback::begin(Arc::clone(&self.unit.plan), checkpoint.clone(), now, self.fired) {
                 Some(lookback) => Engine::Look(lookback),
@@ -147,13 +153,17 @@ impl Job {
         let mut fetching: Option<(Ask, Fetch)> = None;
         let mut waiting_since: Option<Duration> = None;
         let mut pages = 0;
+        let mut emitted = 0;
         loop {
             if let Engine::Look(lookback) = &mut engine
                 && lookback.wants_entries()
             {
                 self.compare(lookback, means)?;
             }
-            if fetching.is_none() && !self.drain.is_requested() && engine.pending() < means.scan.batch_bills {
+            // What keeps a pace is read page by page, with its wait after each that brought something.
+            let paced = self.rate().is_some() && (emitted > 0 || engine.pending() > 0);
+            let ends = paced || self.drain.is_requested();
+            if fetching.is_none() && !ends && engine.pending() < means.scan.batch_bills {
                 if pages >= means.scan.turn_pages {
                     // To the end of the queue: one long scan must not hold up the others.
                     pages = 0;
@@ -179,8 +189,10 @@ impl Job {
             {
                 let ask_time = engine.times();
                 let batch = self.batch(&mut engine, ask_time, means)?;
+                emitted += batch.counts.emitted;
                 if let Some(outcome) = self.commit(batch, &engine, means).await? {
-                    return Ok(outcome);
+                    // The pace is kept from one window of a backfill to the next, too.
+                    return Ok(self.wait_for(emitted).map_or(outcome, Outcome::Paced));
                 }
                 waiting_since = (engine.pending() > 0).then(|| means.clock.monotonic());
                 continue;
@@ -189,7 +201,7 @@ impl Job {
                 if engine.wants_entries() {
                     continue;
                 }
-                return Ok(Outcome::Drained);
+                return Ok(self.wait_for(emitted).map_or(Outcome::Drained, Outcome::Paced));
             };
             let due = waiting_since.map(|since| (since + means.scan.commit_every).saturating_sub(now));
             let answer = tokio::select! {
@@ -202,6 +214,20 @@ impl Job {
                 waiting_since = waiting_since.or_else(|| Some(means.clock.monotonic()));
             }
         }
+    }
+
+    /// Documents a minute, where the run keeps a pace.
+    fn rate(&self) -> Option<NonZeroU32> {
+        match self.kind {
+            Kind::Window(window) => window.part.and_then(|part| part.rate),
+            Kind::Scan | Kind::Lookback => None,
+        }
+    }
+
+    /// How long a run that keeps a pace waits when it has given out so many documents.
+    fn wait_for(&self, emitted: u64) -> Option<Duration> {
+        let rate = self.rate().filter(|_| emitted > 0)?;
+        Some(Duration::from_millis(emitted.saturating_mul(60_000) / u64::from(rate.get())))
     }
 
     /// Waits for a place among the runs; `None` when the wish to end came first.

@@ -61,6 +61,13 @@ const MAY: &[(&str, &str)] = &[
     ("ConnectionService/ListConnections", "xxxx.x"),
     ("ConnectionService/GetConnection", "xxxx.x"),
     ("ConnectionService/TestConnection", ".xxx.."),
+    ("BackfillService/StartBackfill", ".xxx.."),
+    ("BackfillService/ListBackfills", "xxxx.x"),
+    ("BackfillService/GetBackfill", "xxxx.x"),
+    ("BackfillService/WatchBackfill", "xxxx.x"),
+    ("BackfillService/PauseBackfill", ".xxx.."),
+    ("BackfillService/ResumeBackfill", ".xxx.."),
+    ("BackfillService/CancelBackfill", ".xxx.."),
     ("ReconciliationService/StartReconciliation", ".xxx.."),
     ("ReconciliationService/ListReconciliations", "xxxx.x"),
     ("ReconciliationService/GetReconciliation", "xxxx.x"),
@@ -81,7 +88,7 @@ const MAY: &[(&str, &str)] = &[
 ];
 
 /// Calls that name no single place: whoever has the role somewhere gets an answer, of what they may see.
-const ANYWHERE: [&str; 12] = [
+const ANYWHERE: [&str; 13] = [
     "FlowService/ListFlows",
     "DeadLetterService/ListDeadLetters",
     "DeadLetterService/GetDeadLetterStats",
@@ -89,6 +96,7 @@ const ANYWHERE: [&str; 12] = [
     "DeadLetterService/ExplainSelector",
     "ReplayService/ListReplays",
     "DoubtService/ListDoubts",
+    "BackfillService/ListBackfills",
     "ReconciliationService/ListReconciliations",
     "ConnectionService/ListConnections",
     "AccessService/WhoAmI",

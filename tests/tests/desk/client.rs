@@ -7,6 +7,7 @@ use e2e::road::Road;
 use starbridge_proto::v1;
 use starbridge_proto::v1::access_service_client::AccessServiceClient;
 use starbridge_proto::v1::audit_service_client::AuditServiceClient;
+use starbridge_proto::v1::backfill_service_client::BackfillServiceClient;
 use starbridge_proto::v1::connection_service_client::ConnectionServiceClient;
 use starbridge_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use starbridge_proto::v1::doubt_service_client::DoubtServiceClient;
@@ -89,6 +90,10 @@ impl Caller {
 
     pub(crate) fn flows(&self) -> FlowServiceClient<Signed> {
         FlowServiceClient::new(self.signed())
+    }
+
+    pub(crate) fn backfills(&self) -> BackfillServiceClient<Signed> {
+        BackfillServiceClient::new(self.signed())
     }
 
     pub(crate) fn reconciliations(&self) -> ReconciliationServiceClient<Signed> {

@@ -72,7 +72,7 @@ pub(crate) fn request(method: &MethodDescriptor, things: &Things) -> Vec<u8> {
     for field in method.input().fields() {
         let value = match (field.name(), method.parent_service().name()) {
             ("id", "ReplayService") => Some(Value::String(things.job.clone())),
-            ("id", "ReconciliationService") => Some(Value::String(format!("{}:0", things.flow))),
+            ("id", "ReconciliationService" | "BackfillService") => Some(Value::String(format!("{}:0", things.flow))),
             ("id", _) => Some(Value::String(things.letter.clone())),
             ("name" | "flow", _) => Some(Value::String(things.flow.clone())),
             ("connection", _) => Some(Value::String("galaxy-b".to_owned())),

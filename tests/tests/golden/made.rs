@@ -1,5 +1,7 @@
 //! What this release writes, from fixed inputs, by the encoders of the services.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use control::access::{Binding, KeyRing, Role, Scope, SigningKey};
 use control::audit::{self, Deed, Hash, Head, Outcome, SignedHead};
@@ -7,10 +9,10 @@ use control::core::job::{Begin, Counts, Fate, Item, Job, Options, Replay, Status
 use control::letter::{Edit, LetterEvent, State};
 use control::mirror::{Answer, Revoked, Writer, binding_key};
 use document::{
-    Category, Code, DeadLetter, DeadLetterId, Digest, Extracted, ExtractedAt, FlowName, Headers, Mapped, Record, Stage,
-    Tenant, TraceParent, Version,
+    BackfillId, BackfillMark, BackfillMarks, Category, Code, DeadLetter, DeadLetterId, Digest, Extracted, ExtractedAt,
+    FlowName, Headers, Mapped, Record, Stage, Tenant, TraceParent, Version,
 };
-use extractor::core::checkpoint::{Checkpoint, FORMAT, ScanMark, Window, WindowMark};
+use extractor::core::checkpoint::{Checkpoint, FORMAT, Part, ScanMark, Window, WindowMark};
 use extractor::core::key::Key;
 use extractor::core::seen::{Seen, SeenDocument, seen_key};
 use loader::core::ledger::{self, Dropped, End, Entry, InTarget, Intended, Intent, Reached, Since};
@@ -299,6 +301,11 @@ fn flows() -> Vec<Record> {
 
 fn states() -> Vec<Record> {
     let scan = ScanMark { t0: Some(9), run_time: 8, since: 7, cursor: Some(Key::Text("其他入库 '1'".to_owned())) };
+    let backfill = BackfillId::new(0xab);
+    let mut backfills = BackfillMarks::default();
+    backfills.note(backfill, |mark| {
+        *mark = BackfillMark { read_to: Some(100), emitted: 7, unchanged: 5, letters: 1, at: 1_767_225_600 };
+    });
     let whole = Checkpoint {
         format: FORMAT,
         watermark: 1_767_225_600,
@@ -310,10 +317,16 @@ fn states() -> Vec<Record> {
         looked_back: Some(1_767_200_000),
         completed: Some(1_767_225_400),
         window: Some(WindowMark {
-            window: Window { from: 100, to: 200, again: true },
+            window: Window {
+                from: 100,
+                to: 200,
+                again: true,
+                part: Some(Part { backfill, rate: NonZeroU32::new(60) }),
+            },
             config: "44556677".to_owned(),
             scan: ScanMark { cursor: Some(Key::Integer(501)), ..scan },
         }),
+        backfills,
     };
     let record = |key: &str, checkpoint: &Checkpoint| Record {
         key: key.as_bytes().to_vec(),

@@ -182,6 +182,13 @@ pub const RULES: &[Rule] = &[
         Object::Connection,
         Place::Connection("connection"),
     ),
+    writes("starbridge.control.v1.BackfillService/StartBackfill", Verb::Run, Object::Flow, Place::Flow("flow")),
+    reads("starbridge.control.v1.BackfillService/ListBackfills", Object::Flow, Place::Somewhere),
+    reads("starbridge.control.v1.BackfillService/GetBackfill", Object::Flow, Place::Flow("id")),
+    reads("starbridge.control.v1.BackfillService/WatchBackfill", Object::Flow, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/PauseBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/ResumeBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/CancelBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
     writes(
         "starbridge.control.v1.ReconciliationService/StartReconciliation",
         Verb::Run,

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backfills;
 pub mod connections;
 pub mod dead_letters;
 pub mod doubts;
@@ -34,6 +35,7 @@ use tonic::Status;
 use crate::access::Bootstrap;
 use crate::audit::{Hash, Outcome};
 use crate::config::FlowSettings;
+use crate::extracts::Extracts;
 use crate::follow::Progress;
 use crate::index::Index;
 use crate::mask::Masker;
@@ -66,6 +68,8 @@ pub struct Shared {
     pub index: Arc<Index>,
     /// What the control plane remembers.
     pub mirror: Mirror,
+    /// How far sources have been read.
+    pub extracts: Extracts,
     /// The published flows.
     pub flows: FlowRegistry,
     /// Looks at single records.

@@ -26,7 +26,8 @@ use tracing::debug;
 use super::gate::{Certified, Peer};
 use super::timed::Timed;
 use super::{
-    Shared, access, audit, connections, dead_letters, doubts, flows, reconciliations, records, replays, system,
+    Shared, access, audit, backfills, connections, dead_letters, doubts, flows, reconciliations, records, replays,
+    system,
 };
 use runtime::Shutdown;
 
@@ -232,6 +233,10 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(service!(v1::access_service_server::AccessServiceServer, access::Access(Arc::clone(&shared))))
         .add_service(service!(v1::audit_service_server::AuditServiceServer, audit::Audits(Arc::clone(&shared))))
+        .add_service(service!(
+            v1::backfill_service_server::BackfillServiceServer,
+            backfills::Backfills(Arc::clone(&shared))
+        ))
         .add_service(service!(
             v1::connection_service_server::ConnectionServiceServer,
             connections::Connections(Arc::clone(&shared))

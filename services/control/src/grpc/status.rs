@@ -37,12 +37,14 @@ fn grpc_code(code: Code) -> Grpc {
         Code::LetterUnknown
         | Code::ReplayUnknown
         | Code::ReconciliationUnknown
+        | Code::BackfillUnknown
         | Code::FlowUnknown
         | Code::ConnectionUnknown => Grpc::NotFound,
         Code::LetterState
         | Code::LetterInDoubt
         | Code::ReplayImpossible
         | Code::ReplayState
+        | Code::BackfillState
         | Code::EditRevision
         | Code::PlanChanged
         | Code::FlowBusy

@@ -1,6 +1,8 @@
 //! The saved progress of one flow, as it stands in `starbridge.extract-state`.
 
-use document::{Code, Fault, FlowName, Version};
+use std::num::NonZeroU32;
+
+use document::{BackfillId, BackfillMarks, Code, Fault, FlowName, Version};
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
@@ -45,6 +47,9 @@ pub struct Checkpoint {
     /// The reading of a window under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowMark>,
+    /// How far windows were read that belong to backfills.
+    #[serde(default, skip_serializing_if = "BackfillMarks::is_empty")]
+    pub backfills: BackfillMarks,
 }
 
 /// A span of the watermark date that is read by command, whatever W is.
@@ -57,6 +62,19 @@ pub struct Window {
     /// Whether bills that are as they were emitted are emitted again, as new versions.
     #[serde(default)]
     pub again: bool,
+    /// The backfill it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// Which backfill a window is a part of, and how it wants to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    /// The backfill.
+    pub backfill: BackfillId,
+    /// Documents a minute, on average from one page to the next; as fast as the stages behind allow where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
 }
 
 /// How far the reading of a window got.
@@ -99,6 +117,7 @@ impl Checkpoint {
             looked_back: None,
             completed: None,
             window: None,
+            backfills: BackfillMarks::default(),
         }
     }
 
@@ -154,6 +173,12 @@ impl Checkpoint {
         }
     }
 
+    /// Whether a backfill has read this window already, and is beyond it.
+    pub fn has_read(&self, window: &Window) -> bool {
+        let mark = window.part.and_then(|part| self.backfills.get(part.backfill));
+        mark.and_then(|mark| mark.read_to).is_some_and(|read_to| read_to >= window.to)
+    }
+
     /// The mark to go on from in `window`, or a new one: it goes on only in the same window under the same configuration.
     pub fn window_mark(&self, config: &str, window: Window, now: i64) -> ScanMark {
         match &self.window {
@@ -166,6 +191,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use document::BackfillMark;
     use proptest::prelude::*;
 
     fn flow() -> FlowName {
@@ -191,7 +217,14 @@ mod tests {
             scan in proptest::option::of(marks()),
             times in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
             window in proptest::option::of((any::<(i64, i64, bool)>(), "[0-9a-f]{0,32}", marks())),
+            backfill in proptest::option::of(any::<(u128, Option<NonZeroU32>, Option<i64>, u64)>()),
         ) {
+            let part = backfill.map(|(id, rate, ..)| Part { backfill: BackfillId::new(id), rate });
+            let mut backfills = BackfillMarks::default();
+            if let Some((id, _, read_to, emitted)) = backfill {
+                let mark = BackfillMark { read_to, emitted, ..BackfillMark::default() };
+                backfills.note(BackfillId::new(id), |noted| *noted = mark);
+            }
             let checkpoint = Checkpoint {
                 format: FORMAT,
                 watermark,
@@ -203,8 +236,9 @@ mod tests {
                 looked_back: times.1,
                 completed: times.2,
                 window: window.map(|((from, to, again), config, scan)| {
-                    WindowMark { window: Window { from, to, again }, config, scan }
+                    WindowMark { window: Window { from, to, again, part }, config, scan }
                 }),
+                backfills,
             };
             prop_assert_eq!(Checkpoint::from_bytes(&flow(), &checkpoint.to_bytes()), Ok(checkpoint));
         }
@@ -238,7 +272,7 @@ mod tests {
     #[test]
     fn a_window_goes_on_only_where_it_was_begun() {
         let mut checkpoint = Checkpoint::new(10_000, "a");
-        let window = Window { from: 100, to: 200, again: false };
+        let window = Window { from: 100, to: 200, again: false, part: None };
         let scan = ScanMark { t0: Some(9), run_time: 8, since: 100, cursor: Some(Key::Integer(6)) };
         checkpoint.window = Some(WindowMark { window, config: "a".to_owned(), scan: scan.clone() });
         assert_eq!(checkpoint.window_mark("a", window, 20_000), scan);

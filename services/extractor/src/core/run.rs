@@ -280,7 +280,19 @@ impl Run {
         let going_on = (!batch.finished).then(|| self.mark.clone());
         let (checkpoint, config) = (&mut batch.checkpoint, self.plan.config.clone());
         match self.goal {
-            Goal::Window(window) => checkpoint.window = going_on.map(|scan| WindowMark { window, config, scan }),
+            Goal::Window(window) => {
+                checkpoint.window = going_on.map(|scan| WindowMark { window, config, scan });
+                if let Some(part) = window.part {
+                    let counts = batch.counts;
+                    checkpoint.backfills.note(part.backfill, |mark| {
+                        mark.read_to = if batch.finished { Some(window.to) } else { mark.read_to };
+                        mark.emitted += counts.emitted;
+                        mark.unchanged += counts.unchanged;
+                        mark.letters += counts.letters;
+                        mark.at = now;
+                    });
+                }
+            }
             Goal::Watermark(fired) => {
                 checkpoint.config = config;
                 checkpoint.scan = going_on;

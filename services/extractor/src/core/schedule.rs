@@ -66,6 +66,8 @@ pub enum Ended {
     Complete,
     /// It is to be tried again when the stopwatch shows this.
     Retry(Duration),
+    /// A window goes on when the stopwatch shows this; other runs of the flow need not wait so long.
+    Paced(Duration),
     /// Nothing can be done until somebody changes something.
     Stopped,
 }
@@ -89,6 +91,8 @@ struct Entry {
     scanned: bool,
     running: Option<Due>,
     not_before: Duration,
+    /// The same for windows alone.
+    paced: Duration,
     stopped: bool,
 }
 
@@ -124,7 +128,7 @@ impl Timer {
 impl Entry {
     /// The run that is due at `now` and the firing it serves. Windows come last: they may be long and nothing waits for
     /// them.
-    fn due(&mut self, now: i64) -> Option<(Kind, Option<i64>)> {
+    fn due(&mut self, now: i64, stopwatch: Duration) -> Option<(Kind, Option<i64>)> {
         let scan = self.scan.due(now);
         if scan.is_some() || self.scan.wished {
             self.scan.wished = false;
@@ -137,7 +141,8 @@ impl Entry {
                 return Some((Kind::Lookback, firing));
             }
         }
-        let window = self.windows.as_ref().and_then(|windows| windows.front());
+        let windows = self.windows.as_ref().filter(|_| stopwatch >= self.paced);
+        let window = windows.and_then(|windows| windows.front());
         window.map(|window| (Kind::Window(*window), None))
     }
 }
@@ -161,6 +166,7 @@ impl Board {
         let scan = Timer::new(timing.scan, checkpoint.fired.unwrap_or(now), wished);
         let wished = kept(before.as_ref().and_then(|entry| entry.lookback.as_ref()));
         let lookback = timing.lookback.map(|plan| Timer::new(plan, checkpoint.looked_back.unwrap_or(now), wished));
+        let paced = before.as_ref().map(|entry| entry.paced).unwrap_or_default();
         let (running, windows) = before.map(|entry| (entry.running, entry.windows)).unwrap_or_default();
         let entry = Entry {
             scan,
@@ -170,6 +176,7 @@ impl Board {
             scanned: checkpoint.completed.is_some(),
             running,
             not_before: Duration::ZERO,
+            paced,
             stopped: false,
         };
         self.flows.insert(flow, entry);
@@ -238,7 +245,7 @@ impl Board {
             if entry.stopped || self.resting.contains(flow) || stopwatch < entry.not_before {
                 continue;
             }
-            if let Some((kind, fired)) = entry.due(now) {
+            if let Some((kind, fired)) = entry.due(now, stopwatch) {
                 due.push((fired.unwrap_or(now), Due { flow: flow.clone(), kind, fired }));
             }
         }
@@ -279,6 +286,7 @@ impl Board {
                     timer.wished |= due.fired.is_none_or(|fired| fired <= timer.last);
                 }
             }
+            Ended::Paced(paced) => entry.paced = paced,
             Ended::Stopped => {
                 entry.stopped = true;
                 entry.windows.iter_mut().for_each(VecDeque::clear);

@@ -259,3 +259,49 @@ async fn a_window_is_read_by_command_and_its_position_is_saved_when_it_is_comple
     let next = Next::at(topic::COMMANDS, stage.partition.partition, 6);
     assert_eq!(*stage.log.saved.lock().expect("whole"), [next]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_a_backfill_keeps_its_pace_lets_scans_pass_and_is_read_once() {
+    let mut stage = stage(true);
+    let (clock, hand) = runtime::Clock::manual(u64::try_from(NOON).expect("positive") * 1_000_000);
+    let means = Means { clock, ..means(Arc::clone(&stage.source), Arc::clone(&stage.log)) };
+    stage.owner = Owner::new(means, true, BTreeSet::new());
+    stage.assign();
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("saved");
+    assert_eq!(stage.log.keys(DATA).len(), 12);
+    let (from, to) = (NOON - 86_400, NOON + 1);
+    let id = "000000000000000000000000000000ab";
+    let words = format!(r#""command":"window","from":{from},"to":{to},"again":true,"backfill":"{id}","rate":6"#);
+    let text = format!(r#"{{"flow":"misc-inbound",{words}}}"#);
+    stage.owner.commanded(&[stage.command(5, &text)]).await.expect("taken");
+    // A page holds one whole bill: at six documents a minute it stands for ten seconds.
+    for second in 0..=120 {
+        stage.owner.tick(&stage.units);
+        while !stage.owner.is_idle() {
+            stage.end().await.expect("saved");
+            stage.owner.tick(&stage.units);
+        }
+        assert_eq!(stage.log.keys(DATA).len(), 12 + 12.min(second / 10 + 1), "after {second} s");
+        if second == 45 {
+            // What else is due does not wait for it.
+            let run = stage.command(6, r#"{"flow":"misc-inbound","command":"run"}"#);
+            stage.owner.commanded(&[run]).await.expect("taken");
+        }
+        hand.advance(Duration::from_secs(1));
+    }
+    let at = |offset| Next::at(topic::COMMANDS, stage.partition.partition, offset);
+    assert_eq!(stage.log.saved.lock().expect("whole").last(), Some(&at(7)));
+    let saved = stage.log.saved_checkpoint().expect("a checkpoint");
+    assert_eq!(saved.completed, Some(NOON + 46));
+    let mark = *saved.backfills.get(id.parse().expect("an id")).expect("a mark");
+    assert_eq!((mark.read_to, mark.emitted, mark.unchanged, mark.letters), (Some(to), 12, 0, 0));
+    // Asked for again it is done already, without a call.
+    let calls = stage.source.tables.lock().expect("whole").calls;
+    stage.owner.commanded(&[stage.command(7, &text)]).await.expect("taken");
+    stage.owner.tick(&stage.units);
+    stage.end().await.expect("saved");
+    let at = Next::at(topic::COMMANDS, stage.partition.partition, 8);
+    assert_eq!(stage.log.saved.lock().expect("whole").last(), Some(&at));
+    assert_eq!(stage.source.tables.lock().expect("whole").calls, calls);
+}

@@ -7,6 +7,7 @@
 //!
 //! This crate does no I/O, has no clock and knows neither Kafka nor HTTP.
 
+pub mod backfill;
 pub mod code;
 pub mod dead_letter;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod secret;
 pub mod topic;
 pub mod trace;
 
+pub use backfill::{BackfillId, BackfillMark, BackfillMarks};
 pub use code::{Category, Code};
 pub use dead_letter::{DeadLetter, DeadLetterId, Stage};
 pub use digest::Digest;

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub(crate) mod access;
+pub(crate) mod backfill;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod context;
@@ -154,6 +155,11 @@ pub(crate) enum Command {
     Doubt {
         #[command(subcommand)]
         command: letter::DoubtCommand,
+    },
+    /// Backfill: reads a part of the past from the source of a flow.
+    Backfill {
+        #[command(subcommand)]
+        command: backfill::BackfillCommand,
     },
     /// Reconciliation: asks both systems of a flow what they hold and names what does not agree.
     Reconcile {

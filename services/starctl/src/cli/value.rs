@@ -57,6 +57,11 @@ pub(crate) fn reconciliation_id(text: &str) -> Result<String, String> {
     named("reconciliation/", text)
 }
 
+/// The id of a backfill: as it is, or as `-o name` prints it.
+pub(crate) fn backfill_id(text: &str) -> Result<String, String> {
+    named("backfill/", text)
+}
+
 /// An instant, unix seconds: as such, or RFC 3339.
 pub(crate) fn instant(text: &str) -> Result<i64, String> {
     let of_date = || chrono::DateTime::parse_from_rfc3339(text).map(|instant| instant.timestamp());
@@ -101,6 +106,7 @@ mod tests {
         assert_eq!(letter_id("dead_letter/ab12"), Ok("ab12".to_owned()));
         assert_eq!(flow_name("misc-inbound"), Ok("misc-inbound".to_owned()));
         assert!(replay_id("replay/").is_err());
+        assert_eq!(backfill_id("backfill/f:1"), Ok("f:1".to_owned()));
         assert_eq!(reconciliation_id("reconciliation/f:1"), Ok("f:1".to_owned()));
     }
 }

@@ -92,6 +92,15 @@ asks! {
         check_doubt(CheckDoubtRequest) -> v1::CheckDoubtResponse;
         resolve_doubt(ResolveDoubtRequest) -> v1::ResolveDoubtResponse;
     }
+    backfill_service_client::BackfillServiceClient {
+        start_backfill(StartBackfillRequest) -> v1::StartBackfillResponse;
+        list_backfills(ListBackfillsRequest) -> v1::ListBackfillsResponse;
+        get_backfill(GetBackfillRequest) -> v1::GetBackfillResponse;
+        watch_backfill(WatchBackfillRequest) -> Streaming<v1::WatchBackfillResponse>;
+        pause_backfill(PauseBackfillRequest) -> v1::PauseBackfillResponse;
+        resume_backfill(ResumeBackfillRequest) -> v1::ResumeBackfillResponse;
+        cancel_backfill(CancelBackfillRequest) -> v1::CancelBackfillResponse;
+    }
     reconciliation_service_client::ReconciliationServiceClient {
         start_reconciliation(StartReconciliationRequest) -> v1::StartReconciliationResponse;
         list_reconciliations(ListReconciliationsRequest) -> v1::ListReconciliationsResponse;
@@ -138,5 +147,6 @@ changes! {
     ReopenDeadLettersRequest
     StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest DeleteFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
+    StartBackfillRequest PauseBackfillRequest ResumeBackfillRequest CancelBackfillRequest
     TestConnectionRequest StartReconciliationRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

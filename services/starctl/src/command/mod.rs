@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod backfill;
 mod completion;
 mod confirm;
 mod connection;
@@ -75,6 +76,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Doubt { command } => {
             let session = open(cli, output)?;
             runtime().block_on(record::doubt(command, &session))
+        }
+        Command::Backfill { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(backfill::run(command, &session))
         }
         Command::Reconcile { command } => {
             let session = open(cli, output)?;

@@ -1,5 +1,6 @@
 //! The control plane as a test plays it: fixed answers, refusals on demand, and a memory of what was asked.
 
+mod backfills;
 mod reconciliations;
 mod services;
 
@@ -117,6 +118,7 @@ impl Desk {
             .add_service(replay_service_server::ReplayServiceServer::new(self.clone()))
             .add_service(connection_service_server::ConnectionServiceServer::new(self.clone()))
             .add_service(doubt_service_server::DoubtServiceServer::new(self.clone()))
+            .add_service(backfill_service_server::BackfillServiceServer::new(self.clone()))
             .add_service(reconciliation_service_server::ReconciliationServiceServer::new(self.clone()))
             .add_service(record_service_server::RecordServiceServer::new(self.clone()))
             .add_service(flow_service_server::FlowServiceServer::new(self.clone()))

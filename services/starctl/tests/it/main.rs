@@ -1,6 +1,7 @@
 //! The command line against a control plane that is played by the test, over real TLS on a free port.
 
 mod access;
+mod backfills;
 mod bed;
 mod connections;
 mod contexts;

@@ -8,7 +8,7 @@ const START: i64 = NOON - 10 * 86_400;
 const HOUR: i64 = 3_600;
 
 fn window(from: i64, to: i64, again: bool) -> Window {
-    Window { from, to, again }
+    Window { from, to, again, part: None }
 }
 
 /// Runs to its end, or dies after so many batches of two bills. One that only grants versions is none of them.
@@ -134,4 +134,28 @@ fn what_became_readable_without_its_checkpoint_is_not_outrun_by_a_clock_behind()
         }
     }
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+#[test]
+fn a_backfill_counts_what_its_windows_brought_across_owners() {
+    let (mut source, mut log) = scanned();
+    let id = document::BackfillId::new(7);
+    let part = |from, to, again| Window {
+        part: Some(crate::core::checkpoint::Part { backfill: id, rate: None }),
+        ..window(from, to, again)
+    };
+    let mark = |log: &Log| log.checkpoint(START).backfills.get(id).copied();
+    assert_eq!(mark(&log), None);
+    let first = part(NOON - 8 * HOUR, NOON - 4 * HOUR, true);
+    read(first, &mut source, &mut log, 1);
+    assert_eq!(mark(&log).map(|mark| (mark.read_to, mark.emitted)), Some((None, 2)));
+    assert!(!log.checkpoint(START).has_read(&first));
+    read(first, &mut source, &mut log, 99);
+    assert_eq!(mark(&log).map(|mark| (mark.read_to, mark.emitted)), Some((Some(first.to), 4)));
+    let second = part(first.to, NOON + 1, false);
+    read(second, &mut source, &mut log, 99);
+    let last = mark(&log).expect("a mark");
+    assert_eq!((last.read_to, last.emitted, last.unchanged, last.at), (Some(NOON + 1), 4, 5, source.now));
+    assert!(log.checkpoint(START).has_read(&first) && log.checkpoint(START).has_read(&second));
+    assert!(!log.checkpoint(START).has_read(&window(NOON - 8 * HOUR, NOON - 4 * HOUR, true)));
 }

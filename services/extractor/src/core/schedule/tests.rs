@@ -198,7 +198,7 @@ fn a_run_that_ended_early_for_its_flow_to_rest_goes_on_afterwards() {
 #[test]
 fn windows_run_one_after_another_when_nothing_else_is_due_and_each_until_it_is_complete() {
     let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
-    let window = |from| Kind::Window(Window { from, to: NOON, again: false });
+    let window = |from| Kind::Window(Window { from, to: NOON, again: false, part: None });
     for from in [1, 2, 1] {
         assert!(board.wish(&flow("a"), window(from)));
     }
@@ -215,9 +215,28 @@ fn windows_run_one_after_another_when_nothing_else_is_due_and_each_until_it_is_c
 }
 
 #[test]
+fn a_window_that_keeps_a_pace_holds_up_nothing_else() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    let window = Kind::Window(Window { from: 1, to: 2, again: false, part: None });
+    assert!(board.wish(&flow("a"), window));
+    let kinds = |board: &mut Board, now, seconds| -> Vec<Kind> {
+        board.tick(now, Duration::from_secs(seconds)).into_iter().map(|due| due.kind).collect()
+    };
+    assert_eq!(kinds(&mut board, NOON, 10), [window]);
+    board.ended(&flow("a"), Ended::Paced(Duration::from_secs(400)));
+    assert_eq!(kinds(&mut board, NOON + 200, 210), []);
+    assert_eq!(kinds(&mut board, NOON + FIVE, 310), [Kind::Scan]);
+    board.ended(&flow("a"), Ended::Complete);
+    // A run of another kind does not shorten its wait, and another version of the flow neither.
+    board.put(flow("a"), timing("0 3 * * *", Shanghai, WhenRunning::Skip), &checkpoint(Some(NOON)), NOON, false);
+    assert_eq!(kinds(&mut board, NOON + FIVE, 399), []);
+    assert_eq!(kinds(&mut board, NOON + FIVE, 400), [window]);
+}
+
+#[test]
 fn a_flow_without_a_watermark_date_has_no_windows() {
     let mut board = Board::default();
     let timing = Timing { windows: false, ..timing("0 3 * * *", Shanghai, WhenRunning::Skip) };
     board.put(flow("a"), timing, &checkpoint(Some(NOON)), NOON, false);
-    assert!(!board.wish(&flow("a"), Kind::Window(Window { from: 1, to: 2, again: false })));
+    assert!(!board.wish(&flow("a"), Kind::Window(Window { from: 1, to: 2, again: false, part: None })));
 }

@@ -156,7 +156,7 @@ impl World {
             let to = self.random.between(from, self.source.now) + 1;
             // Sometimes the very window that was begun.
             let begun = checkpoint.window.as_ref().filter(|_| self.random.one_in(2)).map(|mark| mark.window);
-            let window = begun.unwrap_or(Window { from, to, again: self.random.one_in(3) });
+            let window = begun.unwrap_or(Window { from, to, again: self.random.one_in(3), part: None });
             self.work = Work::Window(Run::window(plan, checkpoint, window, now));
             return;
         }

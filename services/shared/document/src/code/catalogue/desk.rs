@@ -24,6 +24,12 @@ macro_rules! with_desk {
             ReconciliationUnknown = "E_RECONCILIATION_UNKNOWN", Validation,
                 en: ("There is no reconciliation of this id.", "List them; of a flow the last hundred are kept."),
                 zh: ("没有该编号的对账报告。", "先列出对账报告；每个集成方案保留最近一百份。");
+            BackfillUnknown = "E_BACKFILL_UNKNOWN", Validation,
+                en: ("There is no backfill of this id.", "List them; of a flow the last hundred are kept."),
+                zh: ("没有该编号的补录任务。", "先列出补录任务；每个集成方案保留最近一百个。");
+            BackfillState = "E_BACKFILL_STATE", Validation,
+                en: ("A backfill is over, so it can neither rest nor go on.", "Start another one from where it ended."),
+                zh: ("补录任务已结束，不能暂停或继续。", "从其结束处新建补录任务。");
             ReplayState = "E_REPLAY_STATE", Validation,
                 en: ("A replay job is in a state in which this cannot be done to it.", "See its status; a job that is over is not begun again, start another one."),
                 zh: ("重放任务当前状态不允许该操作。", "查看其状态；已结束的任务不能再次启动，请新建任务。");
