@@ -63,6 +63,12 @@ impl Progress {
         tokio::time::timeout(patience, all).await.is_ok_and(|seen| seen.is_ok())
     }
 
+    /// Entries of flows before this offset have been taken in.
+    fn took_flows(&self, next: i64) {
+        let flows = TopicPartition::new(topic::FLOWS.to_owned(), 0);
+        self.read.send_if_modified(|read| read.insert(flows, next) != Some(next));
+    }
+
     fn took(&self, records: &[Received]) {
         if !records.is_empty() {
             self.read.send_modify(|read| {
@@ -165,6 +171,7 @@ impl Feed {
             self.mirror.apply(&control);
             self.extracts.apply(&extracts);
             progress.took(&indexed);
+            progress.took_flows(self.flows.next());
             progress.took(&control);
             if indexed.is_empty() && control.is_empty() && extracts.is_empty() && follower.is_caught_up() {
                 // Nothing came within the wait: what was written before the question has been read.

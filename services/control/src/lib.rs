@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod backfill;
+pub mod canary;
 pub mod config;
 pub mod core;
 pub mod extracts;
@@ -185,11 +186,13 @@ impl Control {
         });
         let showing = tokio::spawn(metrics::show(Arc::clone(&shared)));
         let filling = tokio::spawn(backfill::run::run(Arc::clone(&shared)));
+        let trying = tokio::spawn(canary::run(Arc::clone(&shared)));
         let reconciling = tokio::spawn(reconcile::run::run(Arc::clone(&shared)));
         let served = server::serve(listener, tls, shared, shutdown).await;
         watching.abort();
         showing.abort();
         filling.abort();
+        trying.abort();
         reconciling.abort();
         if writing.await.is_err() {
             warn!("the writer panicked");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use document::{Fault, FlowName, FlowVersion, topic};
+use flow::{Flow, FlowBundle};
 use queue::{Admin, Event, FlowRegistry, Session, SessionSettings, topics};
 use runtime::health::Readiness;
 use runtime::watchdog::Heartbeat;
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::behind::{Congestion, Groups};
 use crate::config::Config;
+use crate::core::emit::Share;
 use crate::error::Error;
 use crate::folder;
 use crate::follow::{self, Choice};
@@ -59,7 +61,7 @@ pub struct Extractor {
     around: Surroundings,
     units: Units,
     /// Versions that were taken up or refused, so that each is spoken of once.
-    known: BTreeMap<FlowName, FlowVersion>,
+    known: BTreeMap<FlowName, (FlowVersion, Option<Share>)>,
     /// What the last look at the folders found.
     found: folder::Known,
     /// The versions that the folders held at the last look.
@@ -371,9 +373,10 @@ impl Extractor {
         let before = before.as_ref().map(|unit| unit.flow.version.as_str());
         self.around.instruments.version(name.as_str(), before, version.as_str());
         self.around.instruments.loaded(name.as_str(), true);
-        tracing::info!(flow = %name, version = %version, "flow taken up");
+        let canary = unit.plan.rules.canary.clone();
+        tracing::info!(flow = %name, version = %version, ?canary, "flow taken up");
         owner.changed(&unit);
-        self.known.insert(name, version);
+        self.known.insert(name, (version, canary));
     }
 
     /// Publishes what a folder holds; `None` where that was done before.
@@ -384,14 +387,15 @@ impl Extractor {
         admin: &Admin,
         registry: &FlowRegistry,
     ) -> Result<Option<Arc<Unit>>, Vec<Fault>> {
-        if self.known.get(name) == Some(&found.flow.version) {
+        let share = share(registry, &found.flow, &found.bundle);
+        if self.known.get(name) == Some(&(found.flow.version.clone(), share.clone())) {
             return Ok(None);
         }
         if let Some(current) = registry.pointer(name).and_then(|version| registry.get(name, &version)) {
             follow::keys_stay(&current, &found.flow).map_err(|fault| vec![fault])?;
         }
         let bundle = found.bundle;
-        let unit = self.unit(found.flow, admin).await?;
+        let unit = self.unit(found.flow, share, admin).await?;
         registry.publish(name, &bundle).await.map_err(|error| vec![error.fault()])?;
         Ok(Some(unit))
     }
@@ -404,21 +408,36 @@ impl Extractor {
         admin: &Admin,
         registry: &FlowRegistry,
     ) -> Result<Option<Arc<Unit>>, Vec<Fault>> {
-        if self.known.get(name) == Some(version) {
+        let (Some(flow), Some(bundle)) = (registry.get(name, version), registry.bundle(name, version)) else {
+            return Err(registry.faults(name, version));
+        };
+        let share = share(registry, &flow, &bundle);
+        if self.known.get(name) == Some(&(version.clone(), share.clone())) {
             return Ok(None);
         }
-        match registry.get(name, version) {
-            Some(flow) => self.unit(flow, admin).await.map(Some),
-            None => Err(registry.faults(name, version)),
-        }
+        self.unit(flow, share, admin).await.map(Some)
     }
 
     /// Makes a flow ready and its topics.
-    async fn unit(&self, flow: Arc<flow::Flow>, admin: &Admin) -> Result<Arc<Unit>, Vec<Fault>> {
-        let unit = Unit::new(flow, &self.config)?;
+    async fn unit(&self, flow: Arc<flow::Flow>, share: Option<Share>, admin: &Admin) -> Result<Arc<Unit>, Vec<Fault>> {
+        let unit = Unit::new(flow, &self.config)?.trying(share);
         let partitions = i32::try_from(unit.flow.settings.partitions).unwrap_or(i32::MAX);
         let specs = topics::of_flow(&unit.flow.name, partitions);
         admin.ensure(&specs, self.config.flows.replication).await.map_err(|error| vec![error.fault()])?;
         Ok(Arc::new(unit))
     }
+}
+
+/// The documents of a flow that another version is tried with; none while that version cannot be used, or would have
+/// other things read than the one that is current by now.
+fn share(registry: &FlowRegistry, current: &Flow, bundle: &FlowBundle) -> Option<Share> {
+    let canary = registry.canary(&current.name)?;
+    let (tried, texts) =
+        (registry.get(&current.name, &canary.version)?, registry.bundle(&current.name, &canary.version)?);
+    let differently = flow::change::reads_differently((current, bundle), (&tried, &texts));
+    if !differently.is_empty() {
+        tracing::warn!(flow = %current.name, version = %canary.version, ?differently, "canary left aside, it reads differently");
+        return None;
+    }
+    Some(Share { version: canary.version, percent: canary.percent })
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::core::columns::{Columns, Roles};
-use crate::core::emit::Rules;
+use crate::core::emit::{Rules, Share};
 use crate::core::run::{LookbackPlan, Plan};
 use crate::core::schedule::Timing;
 
@@ -100,6 +100,7 @@ impl Unit {
                 tenant: flow.tenant.clone(),
                 flow: flow.name.clone(),
                 flow_version: flow.version.clone(),
+                canary: None,
                 zone: connection.zone,
                 columns,
                 by_number: id != number,
@@ -124,6 +125,13 @@ impl Unit {
             when_running: flow.settings.schedule.when_running,
         };
         Ok(Self { plan: Arc::new(plan), timing, flow })
+    }
+
+    /// The same with some of its documents handled by another version.
+    #[must_use]
+    pub fn trying(mut self, share: Option<Share>) -> Self {
+        Arc::make_mut(&mut self.plan).rules.canary = share;
+        self
     }
 }
 

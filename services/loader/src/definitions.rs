@@ -51,6 +51,11 @@ impl Definitions {
         self.registry.names()
     }
 
+    /// Whether a flow goes by this version; also while nothing says by which one it goes.
+    pub fn is_current(&self, flow: &FlowName, version: &FlowVersion) -> bool {
+        self.registry.pointer(flow).is_none_or(|pointer| pointer == *version)
+    }
+
     /// A version of a flow; `None` while records of it have to wait.
     pub fn get(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Definition>> {
         let key = (flow.clone(), version.0.clone());

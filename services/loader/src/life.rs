@@ -123,6 +123,10 @@ impl Facts for View<'_> {
     fn rules(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Rules>> {
         self.definitions.get(flow, version).map(|definition| Arc::clone(&definition.rules))
     }
+
+    fn is_current(&self, flow: &FlowName, version: &FlowVersion) -> bool {
+        self.definitions.is_current(flow, version)
+    }
 }
 
 impl Life<'_> {

@@ -61,6 +61,10 @@ impl Facts for View<'_> {
     fn rules(&self, _: &FlowName, _: &FlowVersion) -> Option<Arc<Rules>> {
         Some(Arc::clone(self.rules))
     }
+
+    fn is_current(&self, _: &FlowName, _: &FlowVersion) -> bool {
+        true
+    }
 }
 
 fn id_of(partition: i32) -> PartitionId {

@@ -99,6 +99,7 @@ fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
             tenant: Tenant::default(),
             flow: flow(),
             flow_version: FLOW_VERSION.into(),
+            canary: None,
             zone: ZONE,
             columns: columns(),
             by_number: true,

@@ -2,6 +2,7 @@
 
 mod access;
 mod backfill;
+mod canary;
 mod client;
 mod decides;
 mod flows;

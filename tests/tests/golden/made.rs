@@ -16,7 +16,7 @@ use extractor::core::checkpoint::{Checkpoint, FORMAT, Part, ScanMark, Window, Wi
 use extractor::core::key::Key;
 use extractor::core::seen::{Seen, SeenDocument, seen_key};
 use loader::core::ledger::{self, Dropped, End, Entry, InTarget, Intended, Intent, Reached, Since};
-use queue::{Paused, registry};
+use queue::{Canary, Paused, registry};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -296,6 +296,16 @@ fn flows() -> Vec<Record> {
     let paused = Paused { by: "wang".to_owned(), reason: "盘点".to_owned(), at: 1_767_225_600_000 };
     let mut records = registry::publishing(&flow(), &bundle).to_vec();
     records.push(registry::pausing(&flow(), Some(&paused)));
+    let canary = Canary {
+        version: "0123456789abcdef".into(),
+        percent: 5,
+        abort_above: 0.25,
+        least: 20,
+        by: "wang".to_owned(),
+        reason: "新映射".to_owned(),
+        at: 1_767_225_600_000,
+    };
+    records.push(registry::trying(&flow(), Some(&canary)));
     records
 }
 

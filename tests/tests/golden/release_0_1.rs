@@ -15,7 +15,7 @@ use extractor::core::key::Key;
 use extractor::core::seen::Seen;
 use flow::FlowBundle;
 use loader::core::ledger::{self, End, Intent, Since};
-use queue::Paused;
+use queue::{Canary, Paused};
 
 use super::lines::Lines;
 use super::made;
@@ -238,8 +238,16 @@ fn flows_and_their_rest_are_read() {
         let version = String::from_utf8_lossy(value(&records[1])).into_owned();
         assert_eq!(
             keys,
-            [format!("misc-inbound@{version}"), "misc-inbound/current".into(), "misc-inbound/paused".into()]
+            [
+                format!("misc-inbound@{version}"),
+                "misc-inbound/current".into(),
+                "misc-inbound/paused".into(),
+                "misc-inbound/canary".into()
+            ]
         );
+        let canary: Canary = serde_json::from_slice(value(&records[3])).expect("readable");
+        assert_eq!((canary.percent, canary.abort_above, canary.least), (5, 0.25, 20));
+        assert_eq!((canary.version.as_str(), canary.by.as_str()), ("0123456789abcdef", "wang"));
         let paused: Paused = serde_json::from_slice(value(&records[2])).expect("readable");
         assert_eq!((paused.by.as_str(), paused.reason.as_str(), paused.at), ("wang", "盘点", 1_767_225_600_000));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use document::{Code, Fault, FlowName, FlowVersion, Headers, Record, topic};
-use queue::registry::{deleting, pausing, pointing, publishing, withdrawing};
+use queue::registry::{deleting, pausing, pointing, publishing, trying, withdrawing};
 use queue::{Deleted, Paused, TopicSpec, topics};
 use similar::{ChangeTag, TextDiff};
 use starbridge_proto::v1;
@@ -71,22 +71,13 @@ impl FlowService for Flows {
         let caller = shared.caller(&format!("{SERVICE}/ApplyFlow"), &request)?;
         let request = request.into_inner();
         let texts = request.bundle.clone().unwrap_or_default();
-        let bundle = flow::FlowBundle {
-            flow: texts.flow,
-            source: texts.source,
-            target: texts.target,
-            collections: texts.collections.into_iter().collect(),
-        };
-        let compiled = flow::compile(&bundle).map_err(|faults| {
-            let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let first = faults.first().map_or(Code::RequestInvalid, |fault| fault.code);
-            status(&Fault::new(first, all.join("; ")).at_path("$.bundle"))
-        })?;
+        let (bundle, compiled) = compiled(texts).map_err(|fault| status(&fault))?;
         let name = compiled.flow.name.clone();
         let scope = crate::access::Scope::of_flow(compiled.flow.tenant.as_str(), name.as_str());
         let object = format!("flow/{name}");
         let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
+        self.tries_nothing(&name)?;
         let previous = shared.last_version(&name);
         let before = previous.as_ref().and_then(|version| shared.flows.bundle(&name, version));
         let differences = before.as_ref().map(|before| differences(before, &bundle)).unwrap_or_default();
@@ -124,6 +115,7 @@ impl FlowService for Flows {
         let request = request.into_inner();
         let version = FlowVersion::from(request.version.as_str());
         let Some(earlier) = self.0.flows.get(&name, &version) else { return Err(status(&unknown(&name))) };
+        self.tries_nothing(&name)?;
         self.hold_keys(&name, self.0.last_version(&name).as_ref(), &earlier).await?;
         let meta = self.meta(&caller, role, &name, digest(&request));
         let mut shown = self.shown(&name);
@@ -196,8 +188,30 @@ impl FlowService for Flows {
             under_way: number(rest.under_way.total()),
             open_letters: number(rest.open_letters),
         };
-        let records = vec![deleting(&name, Some(&deleted)), withdrawing(&name)];
+        let mut records = vec![deleting(&name, Some(&deleted)), withdrawing(&name)];
+        records.extend(self.0.flows.canary(&name).map(|_| trying(&name, None)));
         self.publish(topic::FLOWS, meta, request.change.as_ref(), true, records, answer).await.map(Response::new)
+    }
+
+    async fn start_canary(
+        &self,
+        request: Request<v1::StartCanaryRequest>,
+    ) -> Result<Response<v1::StartCanaryResponse>, Status> {
+        self.try_version(request).await
+    }
+
+    async fn promote_canary(
+        &self,
+        request: Request<v1::PromoteCanaryRequest>,
+    ) -> Result<Response<v1::PromoteCanaryResponse>, Status> {
+        self.promote(request).await
+    }
+
+    async fn abort_canary(
+        &self,
+        request: Request<v1::AbortCanaryRequest>,
+    ) -> Result<Response<v1::AbortCanaryResponse>, Status> {
+        self.abort(request).await
     }
 
     async fn run_flow(&self, request: Request<v1::RunFlowRequest>) -> Result<Response<v1::RunFlowResponse>, Status> {
@@ -215,7 +229,7 @@ impl FlowService for Flows {
 
 impl Flows {
     /// A caller who may do this to the flow that the request names, which is published.
-    async fn admitted<T>(
+    pub(super) async fn admitted<T>(
         &self,
         method: &str,
         request: &Request<T>,
@@ -278,12 +292,18 @@ impl Flows {
         Ok(missing)
     }
 
-    fn meta(&self, caller: &Caller, role: Option<Role>, name: &FlowName, digest: crate::audit::Hash) -> Meta {
+    pub(super) fn meta(
+        &self,
+        caller: &Caller,
+        role: Option<Role>,
+        name: &FlowName,
+        digest: crate::audit::Hash,
+    ) -> Meta {
         caller.meta(&format!("flow/{name}"), self.0.scope_of(name), digest, role)
     }
 
     /// Has `records` written to a topic, `answer` being what is said of it.
-    async fn publish<R: prost::Message + Default + 'static>(
+    pub(super) async fn publish<R: prost::Message + Default + 'static>(
         &self,
         topic: &'static str,
         meta: Meta,
@@ -300,7 +320,7 @@ impl Flows {
         self.0.change(meta, change, needs_reason, decide).await
     }
 
-    fn shown(&self, name: &FlowName) -> v1::Flow {
+    pub(super) fn shown(&self, name: &FlowName) -> v1::Flow {
         let flows = &self.0.flows;
         let pointer = flows.pointer(name);
         let compiled = pointer.as_ref().and_then(|version| flows.get(name, version));
@@ -311,6 +331,7 @@ impl Flows {
             version: pointer.as_ref().map(ToString::to_string).unwrap_or_default(),
             paused: paused.is_some(),
             paused_note: paused.map(|paused| note(&paused.by, &paused.reason)).unwrap_or_default(),
+            canary: self.shown_canary(name, pointer.as_ref()),
             deleted_note: deleted.map(|deleted| note(&deleted.by, &deleted.reason)).unwrap_or_default(),
             faults: faults.iter().map(ToString::to_string).collect(),
             versions: flows
@@ -362,17 +383,36 @@ fn command(name: &FlowName, kind: v1::RunKind, window: Option<&v1::Window>) -> R
     Ok(serde_json::json!({"flow": name, "command": word}))
 }
 
+/// The texts of a request, compiled.
+///
+/// # Errors
+/// All faults in one, with the code of the first.
+pub(super) fn compiled(texts: v1::FlowBundle) -> Result<(flow::FlowBundle, flow::Compiled), Fault> {
+    let bundle = flow::FlowBundle {
+        flow: texts.flow,
+        source: texts.source,
+        target: texts.target,
+        collections: texts.collections.into_iter().collect(),
+    };
+    let compiled = flow::compile(&bundle).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let first = faults.first().map_or(Code::RequestInvalid, |fault| fault.code);
+        Fault::new(first, all.join("; ")).at_path("$.bundle")
+    })?;
+    Ok((bundle, compiled))
+}
+
 /// Who did it and why.
-fn note(by: &str, reason: &str) -> String {
+pub(super) fn note(by: &str, reason: &str) -> String {
     if reason.is_empty() { by.to_owned() } else { format!("{by}: {reason}") }
 }
 
-fn unknown(name: &FlowName) -> Fault {
+pub(super) fn unknown(name: &FlowName) -> Fault {
     Fault::new(Code::FlowUnknown, "no such flow, or no such version of it, is published").of_record(name.to_string())
 }
 
 /// The lines that differ, text by text.
-fn differences(before: &flow::FlowBundle, after: &flow::FlowBundle) -> Vec<String> {
+pub(super) fn differences(before: &flow::FlowBundle, after: &flow::FlowBundle) -> Vec<String> {
     let mut texts = vec![
         ("flow", before.flow.as_str(), after.flow.as_str()),
         ("source", &before.source, &after.source),

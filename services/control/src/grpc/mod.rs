@@ -3,6 +3,7 @@
 pub mod access;
 pub mod audit;
 pub mod backfills;
+mod canary;
 pub mod connections;
 pub mod dead_letters;
 pub mod doubts;

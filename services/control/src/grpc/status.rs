@@ -45,6 +45,7 @@ fn grpc_code(code: Code) -> Grpc {
         | Code::ReplayImpossible
         | Code::ReplayState
         | Code::BackfillState
+        | Code::CanaryState
         | Code::EditRevision
         | Code::PlanChanged
         | Code::FlowBusy

@@ -332,7 +332,8 @@ impl Writer {
         let Batch { data, facts, audited } = batch;
         let written = session.commit(Transaction { data, facts, offsets }).await.map_err(|error| error.fault())?;
         audited.into_iter().for_each(|result| self.settings.metrics.audited(result));
-        Ok(written.facts)
+        let flows = written.data.into_iter().filter(|next| next.topic == topic::FLOWS);
+        Ok(written.facts.into_iter().chain(flows).collect())
     }
 }
 

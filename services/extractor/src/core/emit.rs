@@ -16,6 +16,26 @@ use super::window;
 /// Shapes the rows of one bill as the flow's source document says.
 pub type Shaper<'a> = &'a dyn Fn(Vec<Map<String, Value>>) -> Shaped;
 
+/// Documents that go by another version than the current one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The version.
+    pub version: FlowVersion,
+    /// How many of a hundred.
+    pub percent: u8,
+}
+
+impl Share {
+    /// Whether a document is one of them: the same answer whenever it comes, and a document of a small share is in every
+    /// larger one.
+    pub fn has(&self, key: &DocumentKey) -> bool {
+        let hash = blake3::hash(key.as_str().as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.as_bytes()[..8]);
+        u64::from_be_bytes(first) % 100 < u64::from(self.percent)
+    }
+}
+
 /// What of a flow decides about its bills.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -25,6 +45,8 @@ pub struct Rules {
     pub flow: FlowName,
     /// The definition its records are to be handled by.
     pub flow_version: FlowVersion,
+    /// The documents that another definition is tried with.
+    pub canary: Option<Share>,
     /// The zone of the source's dates.
     pub zone: Tz,
     /// How rows are read.
@@ -189,7 +211,7 @@ impl Rules {
                     emission.data.push(Extracted {
                         tenant: self.tenant.clone(),
                         flow: self.flow.clone(),
-                        flow_version: self.flow_version.clone(),
+                        flow_version: self.version_for(&candidate.key).clone(),
                         document_key: candidate.key,
                         version,
                         digest: candidate.digest,
@@ -209,6 +231,12 @@ impl Rules {
         emission.letters.push(self.letter(candidate.key, version, &fault, failed_at, Some(trace), body));
     }
 
+    /// The definition that a document is to be handled by.
+    pub fn version_for(&self, key: &DocumentKey) -> &FlowVersion {
+        let canary = self.canary.as_ref().filter(|share| share.has(key));
+        canary.map_or(&self.flow_version, |share| &share.version)
+    }
+
     /// A letter of this stage. It has no origin: the record never was in a topic.
     pub fn letter(
         &self,
@@ -223,7 +251,7 @@ impl Rules {
         DeadLetter {
             tenant: self.tenant.clone(),
             flow: self.flow.clone(),
-            flow_version: self.flow_version.clone(),
+            flow_version: self.version_for(&key).clone(),
             document_key: key,
             version,
             stage: Stage::Extract,

@@ -279,7 +279,12 @@ impl Core {
         self.queue_of(at)?.breakers.entry(version).or_default().ended(code, &numbers)
     }
 
+    /// Whether the letter of a record is held back until the flow goes on. A version that was replaced, or is only tried
+    /// with some documents, gets no better by waiting, and nothing else of the flow waits for it.
     fn flow_breaker_trips(&mut self, at: &ItemRef, code: Code) -> bool {
+        if self.item(at).is_some_and(|item| !item.current) {
+            return false;
+        }
         let paused = self.queue_of(at).is_some_and(|queue| queue.paused_until.is_some());
         self.note_end(at, Some(code)).is_some() || paused
     }

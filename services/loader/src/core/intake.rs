@@ -157,6 +157,7 @@ impl Core {
             headers: DeadLetter::headers_of(&received.record.headers),
             verdict: received.record.headers.get(header::VERDICT).map(str::to_owned),
             rules: None,
+            current: true,
             state: State::Queued,
             entry: None,
             intent: None,
@@ -199,10 +200,12 @@ impl Core {
             self.set_state(at, State::NoRules);
             return Ok(());
         };
+        let current = facts.is_current(&flow, &version);
         let key = ledger::entry_key(item.key());
         let stored = facts.get(&at.partition, key.as_bytes())?;
         let Some(item) = self.item_mut(at) else { return Ok(()) };
         item.rules = Some(rules);
+        item.current = current;
         let mut distrusted = false;
         let entry = match stored.map(|bytes| ledger::read::<Entry>(&key, &bytes)).transpose() {
             Ok(entry) => entry,

@@ -66,6 +66,8 @@ pub trait Facts {
     fn intents(&self, partition: &PartitionId) -> Result<Vec<KeyValue>, FactsFailed>;
     /// What a version of a flow says; `None` when it is not known here (yet).
     fn rules(&self, flow: &FlowName, version: &FlowVersion) -> Option<Arc<Rules>>;
+    /// Whether a flow goes by this version now: not by a newer one, and not only with some of its documents.
+    fn is_current(&self, flow: &FlowName, version: &FlowVersion) -> bool;
 }
 
 /// Key and value of a ledger record.

@@ -73,6 +73,8 @@ pub(super) struct Item {
     pub(super) headers: Headers,
     pub(super) verdict: Option<String>,
     pub(super) rules: Option<Arc<Rules>>,
+    /// Whether its flow went by its version when its rules were looked up.
+    pub(super) current: bool,
     pub(super) state: State,
     /// The entry of its key as the ledger has it, and as it will be written.
     pub(super) entry: Option<Entry>,

@@ -32,7 +32,7 @@ pub use error::Error;
 pub use follower::{Follower, Found, Peek};
 pub use offset::{Next, TopicPartition};
 pub use producer::{Outgoing, Producer};
-pub use registry::{Deleted, FlowRegistry, Paused, Published};
+pub use registry::{Canary, Deleted, FlowRegistry, Paused, Published};
 pub use session::{Event, Origin, Session, SessionSettings, Timing, Transaction, Written};
 pub use table::{Entries, Table};
 pub use topics::{Cleanup, TopicSpec};

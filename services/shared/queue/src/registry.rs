@@ -1,12 +1,13 @@
 //! The flows as they are published: every version that can still be read, and which of them is current.
 //!
 //! Keys of the topic: `{flow}@{version}` holds a [`FlowBundle`] as JSON, `{flow}/current` the current version as text,
-//! `{flow}/paused` a [`Paused`] while the flow rests, `{flow}/deleted` a [`Deleted`] once it was taken away. A tombstone
-//! takes any of them back.
+//! `{flow}/paused` a [`Paused`] while the flow rests, `{flow}/deleted` a [`Deleted`] once it was taken away,
+//! `{flow}/canary` a [`Canary`] while another version is tried with some documents. A tombstone takes any of them back.
 
 mod record;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::producer::{Outgoing, Producer, settings};
 
 use record::{Entry, current_key, entry, version_key};
 
-pub use record::{Deleted, Paused, deleting, pausing, pointing, publishing, withdrawing};
+pub use record::{Canary, Deleted, Paused, deleting, pausing, pointing, publishing, trying, withdrawing};
 
 const ASK: Duration = Duration::from_secs(20);
 
@@ -62,11 +63,14 @@ struct Flows {
     current: BTreeMap<FlowName, FlowVersion>,
     paused: BTreeMap<FlowName, Paused>,
     deleted: BTreeMap<FlowName, Deleted>,
+    canaries: BTreeMap<FlowName, Canary>,
 }
 
 #[derive(Debug)]
 struct Inner {
     flows: Mutex<Flows>,
+    /// What is read next of the partition that flows are written to.
+    next: AtomicI64,
     changes: watch::Sender<u64>,
     cluster: Cluster,
     producer: Producer,
@@ -88,6 +92,7 @@ impl FlowRegistry {
         let (changes, changed) = watch::channel(0);
         let inner = Arc::new(Inner {
             flows: Mutex::default(),
+            next: AtomicI64::new(0),
             changes,
             cluster: cluster.clone(),
             producer: Producer::connect(cluster, &format!("{client_id}-flows"))?,
@@ -165,6 +170,11 @@ impl FlowRegistry {
         self.inner.lock().deleted.get(flow).cloned()
     }
 
+    /// The version that is tried with some documents of the flow; `None` where all go by the current one.
+    pub fn canary(&self, flow: &FlowName) -> Option<Canary> {
+        self.inner.lock().canaries.get(flow).cloned()
+    }
+
     /// The current version of every flow, by name; flows whose current version does not compile are left out.
     pub fn current(&self) -> Vec<Arc<Flow>> {
         let current = self.inner.lock().current.clone();
@@ -174,6 +184,11 @@ impl FlowRegistry {
     /// The name of every flow that has a current version, whether that compiles or not.
     pub fn names(&self) -> Vec<FlowName> {
         self.inner.lock().current.keys().cloned().collect()
+    }
+
+    /// The offset behind the last entry that was taken in; entries are written to one partition.
+    pub fn next(&self) -> i64 {
+        self.inner.next.load(Ordering::Acquire)
     }
 
     /// Waits until something was published since this clone looked last.
@@ -291,7 +306,11 @@ impl Inner {
         loop {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
-                    self.take(&received(&message));
+                    let received = received(&message);
+                    self.take(&received);
+                    if received.partition == 0 {
+                        self.next.store(received.offset + 1, Ordering::Release);
+                    }
                     some = true;
                 }
                 Some(Err(error)) => debug!(%error, "the client goes on by itself"),
@@ -331,6 +350,12 @@ impl Inner {
             }
             Ok(Entry::Deleted(flow, None)) => {
                 self.lock().deleted.remove(&flow);
+            }
+            Ok(Entry::Canary(flow, Some(canary))) => {
+                self.lock().canaries.insert(flow, canary);
+            }
+            Ok(Entry::Canary(flow, None)) => {
+                self.lock().canaries.remove(&flow);
             }
             Err(error) => {
                 warn!(fault = %error.fault(), offset = received.offset, "entry of the flows topic passed over")

@@ -99,6 +99,44 @@ pub(crate) enum OnlineCommand {
         #[command(flatten)]
         yes: YesArgs,
     },
+    /// Publishes a flow folder and tries it with a share of the documents, the same ones whenever they come.
+    Canary {
+        /// A flow folder or a flow file; it may differ from what is current only in what is made of a bill.
+        path: PathBuf,
+        /// The share of documents, in percent.
+        #[arg(long, value_parser = clap::value_parser!(i32).range(1..=99))]
+        percent: i32,
+        /// The ratio of its documents that fail above which it is taken back by itself.
+        #[arg(long, value_parser = value::ratio, default_value = "0.05")]
+        abort_above: f64,
+        /// How many of its documents must have ended before that is judged.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..), default_value = "20")]
+        least: i64,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Makes the version that is tried the current one.
+    Promote {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Has all documents go by the current version again.
+    Abort {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+        #[command(flatten)]
+        change: ReasonedArgs,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
     /// Takes a flow away: nothing of it is read or carried any more; its versions stay and can be rolled back to.
     Delete {
         /// The flow.

@@ -118,6 +118,9 @@ asks! {
         delete_flow(DeleteFlowRequest) -> v1::DeleteFlowResponse;
         pause_flow(PauseFlowRequest) -> v1::PauseFlowResponse;
         resume_flow(ResumeFlowRequest) -> v1::ResumeFlowResponse;
+        start_canary(StartCanaryRequest) -> v1::StartCanaryResponse;
+        promote_canary(PromoteCanaryRequest) -> v1::PromoteCanaryResponse;
+        abort_canary(AbortCanaryRequest) -> v1::AbortCanaryResponse;
         run_flow(RunFlowRequest) -> v1::RunFlowResponse;
     }
     audit_service_client::AuditServiceClient {
@@ -147,6 +150,7 @@ changes! {
     ReopenDeadLettersRequest
     StartReplayRequest ApproveReplayRequest PauseReplayRequest ResumeReplayRequest CancelReplayRequest ResolveDoubtRequest
     ApplyFlowRequest RollbackFlowRequest DeleteFlowRequest PauseFlowRequest ResumeFlowRequest RunFlowRequest
+    StartCanaryRequest PromoteCanaryRequest AbortCanaryRequest
     StartBackfillRequest PauseBackfillRequest ResumeBackfillRequest CancelBackfillRequest
     TestConnectionRequest StartReconciliationRequest IssueTokenRequest RevokeTokenRequest PutBindingRequest DeleteBindingRequest
 }

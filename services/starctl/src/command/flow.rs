@@ -31,7 +31,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             let answer = client.ask(v1::GetFlowRequest { name: name.clone(), version }).await?;
             let whole = message::value("GetFlowResponse", &answer);
             return match output.form() {
-                Form::Table | Form::Wide => output.one(&view::FLOW, &whole["flow"]),
+                Form::Table | Form::Wide => one(session, &answer.flow.unwrap_or_default()),
                 _ => output.one(&view::FLOW_DETAIL, &whole),
             }
             .map(|()| exit::DONE);
@@ -56,6 +56,31 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             }
             let change = Some(client::change(&change));
             client.change(v1::RollbackFlowRequest { name: name.clone(), version: to.clone(), change }).await?.flow
+        }
+        OnlineCommand::Canary { path, percent, abort_above, least, change, yes } => {
+            return canary(session, path, (*percent, *abort_above, *least), &change.to_change(), *yes).await;
+        }
+        OnlineCommand::Promote { name, change, yes } => {
+            let change = change.to_change();
+            if session.must_ask(yes.yes, change.dry_run)? {
+                let what = output.pick(
+                    format!("All documents of flow {name} go by the version that was tried."),
+                    format!("流程 {name} 的全部单据将改用试行版本。"),
+                );
+                session.confirm(&what, std::slice::from_ref(name))?;
+            }
+            let change = Some(client::change(&change));
+            client.change(v1::PromoteCanaryRequest { name: name.clone(), change }).await?.flow
+        }
+        OnlineCommand::Abort { name, change, yes } => {
+            let change = change.to_change();
+            let what = output.pick(
+                format!("All documents of flow {name} go by its current version again."),
+                format!("流程 {name} 的全部单据将恢复使用当前版本。"),
+            );
+            ask_in_production(session, name, &what, &change, *yes)?;
+            let change = Some(client::change(&change));
+            client.change(v1::AbortCanaryRequest { name: name.clone(), change }).await?.flow
         }
         OnlineCommand::Delete { name, force, change, yes } => {
             return delete(session, name, *force, &change.to_change(), *yes).await;
@@ -88,8 +113,59 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?.flow
         }
     };
-    output.one(&view::FLOW, &message::value("Flow", &flow.unwrap_or_default()))?;
+    one(session, &flow.unwrap_or_default())?;
     Ok(exit::DONE)
+}
+
+/// A flow, and below it what became of the documents of both versions where one is tried.
+fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
+    let output = &session.output;
+    let whole = message::value("Flow", flow);
+    output.one(&view::FLOW, &whole)?;
+    if let Some(canary) = &flow.canary
+        && matches!(output.form(), Form::Table | Form::Wide)
+    {
+        let v1::Canary { percent, abort_above, least_documents, note, .. } = canary;
+        output.line(&output.pick(
+            format!("\n{percent} % tried by {note}; taken back above {abort_above} of {least_documents} or more"),
+            format!("\n试行 {percent} %，{note}；达到 {least_documents} 张后失败比例超过 {abort_above} 即中止"),
+        ))?;
+        let sides = whole["canary"]["sides"].as_array().cloned().unwrap_or_default();
+        output.list(&view::CANARY_SIDE, &sides, &Map::new())?;
+    }
+    Ok(())
+}
+
+/// Tries a flow folder with some documents.
+async fn canary(
+    session: &Session,
+    path: &Path,
+    (percent, abort_above, least): (i32, f64, i64),
+    change: &ChangeArgs,
+    yes: YesArgs,
+) -> Result<u8, Failure> {
+    let output = &session.output;
+    let Some(bundle) = checked(session, path)? else { return Ok(exit::INVALID) };
+    let request = |change| v1::StartCanaryRequest {
+        bundle: Some(bundle.clone()),
+        percent,
+        abort_above: Some(abort_above),
+        least_documents: Some(least),
+        change: Some(change),
+    };
+    if session.must_ask(yes.yes, change.dry_run)? {
+        let look = ChangeArgs { dry_run: true, idempotency_key: None, ..change.clone() };
+        let planned = session.client.change(request(client::change(&look))).await?;
+        planned.differences.iter().try_for_each(|line| output.remark(line))?;
+        let name = planned.flow.unwrap_or_default().name;
+        let what = output.pick(
+            format!("{percent} % of the documents of flow {name} go by this version."),
+            format!("流程 {name} 的 {percent} % 单据将改用此版本。"),
+        );
+        session.confirm(&what, &[name])?;
+    }
+    let answer = session.client.change(request(client::change(change))).await?;
+    one(session, &answer.flow.unwrap_or_default()).map(|()| exit::DONE)
 }
 
 async fn delete(session: &Session, name: &str, force: bool, args: &ChangeArgs, yes: YesArgs) -> Result<u8, Failure> {

@@ -366,6 +366,18 @@ pub(crate) const FLOW: View = View {
     ],
 };
 
+pub(crate) const CANARY_SIDE: View = View {
+    kind: "CanarySide",
+    noun: "version",
+    name: "version",
+    columns: &[
+        column("side", "side", "一侧"),
+        column("version", "version", "版本"),
+        column("applied", "applied", "已写入"),
+        column("failed", "failed", "失败"),
+    ],
+};
+
 /// A flow with its texts, which only programs get in one piece.
 pub(crate) const FLOW_DETAIL: View = View {
     kind: "FlowDetail",

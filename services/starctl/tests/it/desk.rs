@@ -1,6 +1,7 @@
 //! The control plane as a test plays it: fixed answers, refusals on demand, and a memory of what was asked.
 
 mod backfills;
+mod flows;
 mod reconciliations;
 mod services;
 

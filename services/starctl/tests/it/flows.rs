@@ -106,3 +106,24 @@ fn a_flow_is_deleted_with_a_reason_and_a_yes() {
     insta::assert_snapshot!("flow_delete", bed.starctl(&[&delete[..], &["--yes", "--force"]].concat()).seen());
     assert!(bed.desk().requests("delete_flow")[0].contains("force: true"));
 }
+
+#[test]
+fn a_version_is_tried_with_some_documents_promoted_and_aborted() {
+    let bed = Bed::new();
+    let canary = ["flow", "canary", &ready(), "--percent", "5", "--reason", "新映射"];
+    assert_eq!(bed.starctl(&canary).code, Some(2), "nobody was there to confirm it");
+    let tried = bed.starctl(&[&canary[..], &["--abort-above", "0.1", "--least", "7", "--yes"]].concat());
+    insta::assert_snapshot!("flow_canary", tried.seen());
+    let asked = bed.desk().requests("start_canary").pop().expect("asked");
+    for said in ["percent: 5", "abort_above: Some(0.1)", "least_documents: Some(7)", "dry_run: false"] {
+        assert!(asked.contains(said), "{said} in {asked}");
+    }
+    insta::assert_snapshot!("flow_canary_zh", bed.starctl(&["flow", "get", "tried", "--lang", "zh"]).seen());
+    let json = bed.starctl(&["flow", "get", "tried", "-o", "json"]).json();
+    assert_eq!(json["items"][0]["flow"]["canary"]["sides"][0]["failed"], 1);
+    for (word, call) in [("promote", "promote_canary"), ("abort", "abort_canary")] {
+        let ran = bed.starctl(&["flow", word, "misc-inbound", "--reason", "seen enough", "--yes"]);
+        assert_eq!((ran.code, bed.desk().requests(call).len()), (Some(0), 1), "{word}");
+    }
+    assert_eq!(bed.starctl(&["flow", "canary", &ready(), "--percent", "100", "--reason", "all"]).code, Some(2));
+}

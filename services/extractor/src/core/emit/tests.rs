@@ -156,3 +156,27 @@ fn a_bill_the_condition_leaves_nothing_of_is_counted_and_remembered() {
     assert_eq!(emission.counts, Counts { filtered: 1, ..Counts::default() });
     assert!(emission.seen.is_some_and(|seen| seen.documents.is_empty()));
 }
+
+#[test]
+fn the_documents_of_a_share_are_always_the_same_and_a_larger_one_has_them_too() {
+    let share = |percent| Share { version: "v2".into(), percent };
+    let keys: Vec<DocumentKey> = (0..10_000).map(|number| DocumentKey(format!("入库-{number}"))).collect();
+    let of = |percent| keys.iter().filter(|key| share(percent).has(key)).collect::<Vec<_>>();
+    for percent in [1, 5, 25, 50, 99] {
+        let (expected, found) = (usize::from(percent) * 100, of(percent).len());
+        assert!(found.abs_diff(expected) < 150, "{percent} % are {found}");
+        assert!(of(percent).iter().all(|key| share(percent.max(60)).has(key)));
+    }
+    // Which ones they are is what other releases go by, too.
+    assert_eq!(of(1)[..3].iter().map(|key| key.as_str()).collect::<Vec<_>>(), ["入库-2", "入库-45", "入库-98"]);
+}
+
+#[test]
+fn a_document_of_the_canary_goes_by_its_version_and_so_does_its_letter() {
+    for (percent, version) in [(100, "v2"), (0, "v1")] {
+        let rules = Rules { canary: Some(Share { version: "v2".into(), percent }), ..rules() };
+        assert_eq!(judge(&rules, bill(&[10]), None, &sim::shape).data[0].flow_version.as_str(), version);
+        let rules = Rules { max_record_bytes: 10, ..rules };
+        assert_eq!(judge(&rules, bill(&[10]), None, &sim::shape).letters[0].flow_version.as_str(), version);
+    }
+}

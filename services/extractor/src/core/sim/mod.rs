@@ -60,6 +60,7 @@ pub(crate) fn plan(limit: u32) -> Plan {
             tenant: Tenant::default(),
             flow: FlowName::new("misc-inbound").expect("valid"),
             flow_version: "v1".into(),
+            canary: None,
             zone: ZONE,
             columns: columns(),
             by_number: true,

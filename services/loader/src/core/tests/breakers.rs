@@ -140,6 +140,38 @@ fn a_flow_whose_documents_all_fail_alike_waits_instead_of_filling_the_letters() 
 }
 
 #[test]
+fn a_version_that_the_flow_does_not_go_by_fills_the_letters_and_holds_up_nothing() {
+    let mut world = World::new(1);
+    world.ledger.outdated.insert("v1".to_owned());
+    world.publish_many("A", 60, "v1");
+    world.publish_many("B", 20, "update");
+    for n in 0..60 {
+        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
+    }
+    world.start();
+    world.run(minutes(9));
+    world.assert_done();
+    assert_eq!((world.letters.len(), world.target.len()), (60, 20));
+    assert!(!world.observations.iter().any(|seen| matches!(seen, Observation::Alert(_))));
+}
+
+#[test]
+fn what_waits_under_a_version_becomes_letters_once_the_flow_goes_by_another() {
+    let mut world = World::new(1);
+    world.publish_many("A", 60, "v1");
+    for n in 0..60 {
+        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
+    }
+    world.start();
+    world.run(minutes(9));
+    assert_eq!((world.letters.len(), world.saves.len()), (0, 1));
+    world.ledger.outdated.insert("v1".to_owned());
+    world.run(minutes(30));
+    world.assert_done();
+    assert_eq!((world.letters.len(), world.target.len()), (60, 0));
+}
+
+#[test]
 fn an_intent_whose_commit_took_too_long_is_not_sent() {
     let mut world = World::new(1);
     world.commit_takes = Duration::from_secs(6);

@@ -29,6 +29,8 @@ pub(super) enum Delivery {
 pub(super) struct Ledger {
     pub(super) values: BTreeMap<(PartitionId, Vec<u8>), Vec<u8>>,
     pub(super) rules: BTreeMap<String, Arc<Rules>>,
+    /// Versions that the flow does not go by.
+    pub(super) outdated: BTreeSet<String>,
 }
 
 impl Facts for Ledger {
@@ -41,6 +43,9 @@ impl Facts for Ledger {
     }
     fn rules(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<Rules>> {
         self.rules.get(version.as_str()).cloned()
+    }
+    fn is_current(&self, _: &FlowName, version: &FlowVersion) -> bool {
+        !self.outdated.contains(version.as_str())
     }
 }
 

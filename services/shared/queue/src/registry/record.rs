@@ -30,6 +30,25 @@ pub struct Deleted {
     pub version: FlowVersion,
 }
 
+/// A version that some of a flow's documents are tried with, beside the current one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// The version.
+    pub version: FlowVersion,
+    /// The share of documents, 1 to 99 of a hundred; the same documents whenever they come.
+    pub percent: u8,
+    /// The ratio of its documents that fail, above which it is taken back by itself: 0 to 1.
+    pub abort_above: f64,
+    /// How many of its documents must have ended before that is judged.
+    pub least: u64,
+    /// Who tries it.
+    pub by: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Since when, unix milliseconds.
+    pub at: i64,
+}
+
 pub(super) fn version_key(flow: &FlowName, version: &FlowVersion) -> String {
     format!("{flow}@{version}")
 }
@@ -69,18 +88,25 @@ pub fn deleting(flow: &FlowName, deleted: Option<&Deleted>) -> Record {
     Record { key: format!("{flow}/deleted").into_bytes(), headers: Headers::new(), value }
 }
 
+/// The record that makes some documents go by another version, or none any more.
+pub fn trying(flow: &FlowName, canary: Option<&Canary>) -> Record {
+    let value = canary.map(|canary| serde_json::to_vec(canary).expect("texts and finite numbers"));
+    Record { key: format!("{flow}/canary").into_bytes(), headers: Headers::new(), value }
+}
+
 /// The record that leaves a flow without a current version; its versions stay readable for records that name them.
 pub fn withdrawing(flow: &FlowName) -> Record {
     Record { key: current_key(flow).into_bytes(), headers: Headers::new(), value: None }
 }
 
 /// What one record of the topic says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Entry {
     Version(FlowName, FlowVersion, Option<Box<FlowBundle>>),
     Current(FlowName, Option<FlowVersion>),
     Paused(FlowName, Option<Paused>),
     Deleted(FlowName, Option<Deleted>),
+    Canary(FlowName, Option<Canary>),
 }
 
 /// Reads a record of the topic.
@@ -101,8 +127,14 @@ pub(super) fn entry(record: &Record) -> Result<Entry, Error> {
         let deleted = record.value.as_ref().map(|value| serde_json::from_slice(value)).transpose();
         return Ok(Entry::Deleted(name(flow)?, deleted.map_err(|error| wrong(error.to_string()))?));
     }
+    if let Some(flow) = key.strip_suffix("/canary") {
+        let canary = record.value.as_ref().map(|value| serde_json::from_slice(value)).transpose();
+        return Ok(Entry::Canary(name(flow)?, canary.map_err(|error| wrong(error.to_string()))?));
+    }
     let Some((flow, version)) = key.split_once('@') else {
-        return Err(wrong("the key is none of flow@version, flow/current, flow/paused and flow/deleted".to_owned()));
+        return Err(wrong(
+            "the key is none of flow@version, flow/current, flow/paused, flow/deleted and flow/canary".to_owned(),
+        ));
     };
     let (flow, version) = (name(flow)?, FlowVersion(version.to_owned()));
     let Some(value) = &record.value else { return Ok(Entry::Version(flow, version, None)) };
@@ -162,6 +194,10 @@ mod tests {
         let deleted = Deleted { by: "li".into(), reason: "停用".into(), at: 7, version: "00ff".into() };
         assert_eq!(entry(&deleting(&name(), Some(&deleted))).expect("reads"), Entry::Deleted(name(), Some(deleted)));
         assert_eq!(entry(&deleting(&name(), None)).expect("reads"), Entry::Deleted(name(), None));
+        let (by, reason) = ("li".to_owned(), "新映射".to_owned());
+        let canary = Canary { version: "00ff".into(), percent: 5, abort_above: 0.25, least: 20, by, reason, at: 7 };
+        assert_eq!(entry(&trying(&name(), Some(&canary))).expect("reads"), Entry::Canary(name(), Some(canary)));
+        assert_eq!(entry(&trying(&name(), None)).expect("reads"), Entry::Canary(name(), None));
         assert_eq!(entry(&withdrawing(&name())).expect("reads"), Entry::Current(name(), None));
     }
 

@@ -77,6 +77,8 @@ pub struct Origin {
 pub struct Written {
     /// From its turn to its end.
     pub took: Duration,
+    /// For each record of the data, in their order: what a reader that has it reads next.
+    pub data: Vec<Next>,
     /// For each fact, in their order: what a reader that has it reads next.
     pub facts: Vec<Next>,
 }
@@ -322,9 +324,15 @@ impl Inner {
                     warn!(member = shared.member, seconds = committed.commit.as_secs(), "slow commit");
                     shared.end("a commit was slow: what was repeated meanwhile may still come");
                 }
-                let facts = transaction.facts.iter().zip(&committed.facts);
-                let facts = facts.map(|(fact, (partition, offset))| Next::beyond(&fact.topic, *partition, *offset));
-                Ok(Written { took: started.elapsed(), facts: facts.collect() })
+                let next = |records: &[Outgoing], at: &[(i32, i64)]| -> Vec<Next> {
+                    let records = records.iter().zip(at);
+                    records
+                        .map(|(record, (partition, offset))| Next::beyond(&record.topic, *partition, *offset))
+                        .collect()
+                };
+                let (data, facts) = (&transaction.data, &transaction.facts);
+                let (data, facts) = (next(data, &committed.data), next(facts, &committed.facts));
+                Ok(Written { took: started.elapsed(), data, facts })
             }
             Err(error) => {
                 shared.end(&format!("a transaction failed: {}", error.fault().detail));

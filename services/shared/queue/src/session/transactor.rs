@@ -59,6 +59,8 @@ impl std::fmt::Debug for Transactor {
 /// What came of a transaction.
 #[derive(Debug)]
 pub(crate) struct Committed {
+    /// Where each record of the data lies: partition and offset.
+    pub(crate) data: Vec<(i32, i64)>,
     /// Where each fact lies: partition and offset.
     pub(crate) facts: Vec<(i32, i64)>,
     /// How long the commit itself took.
@@ -139,7 +141,7 @@ impl Transactor {
     ) -> Result<Committed, Error> {
         let begun = self.client().begin_transaction();
         begun.map_err(|error| self.explain(error, "beginning a transaction", &self.member))?;
-        self.send(data, "sending data")?;
+        let data = self.send(data, "sending data")?;
         let facts = self.send(facts, "sending facts")?;
         let list = offsets(next).map_err(|error| self.explain(error, "naming positions", &self.member))?;
         // Without a limit of its own each call has what is left of the transaction.
@@ -148,7 +150,7 @@ impl Transactor {
         })?;
         let started = Instant::now();
         self.repeat("committing", self.limit, || self.client().commit_transaction(Timeout::Never))?;
-        Ok(Committed { facts, commit: started.elapsed() })
+        Ok(Committed { data, facts, commit: started.elapsed() })
     }
 
     fn send(&self, records: &[Outgoing], operation: &'static str) -> Result<Vec<(i32, i64)>, Error> {

@@ -6,7 +6,7 @@ use starbridge_proto::v1::*;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use super::{Desk, at, binding, flow, job, letter};
+use super::{Desk, at, binding, job, letter};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -337,55 +337,6 @@ impl record_service_server::RecordService for Desk {
             dead_letters: vec![letter(1)],
             ..TraceRecordResponse::default()
         }))
-    }
-}
-
-#[tonic::async_trait]
-impl flow_service_server::FlowService for Desk {
-    async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
-        self.take("list_flows", request).await?;
-        Ok(Response::new(ListFlowsResponse { flows: vec![flow()] }))
-    }
-
-    async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
-        self.take("get_flow", request).await?;
-        let bundle = FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() };
-        Ok(Response::new(GetFlowResponse { flow: Some(flow()), bundle: Some(bundle) }))
-    }
-
-    async fn apply_flow(&self, request: Request<ApplyFlowRequest>) -> Answer<ApplyFlowResponse> {
-        self.take("apply_flow", request).await?;
-        let differences = vec!["flow.toml $.batch.documents: 20 -> 50".to_owned()];
-        let previous_version = "ffeeddccbbaa9988".to_owned();
-        Ok(Response::new(ApplyFlowResponse { flow: Some(flow()), previous_version, differences }))
-    }
-
-    async fn rollback_flow(&self, request: Request<RollbackFlowRequest>) -> Answer<RollbackFlowResponse> {
-        self.take("rollback_flow", request).await?;
-        Ok(Response::new(RollbackFlowResponse { flow: Some(flow()) }))
-    }
-
-    async fn delete_flow(&self, request: Request<DeleteFlowRequest>) -> Answer<DeleteFlowResponse> {
-        let request = self.take("delete_flow", request).await?;
-        let flow = Flow { version: String::new(), deleted_note: "ada: not needed".to_owned(), ..flow() };
-        let under_way = i64::from(request.force) * 3;
-        Ok(Response::new(DeleteFlowResponse { flow: Some(flow), under_way, open_letters: 0 }))
-    }
-
-    async fn pause_flow(&self, request: Request<PauseFlowRequest>) -> Answer<PauseFlowResponse> {
-        self.take("pause_flow", request).await?;
-        let paused_note = "ada: stocktaking".to_owned();
-        Ok(Response::new(PauseFlowResponse { flow: Some(Flow { paused: true, paused_note, ..flow() }) }))
-    }
-
-    async fn resume_flow(&self, request: Request<ResumeFlowRequest>) -> Answer<ResumeFlowResponse> {
-        self.take("resume_flow", request).await?;
-        Ok(Response::new(ResumeFlowResponse { flow: Some(flow()) }))
-    }
-
-    async fn run_flow(&self, request: Request<RunFlowRequest>) -> Answer<RunFlowResponse> {
-        self.take("run_flow", request).await?;
-        Ok(Response::new(RunFlowResponse { flow: Some(flow()) }))
     }
 }
 

@@ -30,6 +30,12 @@ macro_rules! with_desk {
             BackfillState = "E_BACKFILL_STATE", Validation,
                 en: ("A backfill is over, so it can neither rest nor go on.", "Start another one from where it ended."),
                 zh: ("补录任务已结束，不能暂停或继续。", "从其结束处新建补录任务。");
+            CanaryState = "E_CANARY_STATE", Validation,
+                en: ("A flow has no version that is tried, or has one already.", "Look at the flow; promote or abort what is tried before another version is applied."),
+                zh: ("该集成方案没有正在试行的版本，或已有一个。", "查看该方案；先将试行版本转正或中止，再发布其他版本。");
+            CanaryVersion = "E_CANARY_VERSION", Validation,
+                en: ("A version cannot be tried beside the current one, since it reads other bills or moves keys.", "Apply it as a whole; only what is made of a bill can be tried with some documents."),
+                zh: ("该版本读取的单据不同或改变了键值，不能与当前版本并行试行。", "请整体发布；只有对单据的加工方式可以按部分单据试行。");
             ReplayState = "E_REPLAY_STATE", Validation,
                 en: ("A replay job is in a state in which this cannot be done to it.", "See its status; a job that is over is not begun again, start another one."),
                 zh: ("重放任务当前状态不允许该操作。", "查看其状态；已结束的任务不能再次启动，请新建任务。");
