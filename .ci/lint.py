@@ -31,7 +31,7 @@ ARROWS = {
     "document": set(),
     "flow": {"document"},
     "queue": {"document", "flow"},
-    "kingdee": {"document"},
+    "kingdee": {"document", "vault"},
     "coordination": {"document"},
     "connection": {"document", "kingdee", "coordination"},
     "runtime": {"document"},

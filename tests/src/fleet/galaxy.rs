@@ -139,11 +139,22 @@ impl Galaxy {
     pub fn connection(&self, calls_per_minute: u32) -> String {
         format!(
             "[connections.{}]\nurl = {:?}\nacct_id = {ACCT_ID:?}\nuser = {USER:?}\napp_id = {APP_ID:?}\n\
-             app_secret_file = {:?}\ncalls_per_minute = {calls_per_minute}\n",
+             app_secret_file = {:?}\nmaster_keys = {:?}\ncalls_per_minute = {calls_per_minute}\n",
             self.name,
             self.url(),
-            self.scratch.join(format!("{}-app-secret", self.name)).display().to_string(),
+            self.app_secret().display().to_string(),
+            self.master_keys().display().to_string(),
         )
+    }
+
+    /// The file of its application secret, as services read it.
+    pub fn app_secret(&self) -> PathBuf {
+        self.scratch.join(format!("{}-app-secret", self.name))
+    }
+
+    /// The folder of master keys that services look into where that is sealed. Made by whoever seals it.
+    pub fn master_keys(&self) -> PathBuf {
+        self.scratch.join("master-keys")
     }
 
     /// A way to give it documents, for a task of its own.

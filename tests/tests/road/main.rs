@@ -5,6 +5,7 @@ mod happy;
 mod kills;
 mod limits;
 mod replies;
+mod sealed;
 
 use std::time::Duration;
 

@@ -118,7 +118,8 @@ pub fn connect(
         let limit = Limit { per_minute, max_replicas: replicas.most, replica: replicas.this };
         limit.check()?;
         let quota = Quota { limiter: limiter.clone(), account: settings.account(), limit };
-        let client = Client::new(settings.clone(), outbound, Arc::clone(&sessions), Arc::new(quota.clone()))
+        let settings = Settings { name: name.clone(), ..settings.clone() };
+        let client = Client::new(settings, outbound, Arc::clone(&sessions), Arc::new(quota.clone()))
             .map_err(|error| Error::Client { name: name.clone(), source: Box::new(error) })?;
         ready.insert(name.clone(), Connection { client, quota });
     }

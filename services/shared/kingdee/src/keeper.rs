@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use document::SecretFile;
+use document::{Code, Fault, SecretFile};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use vault::file::SealedFile;
 
 use crate::error::Error;
 use crate::login::{self, Outcome};
@@ -306,7 +307,22 @@ fn secret(settings: &Settings) -> Result<SecretString, Error> {
     let path = path.as_deref().unwrap_or(Path::new(""));
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.permissions().mode(), file)));
     let file = SecretFile { path, setting, allow_world_readable: settings.allow_world_readable_secrets };
-    file.text(opened).map_err(|fault| Error::Secret(fault.into()))
+    let text = file.text(opened).map_err(|fault| Error::Secret(fault.into()))?;
+    unsealed(settings, text).map_err(|fault| {
+        let named = fault.place.file.is_some();
+        let fault = if named { fault } else { fault.in_file(path.display().to_string()).at_path(setting) };
+        Error::Secret(fault.into())
+    })
+}
+
+/// What a secret's file holds, opened where it is sealed.
+fn unsealed(settings: &Settings, text: SecretString) -> Result<SecretString, Fault> {
+    let Some(sealed) = SealedFile::read(text.expose_secret())? else { return Ok(text) };
+    let Some(folder) = &settings.master_keys else {
+        let fault = Fault::new(Code::MasterKey, "the secret is sealed, and no master keys are named");
+        return Err(fault.hint("name their folder: master_keys in the connection's settings"));
+    };
+    sealed.open(&settings.name, &vault::file::master_keys(folder)?)
 }
 
 /// Tells one secret of an identity from another without showing it.

@@ -30,6 +30,9 @@ pub enum LoginMode {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What the settings call it; a sealed secret is for the connection of this name alone.
+    #[serde(skip)]
+    pub name: String,
     /// Base URL, such as `https://erp.example.com/k3cloud/`; the trailing slash may be missing.
     pub url: String,
     /// Authorities that may have signed the server's certificate, PEM, besides those that the machine trusts.
@@ -81,6 +84,9 @@ pub struct Settings {
     /// Permits secret files that every user of the machine may read.
     #[serde(default)]
     pub allow_world_readable_secrets: bool,
+    /// The folder of the master keys that open its secret, where that is sealed ([`vault::file`]).
+    #[serde(default)]
+    pub master_keys: Option<PathBuf>,
 }
 
 fn default_lcid() -> i64 {
@@ -111,6 +117,7 @@ impl Settings {
     /// The least that must be said; everything else at its default.
     pub fn new(url: impl Into<String>, acct_id: impl Into<String>, user: impl Into<String>) -> Self {
         Self {
+            name: String::new(),
             url: url.into(),
             ca_file: None,
             acct_id: acct_id.into(),
@@ -129,6 +136,7 @@ impl Settings {
             calls_per_minute: default_calls_per_minute(),
             allow_http: false,
             allow_world_readable_secrets: false,
+            master_keys: None,
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod letter;
 pub(crate) mod lineage;
 pub(crate) mod reconcile;
 pub(crate) mod replay;
+pub(crate) mod secret;
 pub(crate) mod value;
 
 use std::path::PathBuf;
@@ -160,6 +161,11 @@ pub(crate) enum Command {
     Backfill {
         #[command(subcommand)]
         command: backfill::BackfillCommand,
+    },
+    /// The secrets of connections at rest: sealed files and master keys. Needs no server.
+    Secret {
+        #[command(subcommand)]
+        command: secret::SecretCommand,
     },
     /// Reconciliation: asks both systems of a flow what they hold and names what does not agree.
     Reconcile {

@@ -18,6 +18,7 @@ mod progress;
 mod reconcile;
 mod record;
 mod replay;
+mod secret;
 mod view;
 mod watch;
 
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
             let session = open(cli, output)?;
             runtime().block_on(record::doubt(command, &session))
         }
+        Command::Secret { command } => secret::run(command, output),
         Command::Backfill { command } => {
             let session = open(cli, output)?;
             runtime().block_on(backfill::run(command, &session))

@@ -1,6 +1,7 @@
 //! A control plane, a home folder, and the binary between them.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -189,6 +190,15 @@ impl Bed {
 
     pub(crate) fn starctl(&self, arguments: &[&str]) -> Ran {
         self.ran(self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// The same with this on its standard input.
+    pub(crate) fn starctl_with(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.command(arguments);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the binary runs");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("read");
+        self.ran(child.wait_with_output().expect("it ends"))
     }
 
     /// Starts a command that goes on by itself.

@@ -13,4 +13,5 @@ mod help;
 mod letters;
 mod reconciliations;
 mod replays;
+mod secrets;
 mod terminal;

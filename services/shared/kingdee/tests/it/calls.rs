@@ -249,6 +249,35 @@ async fn settings_and_secrets_that_cannot_work_are_named() {
 }
 
 #[tokio::test]
+async fn a_sealed_secret_opens_with_its_master_key_for_its_own_connection() {
+    let rig = rig("http://127.0.0.1:1/", LoginMode::AppSecret);
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let key = folder.path().join("1");
+    std::fs::write(&key, "ab".repeat(32)).expect("written");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).expect("mode set");
+    let keys = vault::file::master_keys(folder.path()).expect("a key");
+    let secret = std::fs::read_to_string(rig.secret.path()).expect("the secret").into();
+    let sealed = vault::file::SealedFile::seal("galaxy-b", 1, &secret, &keys, &mut rand::rng());
+    std::fs::write(rig.secret.path(), sealed.to_text()).expect("written");
+    let make = |name: &str, master_keys: Option<&std::path::Path>| {
+        let sessions = std::sync::Arc::<kingdee::MemorySessions>::default();
+        let master_keys = master_keys.map(Into::into);
+        let settings = kingdee::Settings { name: name.to_owned(), master_keys, ..rig.settings.clone() };
+        Client::new(settings, &outbound(&rig.settings), sessions, std::sync::Arc::new(NoLimit))
+    };
+    make("galaxy-b", Some(folder.path())).expect("it opens");
+    let secret_file = Some(rig.secret.path().display().to_string());
+    for (error, code, file) in [
+        (make("galaxy-a", Some(folder.path())), Code::SealedSecret, secret_file.clone()),
+        (make("galaxy-b", None), Code::MasterKey, secret_file),
+        (make("galaxy-b", Some("/nowhere".as_ref())), Code::MasterKey, Some("/nowhere".to_owned())),
+    ] {
+        let fault = error.expect_err("refused").fault();
+        assert_eq!((fault.code, fault.place.file), (code, file));
+    }
+}
+
+#[tokio::test]
 async fn a_secret_that_everybody_may_read_makes_no_client_unless_the_settings_permit_it() {
     let rig = rig("http://127.0.0.1:1/", LoginMode::AppSecret);
     std::fs::set_permissions(rig.secret.path(), std::fs::Permissions::from_mode(0o444)).expect("mode set");
