@@ -81,6 +81,7 @@ def control(name: str, rendered: list[dict], replicas: int) -> None:
     files += [settings["access"]["signing_key_file"], settings["access"].get("bootstrap_file")]
     files += settings["access"]["trusted_key_files"]
     files += [connection["app_secret_file"] for connection in settings.get("connections", {}).values()]
+    files += [f'{connection["master_keys"]}/1' for connection in settings.get("connections", {}).values() if "master_keys" in connection]
     for file in filter(None, files):
         check(mounts.get(file.rpartition("/")[0]) in secrets, f"{name}: {file} lies in no secret that is mounted")
 
