@@ -5,6 +5,7 @@ mod backfill;
 mod canary;
 mod client;
 mod decides;
+mod doubts;
 mod flows;
 mod guide;
 mod kills;

@@ -15,7 +15,7 @@ use super::client::{Caller, People, change};
 const FORM: &str = "STK_MISCELLANEOUS";
 
 /// Asks for a report on everything there ever was, and waits for it.
-async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
+pub(crate) async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
     let id = begin(operator, sample, grace_seconds).await;
     whole(operator, id).await
 }
