@@ -26,6 +26,22 @@ impl Index {
         selector: &Selector,
         now: i64,
     ) -> Result<Option<LetterRow>, Fault> {
+        let judged = self.judged(id, event, &[selector], now)?;
+        Ok(judged.and_then(|(letter, wanted)| wanted.contains(&true).then_some(letter)))
+    }
+
+    /// The letter of that id and, one by one, which of `selectors` want it, as [`Index::wanted`] says it of one: many may
+    /// judge a letter that is read once.
+    ///
+    /// # Errors
+    /// `E_INDEX`.
+    pub fn judged(
+        &self,
+        id: &DeadLetterId,
+        event: Option<&LetterEvent>,
+        selectors: &[&Selector],
+        now: i64,
+    ) -> Result<Option<(LetterRow, Vec<bool>)>, Fault> {
         self.reading(|connection| {
             let cannot = failed("a letter cannot be read");
             let sql = format!("SELECT {COLUMNS}, letters.row FROM letters WHERE id = ?");
@@ -41,12 +57,17 @@ impl Index {
                 letter.edited = event.edit.is_some();
                 letter.claimed_by.clone_from(&event.claimed_by);
             }
-            let candidate = Candidate { letter: &letter, row, connection, body: OnceCell::new(), bytes: Cell::new(0) };
-            match holds(selector.expression(), &candidate, now) {
-                Ok(true) => Ok(Some(letter)),
-                Ok(false) | Err(Unanswered::TooLarge) => Ok(None),
-                Err(Unanswered::Failed(fault)) => Err(fault),
-            }
+            let judge = |selector: &&Selector| {
+                let candidate =
+                    Candidate { letter: &letter, row, connection, body: OnceCell::new(), bytes: Cell::new(0) };
+                match holds(selector.expression(), &candidate, now) {
+                    Ok(wanted) => Ok(wanted),
+                    Err(Unanswered::TooLarge) => Ok(false),
+                    Err(Unanswered::Failed(fault)) => Err(fault),
+                }
+            };
+            let wanted = selectors.iter().map(judge).collect::<Result<Vec<bool>, Fault>>()?;
+            Ok(Some((letter, wanted)))
         })
     }
 }
