@@ -1,7 +1,5 @@
 //! One letter, judged by a selector as it was after a certain event.
 
-use std::cell::{Cell, OnceCell};
-
 use document::{DeadLetterId, Fault};
 use rusqlite::OptionalExtension as _;
 
@@ -10,7 +8,7 @@ use super::row::{COLUMN_COUNT, COLUMNS, LetterRow};
 use super::schema::failed;
 use super::walk::Candidate;
 use crate::letter::LetterEvent;
-use crate::selector::{Selector, Unanswered, holds};
+use crate::selector::{Paths, Selector, Unanswered, holds};
 
 impl Index {
     /// The letter of that id, if `selector` wants it at `now` (unix milliseconds); with `event` as it was right after
@@ -58,8 +56,8 @@ impl Index {
                 letter.claimed_by.clone_from(&event.claimed_by);
             }
             let judge = |selector: &&Selector| {
-                let candidate =
-                    Candidate { letter: &letter, row, connection, body: OnceCell::new(), bytes: Cell::new(0) };
+                let paths = Paths::of(selector.expression());
+                let candidate = Candidate::new(&letter, row, connection, &paths);
                 match holds(selector.expression(), &candidate, now) {
                     Ok(wanted) => Ok(wanted),
                     Err(Unanswered::TooLarge) => Ok(false),
