@@ -34,6 +34,9 @@ fn main() -> anyhow::Result<()> {
     if wanted("desk") {
         runtime.block_on(desk::measure(&output))?;
     }
+    if wanted("desk-of-many") {
+        runtime.block_on(desk::measure_many(&output))?;
+    }
     Ok(())
 }
 
