@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench soak fuzz clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench bench-desk soak fuzz clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -54,7 +54,10 @@ demo: build ## Carry real orders from one simulated Galaxy to another and compar
 
 bench: setup ## Measure speed, memory and calls: one JSON line a figure on standard output (minutes; not part of test)
 	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins
-	@cargo bench --locked -p e2e --bench figures
+	@cargo bench --locked -p e2e --bench figures -- mapping transactions road
+
+bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors, with a million letters (minutes; not part of test)
+	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many
 
 soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours: nothing may grow, nothing may be missing
 	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE))

@@ -25,6 +25,7 @@ mod row;
 mod schema;
 mod standing;
 mod stats;
+mod stretch;
 mod walk;
 
 use std::collections::BTreeMap;

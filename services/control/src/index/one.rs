@@ -1,7 +1,5 @@
 //! One letter, judged by a selector as it was after a certain event.
 
-use std::cell::{Cell, OnceCell};
-
 use document::{DeadLetterId, Fault};
 use rusqlite::OptionalExtension as _;
 
@@ -10,7 +8,7 @@ use super::row::{COLUMN_COUNT, COLUMNS, LetterRow};
 use super::schema::failed;
 use super::walk::Candidate;
 use crate::letter::LetterEvent;
-use crate::selector::{Selector, Unanswered, holds};
+use crate::selector::{Paths, Selector, Unanswered, holds};
 
 impl Index {
     /// The letter of that id, if `selector` wants it at `now` (unix milliseconds); with `event` as it was right after
@@ -26,6 +24,22 @@ impl Index {
         selector: &Selector,
         now: i64,
     ) -> Result<Option<LetterRow>, Fault> {
+        let judged = self.judged(id, event, &[selector], now)?;
+        Ok(judged.and_then(|(letter, wanted)| wanted.contains(&true).then_some(letter)))
+    }
+
+    /// The letter of that id and, one by one, which of `selectors` want it, as [`Index::wanted`] says it of one: many may
+    /// judge a letter that is read once.
+    ///
+    /// # Errors
+    /// `E_INDEX`.
+    pub fn judged(
+        &self,
+        id: &DeadLetterId,
+        event: Option<&LetterEvent>,
+        selectors: &[&Selector],
+        now: i64,
+    ) -> Result<Option<(LetterRow, Vec<bool>)>, Fault> {
         self.reading(|connection| {
             let cannot = failed("a letter cannot be read");
             let sql = format!("SELECT {COLUMNS}, letters.row FROM letters WHERE id = ?");
@@ -41,12 +55,17 @@ impl Index {
                 letter.edited = event.edit.is_some();
                 letter.claimed_by.clone_from(&event.claimed_by);
             }
-            let candidate = Candidate { letter: &letter, row, connection, body: OnceCell::new(), bytes: Cell::new(0) };
-            match holds(selector.expression(), &candidate, now) {
-                Ok(true) => Ok(Some(letter)),
-                Ok(false) | Err(Unanswered::TooLarge) => Ok(None),
-                Err(Unanswered::Failed(fault)) => Err(fault),
-            }
+            let judge = |selector: &&Selector| {
+                let paths = Paths::of(selector.expression());
+                let candidate = Candidate::new(&letter, row, connection, &paths);
+                match holds(selector.expression(), &candidate, now) {
+                    Ok(wanted) => Ok(wanted),
+                    Err(Unanswered::TooLarge) => Ok(false),
+                    Err(Unanswered::Failed(fault)) => Err(fault),
+                }
+            };
+            let wanted = selectors.iter().map(judge).collect::<Result<Vec<bool>, Fault>>()?;
+            Ok(Some((letter, wanted)))
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Lists, page by page: each begins after the last row that the one before it looked at.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use base64::Engine as _;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::Index;
 use super::plan::Plan;
 use super::row::{LetterRow, count, version_column};
+use super::schema::failed;
+use super::stretch::stretches;
 use super::walk::{Scan, Walk, walk};
 use crate::letter::OWN_NAME;
 use crate::selector::Selector;
@@ -138,46 +141,45 @@ impl Index {
         let token = list.page_token.map(|text| Token::read(text, list)).transpose()?;
         let now = token.as_ref().map_or(list.now, |token| token.now);
         let plan = Plan::of(list.selector.expression(), now);
-        let columns = list.order.columns();
-        let direction = if list.descending { "DESC" } else { "ASC" };
-        let mut values: Vec<Value> = Vec::new();
-        let mut rest = String::new();
-        if let Some(token) = &token {
-            let places = vec!["?"; columns.len()].join(", ");
-            let sign = if list.descending { "<" } else { ">" };
-            rest = format!("AND ({}) {sign} ({places}) ", columns.join(", "));
-            values.extend(token.after.iter().cloned().map(Value::from));
-        }
-        let ordered: Vec<String> = columns.iter().map(|column| format!("{column} {direction}")).collect();
-        rest.push_str(&format!("ORDER BY {}", ordered.join(", ")));
-        // With a limit SQLite may choose another index and sort, keeping but a page; a scan goes along the order.
-        let by = match plan.residual {
-            Some(_) => format!("INDEXED BY {}", list.order.index()),
-            None => {
-                rest.push_str(" LIMIT ?");
-                values.push(Value::Integer(i64::try_from(list.limit).unwrap_or(i64::MAX).saturating_add(1)));
-                String::new()
-            }
-        };
-        let on_the_way = Walk { plan: &plan, limits: self.limits, now, by: &by, rest: &rest, rest_values: &values };
         let mut items = Vec::new();
-        let mut last = None;
-        let mut more = false;
+        let mut last = token.as_ref().map(|token| token.after.clone());
+        let more = Cell::new(false);
+        let mut on_letter = |letter: LetterRow, wanted| {
+            if items.len() >= list.limit {
+                more.set(true);
+                return ControlFlow::Break(());
+            }
+            last = Some(list.order.keys(&letter));
+            if wanted {
+                items.push(item(letter));
+            }
+            ControlFlow::Continue(())
+        };
         let scan = self.reading(|connection| {
-            walk(connection, &on_the_way, |letter, wanted| {
-                if items.len() >= list.limit {
-                    more = true;
-                    return ControlFlow::Break(());
+            // All of it as of one instant.
+            let snapshot = connection.unchecked_transaction().map_err(failed("the letters cannot be read"))?;
+            let ordered = (list.order, list.descending);
+            let after = token.map(|token| token.after);
+            let mut scan = Scan::default();
+            for stretch in stretches(&snapshot, &plan, ordered, after, list.limit)? {
+                let (mut rest, mut rest_values) = stretch.sql(list.order, list.descending);
+                if plan.residual.is_none() {
+                    // Where SQLite sorts, it keeps but a page.
+                    rest.push_str(" LIMIT ?");
+                    let enough = i64::try_from(list.limit).unwrap_or(i64::MAX).saturating_add(1);
+                    rest_values.push(Value::Integer(enough));
                 }
-                last = Some(list.order.keys(&letter));
-                if wanted {
-                    items.push(item(letter));
+                let (by, limits) = (&stretch.by(list.order), self.limits);
+                let part = Walk { plan: &plan, limits, now, by, rest: &rest, rest_values: &rest_values };
+                scan = walk(&snapshot, &part, &mut on_letter)?;
+                if more.get() {
+                    break;
                 }
-                ControlFlow::Continue(())
-            })
+            }
+            Ok(scan)
         })?;
-        let next = (more || scan.limit_reached)
-            .then(|| last.or(token.map(|token| token.after)))
+        let next = (more.get() || scan.limit_reached)
+            .then_some(last)
             .flatten()
             .map(|after| Token { of: fingerprint(list), now, after }.write());
         Ok(Page { items, next, scan: plan.residual.is_some().then_some(scan) })
@@ -186,7 +188,7 @@ impl Index {
 
 impl Order {
     /// The columns; together they are unlike for any two letters.
-    fn columns(self) -> &'static [&'static str] {
+    pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
             Order::FirstFailed => &["first_failed", "id"],
             Order::LastFailed => &["last_failed", "id"],
@@ -196,7 +198,7 @@ impl Order {
     }
 
     /// The index that has them.
-    fn index(self) -> &'static str {
+    pub(super) fn index(self) -> &'static str {
         match self {
             Order::FirstFailed => "letters_by_first_failed",
             Order::LastFailed => "letters_by_last_failed",
@@ -224,7 +226,7 @@ impl Order {
 /// A value of a column that orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Key {
+pub(super) enum Key {
     Number(i64),
     Text(String),
 }

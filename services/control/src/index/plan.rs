@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) values: Vec<Value>,
     /// What is left to be evaluated on each row; none when the condition says it all.
     pub(super) residual: Option<Expression>,
+    /// Whether the condition names values by which an index finds the letters at once.
+    pub(super) sought: bool,
 }
 
 impl Plan {
@@ -37,8 +39,16 @@ impl Plan {
             condition: joined(conditions, " AND ").unwrap_or_else(|| "1".to_owned()),
             values: writer.values,
             residual: (!residual.is_empty()).then_some(Expression::And(residual)),
+            sought: expression.conjuncts().iter().any(names_values),
         }
     }
+}
+
+/// Whether a part names values of a field that has an index of its own.
+fn names_values(part: &Expression) -> bool {
+    let Expression::Test(Test { subject: Subject::Field(field), check }) = part else { return false };
+    matches!(field, Field::Id | Field::Document | Field::Replay)
+        && matches!(check, Check::Compare(Operator::Equal, _) | Check::OneOf(_))
 }
 
 fn joined(mut parts: Vec<String>, link: &str) -> Option<String> {

@@ -10,9 +10,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 /// Raised with every change of the tables.
 const SCHEMA_VERSION: i64 = 3;
 /// Page cache of the one writing connection, KiB.
-const WRITER_CACHE: i64 = 32 * 1024;
+const WRITER_CACHE: i64 = 16 * 1024;
 /// Page cache of each reading connection, KiB.
-const READER_CACHE: i64 = 24 * 1024;
+const READER_CACHE: i64 = 8 * 1024;
 /// Of a new file, bytes. A scan of the letters takes half the reads that it takes with SQLite's own 4 KiB.
 const PAGE_SIZE: i64 = 8 * 1024;
 

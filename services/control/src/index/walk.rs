@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::plan::Plan;
 use super::row::{COLUMN_COUNT, COLUMNS, LetterRow};
 use super::schema::failed;
-use crate::selector::{Fact, Facts, Field, Unanswered, holds};
+use crate::selector::{Fact, Facts, Field, Paths, Unanswered, holds};
 
 /// Bodies above this many bytes are not read by a scan; how many there were is told.
 pub const MAX_BODY_BYTES: i64 = 2 << 20;
@@ -74,19 +74,19 @@ pub(super) fn walk(
     let mut statement = connection.prepare(&sql).map_err(&cannot)?;
     let values = params_from_iter(walk.plan.values.iter().chain(walk.rest_values));
     let mut rows = statement.query(values).map_err(&cannot)?;
+    let paths = walk.plan.residual.as_ref().map(Paths::of);
     let mut scan = Scan::default();
     while let Some(row) = rows.next().map_err(&cannot)? {
         let letter = LetterRow::read(row).map_err(&cannot)?;
-        let wanted = match &walk.plan.residual {
+        let wanted = match walk.plan.residual.as_ref().zip(paths.as_ref()) {
             None => true,
             Some(_) if scan.rows >= walk.limits.rows || scan.bytes >= walk.limits.bytes => {
                 scan.limit_reached = true;
                 break;
             }
-            Some(residual) => {
+            Some((residual, paths)) => {
                 let row = row.get(COLUMN_COUNT).map_err(&cannot)?;
-                let candidate =
-                    Candidate { letter: &letter, row, connection, body: OnceCell::new(), bytes: Cell::new(0) };
+                let candidate = Candidate::new(&letter, row, connection, paths);
                 let answer = holds(residual, &candidate, walk.now);
                 scan.rows += 1;
                 scan.bytes += candidate.bytes.get();
@@ -109,12 +109,14 @@ pub(super) fn walk(
 
 /// A letter whose body is fetched when it is asked for.
 pub(super) struct Candidate<'a> {
-    pub(super) letter: &'a LetterRow,
-    pub(super) row: i64,
-    pub(super) connection: &'a Connection,
+    letter: &'a LetterRow,
+    row: i64,
+    connection: &'a Connection,
+    /// What is asked of the body.
+    paths: &'a Paths<'a>,
     /// None within when the body is no JSON.
-    pub(super) body: OnceCell<Option<Json>>,
-    pub(super) bytes: Cell<u64>,
+    body: OnceCell<Option<Json>>,
+    bytes: Cell<u64>,
 }
 
 impl Facts for Candidate<'_> {
@@ -131,7 +133,12 @@ impl Facts for Candidate<'_> {
     }
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    /// The letter of that row.
+    pub(super) fn new(letter: &'a LetterRow, row: i64, connection: &'a Connection, paths: &'a Paths<'a>) -> Self {
+        Self { letter, row, connection, paths, body: OnceCell::new(), bytes: Cell::new(0) }
+    }
+
     fn fetch(&self) -> Result<Option<Json>, Unanswered> {
         let cannot = failed("a body cannot be read");
         let read = self
@@ -140,7 +147,7 @@ impl Candidate<'_> {
             .and_then(|mut statement| {
                 statement.query_row((MAX_BODY_BYTES, self.row), |row| {
                     let bytes = row.get_ref(0)?.as_blob_or_null()?;
-                    Ok(bytes.map(|bytes| (bytes.len() as u64, serde_json::from_slice(bytes).ok())))
+                    Ok(bytes.map(|bytes| (bytes.len() as u64, self.paths.part(bytes))))
                 })
             })
             .map_err(|error| Unanswered::Failed(cannot(error)))?;

@@ -15,7 +15,7 @@ pub(crate) trait Facts {
     /// The value of a field; none when the letter has none. Not asked for the age.
     fn fact(&self, field: Field) -> Option<Fact<'_>>;
 
-    /// The body as JSON; none when it is something else.
+    /// The body as JSON, at least as far as the expression's paths lead; none when it is something else.
     ///
     /// # Errors
     /// When the body cannot be had.

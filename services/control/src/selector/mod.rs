@@ -23,6 +23,7 @@ mod field;
 mod lexer;
 mod literal;
 mod parser;
+mod part;
 mod path;
 
 use std::fmt;
@@ -35,6 +36,7 @@ pub use explain::Explanation;
 pub use expression::{Check, Cost, Expression, Literal, Operator, Pattern, Subject, Test};
 pub use field::{Field, Kind};
 pub use parser::{MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_BYTES, MAX_STEPS, MAX_TESTS, MAX_VALUES};
+pub(crate) use part::Paths;
 pub use path::{Path, Step};
 
 /// A selector that was read.

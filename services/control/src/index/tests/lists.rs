@@ -57,6 +57,44 @@ fn pages_follow_each_other_in_every_order() {
 }
 
 #[test]
+fn pages_of_few_letters_among_many_follow_each_other_in_every_order() {
+    let (_folder, index) = index();
+    let times: Vec<(i64, i64)> = (0..120).map(|number| (number, number * 77 % 120)).collect();
+    for (offset, (number, first_failed)) in times.iter().enumerate() {
+        let attempts = if number % 29 == 3 { 2 } else { 1 + 2 * u32::from(number % 2 == 0) };
+        let last_failed = first_failed * 7 % 60;
+        let sample = Sample { attempts, last_failed, ..sample(&format!("{number:03}"), *first_failed) };
+        index.apply(&[letter(i64::try_from(offset).expect("small"), &sample)]).expect("applied");
+    }
+    let few = |number: &i64| number % 29 == 3;
+    let half = |number: &i64| number % 2 == 0 && number % 29 != 3;
+    let of = |wanted: &dyn Fn(&i64) -> bool| times.iter().filter(|(n, _)| wanted(n)).copied().collect::<Vec<_>>();
+    for (text, mut wanted) in [
+        ("attempts = 2", of(&few)),
+        ("attempts = 3", of(&half)),
+        ("document in (\"003\", \"090\")", of(&|number| [3, 90].contains(number))),
+        ("attempts = 4", Vec::new()),
+    ] {
+        // Pages so small that most of these letters lie behind the first steps along the order.
+        for limit in [1, 2, 7] {
+            let listed = |order, descending| documents(&index, &selector(text), order, descending, limit);
+            let named = |letters: &[(i64, i64)]| letters.iter().map(|(n, _)| format!("{n:03}")).collect::<Vec<_>>();
+            wanted.sort_unstable();
+            assert_eq!(listed(Order::Document, false), named(&wanted), "{text}");
+            assert_eq!(listed(Order::Replay, false), named(&wanted), "{text}");
+            wanted.sort_unstable_by_key(|(_, first_failed)| *first_failed);
+            let by_first = named(&wanted);
+            assert_eq!(listed(Order::FirstFailed, false), by_first, "{text}");
+            assert_eq!(listed(Order::FirstFailed, true), by_first.into_iter().rev().collect::<Vec<_>>(), "{text}");
+            let mut both = [listed(Order::LastFailed, false), listed(Order::LastFailed, true)];
+            both[1].reverse();
+            assert_eq!(both[0], both[1], "{text}");
+            assert_eq!(both[0].len(), wanted.len(), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_letter_that_comes_between_pages_disturbs_none() {
     let (_folder, index) = filled();
     let all = Selector::all();
