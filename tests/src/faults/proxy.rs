@@ -171,7 +171,12 @@ async fn carry(client: TcpStream, upstream: u16, mut gate: watch::Receiver<Gate>
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mut gate: watch::Receiver<Gate>) {
     let mut portion = vec![0; PORTION];
     while let Ok(length @ 1..) = from.read(&mut portion).await {
-        let passes = |gate: &Gate| !matches!(gate, Gate::Stalled(held) if held.means(way));
+        // Bytes that meet a cut wait for the end of their connection.
+        let passes = |gate: &Gate| match gate {
+            Gate::Cut => false,
+            Gate::Stalled(held) => !held.means(way),
+            Gate::Open | Gate::Slow { .. } => true,
+        };
         let Ok(now) = gate.wait_for(passes).await.map(|gate| *gate) else { return };
         if let Gate::Slow { way: slow, rate, latency } = now
             && slow.means(way)
