@@ -137,6 +137,7 @@ impl Feed {
 
     fn read(&self, progress: &Progress, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
         let mut follower = Follower::new(&self.cluster, &format!("{}-index", self.member))?;
+        killpoint::reached("index.reading");
         let (mut round, mut lag_told) = (0_u32, None::<Duration>);
         loop {
             self.heartbeat.beat();
@@ -156,9 +157,12 @@ impl Feed {
             let records = follower.poll(BATCH, BATCH_BYTES, WAIT)?;
             let (control, indexed): (Vec<Received>, Vec<Received>) =
                 records.into_iter().partition(|record| record.topic == topic::CONTROL);
+            killpoint::reached("index.records.read");
             self.index.apply(&indexed).map_err(Ended::Index)?;
+            killpoint::reached("index.applied");
             self.mirror.apply(&control);
             progress.took(&indexed);
+            killpoint::reached("index.told");
             progress.took(&control);
             if indexed.is_empty() && control.is_empty() && follower.is_caught_up() {
                 // Nothing came within the wait: what was written before the question has been read.
@@ -182,6 +186,7 @@ impl Feed {
         let mut topics =
             vec![topic::DEAD_LETTERS.to_owned(), topic::DEAD_LETTER_EVENTS.to_owned(), topic::CONTROL.to_owned()];
         topics.extend(self.flows.names().iter().map(|flow: &FlowName| topic::ledger(flow)));
+        killpoint::reached("index.taking_up");
         let positions = self.index.positions().map_err(Ended::Index)?;
         // The mirror is in memory: its topic has no position and is read from its start.
         let from: BTreeMap<TopicPartition, i64> = positions

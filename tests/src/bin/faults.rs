@@ -27,6 +27,12 @@ struct Arguments {
     /// Where results.ndjson is, and the files of runs that do not hold.
     #[arg(long, default_value = "target/faults")]
     out: PathBuf,
+    /// Keep the files of runs that hold, too.
+    #[arg(long)]
+    keep: bool,
+    /// Let services die at named places, too; they must be built with their feature `killpoints`.
+    #[arg(long)]
+    points: bool,
     /// Leave out seeds that results.ndjson has for this commit.
     #[arg(long)]
     resume: bool,
@@ -36,8 +42,8 @@ struct Arguments {
 #[expect(clippy::print_stdout, reason = "the result is this program's output")]
 #[expect(clippy::print_stderr, reason = "progress goes to the person who watches")]
 async fn main() -> ExitCode {
-    let Arguments { runs, seed, bills, shipped, out, resume } = Arguments::parse();
-    let order = Order { runs, seed, bills, shipped, out, resume };
+    let Arguments { runs, seed, bills, shipped, out, keep, points, resume } = Arguments::parse();
+    let order = Order { runs, seed, bills, shipped, out, resume, keep, points };
     let mut tell = |line: String| eprintln!("{line}");
     let outcome = tokio::select! {
         outcome = faults::run(&order, &mut tell) => outcome,

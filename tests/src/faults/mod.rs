@@ -1,6 +1,7 @@
 //! The real processes under faults: a nemesis draws what happens by seed, then everything is healed, drained and compared.
 
 pub mod nemesis;
+pub mod points;
 pub mod proxy;
 pub mod run;
 pub mod summary;
@@ -13,6 +14,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use crate::servers::workspace;
+use points::Points;
 use run::Plan;
 use summary::Outcome;
 
@@ -34,6 +36,10 @@ pub struct Order {
     pub out: PathBuf,
     /// Whether runs that the results have for this commit are left out.
     pub resume: bool,
+    /// Whether the files of runs that hold are kept, too.
+    pub keep: bool,
+    /// Whether services die at named places; they must be built with `killpoints`.
+    pub points: bool,
 }
 
 /// Runs one after the other, each result written as it comes; gives those of this order, with those it left out. `tell`
@@ -46,6 +52,7 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
     let out = order.out.canonicalize().context("the folder of the results")?;
     let file = out.join("results.ndjson");
     let commit = commit()?;
+    let points = if order.points { Some(Points::find()?) } else { None };
     let seeds = order.seed..order.seed.saturating_add(order.runs);
     let mut runs = Vec::new();
     if order.resume {
@@ -56,7 +63,8 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
     for seed in seeds.filter(|seed| !done.contains(seed)) {
         let shipped = order.shipped || seed % SHIPPED_EVERY == 0;
         tell(format!("seed {seed}, commit {commit}{}", if shipped { ", settling times as shipped" } else { "" }));
-        let mut outcome = run::run(Plan { seed, bills: order.bills, shipped }, &out, tell).await?;
+        let mut outcome =
+            run::run(Plan { seed, bills: order.bills, shipped, keep: order.keep }, points.as_ref(), &out, tell).await?;
         outcome.commit.clone_from(&commit);
         tell(format!(
             "seed {seed}: {} applied, {} parked, {} missing, {} duplicate, {} torn, {} different in {} s{}",

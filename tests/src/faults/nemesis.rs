@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::points::Points;
 use super::proxy::{Gate, System, Way};
 
 /// A row of the failure table.
@@ -154,7 +155,8 @@ impl Row {
             | Row::RebalanceStorm
             | Row::AllGone => None,
             Row::StaleEndTxn => Some("make test-sim: only a log in memory can lie so"),
-            Row::Replays | Row::EditedInTarget | Row::ConfigChange => Some("tests/tests/desk"),
+            Row::Replays | Row::ConfigChange => Some("tests/tests/desk"),
+            Row::EditedInTarget => Some("tests/tests/road, tests/tests/desk"),
             Row::SourceMoves | Row::SourceDates | Row::Clock => Some("make test-sim"),
             Row::DataExpired | Row::TopicRecreated => Some("tests/tests/broker"),
             Row::FlowVersion | Row::OddKey => Some("unit tests of the services"),
@@ -192,6 +194,15 @@ pub enum Blow {
         service: &'static str,
         /// How long it stays away.
         away: Duration,
+    },
+    /// A service dies by itself at a named place, and is started again.
+    Die {
+        /// The service.
+        service: &'static str,
+        /// The place.
+        point: String,
+        /// Coming by for the first, second … time.
+        passage: u64,
     },
     /// A service stands still, beside another replica of it, and goes on.
     Freeze {
@@ -250,7 +261,7 @@ impl Blow {
     /// The row of the table that it hits.
     pub fn row(&self) -> Row {
         match self {
-            Blow::Kill { .. } => Row::Kill,
+            Blow::Kill { .. } | Blow::Die { .. } => Row::Kill,
             Blow::Freeze { .. } => Row::Zombie,
             Blow::Misbehave { row, .. } | Blow::Link { row, .. } => *row,
             Blow::Poison => Row::Poison,
@@ -266,6 +277,7 @@ impl fmt::Display for Blow {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blow::Kill { service, away } => write!(out, "kill {service}, away {} ms", away.as_millis()),
+            Blow::Die { service, point, passage } => write!(out, "{service} dies at {point}, passage {passage}"),
             Blow::Freeze { service, time, peer } => {
                 let peer = if *peer { ", beside another" } else { "" };
                 write!(out, "freeze {service} {} s{peer}", time.as_secs())
@@ -321,11 +333,13 @@ impl Dice {
     }
 }
 
-const SERVICES: [&str; 4] = ["extractor", "transformer", "loader", "control"];
+/// What can be killed.
+pub const SERVICES: [&str; 4] = ["extractor", "transformer", "loader", "control"];
 const STAGES: [&str; 3] = ["extractor", "transformer", "loader"];
 
 /// What befalls the run of this seed, in order: `count` blows, two of them kills, the others of as many rows as there are.
-pub fn schedule(seed: u64, count: usize) -> Vec<Blow> {
+/// Where there are places to die at, it begins with as many deaths more.
+pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
     let mut deck: Vec<Row> =
         Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && *row != Row::Kill).collect();
@@ -334,7 +348,20 @@ pub fn schedule(seed: u64, count: usize) -> Vec<Blow> {
     let others = deck.into_iter().cycle().take(count.saturating_sub(blows.len()));
     blows.extend(others.map(|row| draw(row, &mut dice)));
     dice.shuffle(&mut blows);
+    if let Some(points) = points {
+        let deaths = blows.iter().filter(|blow| blow.row() == Row::Kill).count();
+        let deaths: Vec<Blow> = (0..deaths).filter_map(|_| die(points, &mut dice)).collect();
+        blows.splice(0..0, deaths);
+    }
     blows
+}
+
+fn die(points: &Points, dice: &mut Dice) -> Option<Blow> {
+    let service = dice.one(&SERVICES);
+    let known = points.of(service);
+    let point = (!known.is_empty()).then(|| dice.one(known))?;
+    // Most places are come by once in a long while.
+    Some(Blow::Die { service, point, passage: dice.one(&[1, 1, 1, 2, 5]) })
 }
 
 fn kill(dice: &mut Dice) -> Blow {
@@ -461,16 +488,16 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_again_and_another_one_something_else() {
-        assert_eq!(schedule(7, 8), schedule(7, 8));
-        assert_ne!(schedule(7, 8), schedule(8, 8));
-        assert_eq!(schedule(7, 8).len(), 8);
+        assert_eq!(schedule(7, 8, None), schedule(7, 8, None));
+        assert_ne!(schedule(7, 8, None), schedule(8, 8, None));
+        assert_eq!(schedule(7, 8, None).len(), 8);
     }
 
     #[test]
     fn forty_runs_hit_every_row_they_can_at_least_three_times() {
         let mut hits: BTreeMap<Row, usize> = BTreeMap::new();
         for seed in 1..=40 {
-            let blows = schedule(seed, 8);
+            let blows = schedule(seed, 8, None);
             let rows: BTreeSet<Row> = blows.iter().map(Blow::row).collect();
             assert_eq!(blows.iter().filter(|blow| blow.row() == Row::Kill).count(), 2, "seed {seed}");
             assert_eq!(rows.len(), 7, "seed {seed}");
@@ -484,10 +511,18 @@ mod tests {
     }
 
     #[test]
+    fn places_to_die_at_change_nothing_else_of_a_run() {
+        let points = Points::find().expect("the sources");
+        let (with, without) = (schedule(5, 8, Some(&points)), schedule(5, 8, None));
+        assert_eq!(with[2..], without[..]);
+        assert!(with[..2].iter().all(|blow| matches!(blow, Blow::Die { .. })), "{:?}", &with[..2]);
+    }
+
+    #[test]
     fn nothing_is_drawn_that_breaks_what_is_taken_for_granted() {
         // What is sent to the target must arrive within its time or never: no link there may only delay it.
         for seed in 0..300 {
-            for blow in schedule(seed, 14) {
+            for blow in schedule(seed, 14, None) {
                 if let Blow::Link { system: System::Target, gate, .. } = &blow {
                     let delays = matches!(
                         gate,

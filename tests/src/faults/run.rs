@@ -1,15 +1,18 @@
 //! One run: bills arrive while one blow after the other falls; then everything is healed, drained and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::nemesis::{Blow, RedisBlow, Side, schedule};
+use super::points::Points;
 use super::proxy::{Gate, Links};
 use super::summary::{Outcome, Recovery};
 use crate::compare::letters;
@@ -33,6 +36,8 @@ const PORTION: Duration = Duration::from_secs(8);
 const RECOVERY: Duration = Duration::from_secs(300);
 /// Nothing ended for so long: the road stands.
 const STALL: Duration = Duration::from_secs(300);
+/// A place that is not reached within so long is one that a service comes by when it ends.
+const AT_POINT: Duration = Duration::from_secs(25);
 /// An ended process is started again after this, as whoever runs a deployment would.
 const RESTART: Duration = Duration::from_secs(2);
 
@@ -68,6 +73,8 @@ pub struct Plan {
     pub bills: usize,
     /// Whether settling times are as shipped.
     pub shipped: bool,
+    /// Whether its files are kept in any case.
+    pub keep: bool,
 }
 
 /// A run under way.
@@ -77,6 +84,7 @@ struct Run<'a> {
     given: usize,
     begin: Instant,
     portion_at: Instant,
+    blows: usize,
     down: BTreeSet<String>,
     ended_at: BTreeMap<String, Instant>,
     poisoned: Vec<String>,
@@ -90,7 +98,12 @@ struct Run<'a> {
 ///
 /// # Errors
 /// Something does not start, or the harness cannot see or do what it must.
-pub async fn run(plan: Plan, folder: &Path, tell: &mut dyn FnMut(String)) -> anyhow::Result<Outcome> {
+pub async fn run(
+    plan: Plan,
+    points: Option<&Points>,
+    folder: &Path,
+    tell: &mut dyn FnMut(String),
+) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let mut road = lay(plan, folder).await?;
     let orders: Vec<(&String, &Bill)> = road.expectation.source.iter().collect();
@@ -108,6 +121,7 @@ pub async fn run(plan: Plan, folder: &Path, tell: &mut dyn FnMut(String)) -> any
         .set("log_level", "0")
         .create()
         .context("making a producer")?;
+    let blows = schedule(plan.seed, BLOWS, points);
     road.start_stages().await?;
     let now = Instant::now();
     let mut run = Run {
@@ -116,6 +130,7 @@ pub async fn run(plan: Plan, folder: &Path, tell: &mut dyn FnMut(String)) -> any
         given,
         begin: now,
         portion_at: now,
+        blows: blows.len(),
         down: BTreeSet::new(),
         ended_at: BTreeMap::new(),
         poisoned: Vec::new(),
@@ -124,12 +139,11 @@ pub async fn run(plan: Plan, folder: &Path, tell: &mut dyn FnMut(String)) -> any
         producer,
         tell,
     };
-    let judged = run.all(plan).await;
-    if let Err(error) = judged {
+    if let Err(error) = run.all(&blows).await {
         run.outcome.violations.push(format!("{error:#}"));
     }
     run.outcome.seconds = begin.elapsed().as_secs_f64().round();
-    if !run.outcome.violations.is_empty() {
+    if plan.keep || !run.outcome.violations.is_empty() {
         run.road.keep();
         run.outcome.kept = Some(run.road.folder().display().to_string());
     }
@@ -160,13 +174,13 @@ async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
 }
 
 impl Run<'_> {
-    async fn all(&mut self, plan: Plan) -> anyhow::Result<()> {
-        for blow in schedule(plan.seed, BLOWS) {
+    async fn all(&mut self, blows: &[Blow]) -> anyhow::Result<()> {
+        for blow in blows {
             let (seconds, applied) = (self.begin.elapsed().as_secs(), self.applied().await?);
             (self.tell)(format!("{seconds:>5} s: {} given, {applied} applied; {blow}", self.given));
             self.outcome.blows.push(blow.to_string());
             *self.outcome.rows.entry(blow.row().name().to_owned()).or_default() += 1;
-            self.strike(&blow).await.with_context(|| format!("while: {blow}"))?;
+            self.strike(blow).await.with_context(|| format!("while: {blow}"))?;
             self.pass(Duration::from_secs(4)).await?;
         }
         self.heal().await?;
@@ -177,6 +191,7 @@ impl Run<'_> {
     async fn strike(&mut self, blow: &Blow) -> anyhow::Result<()> {
         match blow {
             Blow::Kill { service, away } => self.kill(service, *away).await,
+            Blow::Die { service, point, passage } => self.die(service, point, *passage).await,
             Blow::Freeze { service, time, peer } => self.freeze(service, *time, *peer).await,
             Blow::Misbehave { side, fault, time, .. } => {
                 let added = self.galaxy(*side).admin("/faults", Some(fault)).await?;
@@ -254,6 +269,42 @@ impl Run<'_> {
         self.pass(away).await?;
         self.stage(&name)?.begin()?;
         self.down.remove(&name);
+        self.feed(true).await?;
+        self.recovered(service, since, 0, Some(service)).await
+    }
+
+    /// Starts a service that dies at `point`, and starts it again when it has. Places that it only comes by when it ends
+    /// are reached by asking it to.
+    async fn die(&mut self, service: &str, point: &str, passage: u64) -> anyhow::Result<()> {
+        let name = format!("{service}-0");
+        self.stage(&name)?.kill()?;
+        let order = format!("{point}:{passage}");
+        self.stage(&name)?.begin_with(&[("STARBRIDGE_KILLPOINT", &order)])?;
+        self.down.insert(name.clone());
+        self.feed(true).await?;
+        let (begin, mut asked) = (Instant::now(), false);
+        let status = loop {
+            self.pass(Duration::from_millis(250)).await?;
+            if let Some(status) = self.stage(&name)?.process().ended()? {
+                break status;
+            }
+            if begin.elapsed() > AT_POINT && !asked {
+                asked = true;
+                self.stage(&name)?.process().signal(Signal::TERM)?;
+            }
+            if begin.elapsed() > AT_POINT * 3 {
+                self.stage(&name)?.kill()?;
+                anyhow::bail!("{name} does not end when it is asked");
+            }
+        };
+        let reached = status.signal() == Some(Signal::KILL.as_raw());
+        (self.tell)(format!("        {name} {}", if reached { "died there" } else { "never came by" }));
+        let since = Instant::now();
+        self.stage(&name)?.begin()?;
+        self.down.remove(&name);
+        if reached {
+            self.outcome.points.push(format!("{service} {point}"));
+        }
         self.feed(true).await?;
         self.recovered(service, since, 0, Some(service)).await
     }
@@ -414,7 +465,7 @@ impl Run<'_> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bills")]
         let arrived = (self.portion_at.elapsed().as_secs_f64() * RATE) as usize;
         // Every blow meets bills that were not there before it.
-        let most = self.bills.len() * self.outcome.blows.len() / (BLOWS + 1);
+        let most = self.bills.len() * self.outcome.blows.len() / (self.blows + 1);
         let due = (self.given + arrived).min(most).max(self.given);
         self.give(due + if fresh { FRESH } else { 0 }).await
     }

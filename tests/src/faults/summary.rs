@@ -67,6 +67,9 @@ pub struct Outcome {
     pub fullest_minute: [u64; 2],
     /// From each kill to the first new document.
     pub recovery: Vec<Recovery>,
+    /// Where services died that were to die at a named place: service and place.
+    #[serde(default)]
+    pub points: Vec<String>,
     /// Everything that is not as it must be.
     pub violations: Vec<String>,
     /// Where the run's files are, when something is not as it must be.
@@ -160,6 +163,10 @@ pub fn table(runs: &[Outcome]) -> String {
         let hits: usize = runs.iter().filter_map(|run| run.rows.get(row.name())).sum();
         let elsewhere = row.elsewhere().map(|place| format!(" (not drawn; {place})")).unwrap_or_default();
         lines.push(format!("{hits:>5}  {}{elsewhere}", row.name()));
+    }
+    let places: BTreeSet<&String> = runs.iter().flat_map(|run| &run.points).collect();
+    if !places.is_empty() {
+        lines.push(format!("{} deaths at {} named places", sum(|run| run.points.len()), places.len()));
     }
     let mut recoveries: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for recovery in runs.iter().flat_map(|run| &run.recovery) {
