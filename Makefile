@@ -49,8 +49,12 @@ test-e2e: build ## Tests against the real Kafka, the real Redis and the simulate
 	@# A scenario has servers of its own and mostly waits for them: two at a time.
 	cargo test -p e2e --locked --test desk --test road -- --test-threads=2
 
-test-faults: build ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about four minutes each (RESUME=1 goes on); not part of test
-	@target/debug/faults --runs $(or $(RUNS),4) --seed $(or $(SEED),1) $(if $(BILLS),--bills $(BILLS)) $(if $(RESUME),--resume) --out $(or $(OUT),target/faults)
+# Services that can be made to die at named places are built apart: no other build has such places.
+test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about five minutes each (RESUME=1 goes on); not part of test
+	@cargo build --locked --target-dir target/armed -p extractor -p transformer -p loader -p control -p simulator -p e2e --bins \
+		--features extractor/killpoints,transformer/killpoints,loader/killpoints,control/killpoints
+	@target/armed/debug/faults --points --out $(or $(OUT),target/faults) --runs $(or $(RUNS),4) --seed $(or $(SEED),1) \
+		$(if $(BILLS),--bills $(BILLS)) $(if $(RESUME),--resume) $(if $(KEEP),--keep)
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
 	@target/debug/demo --orders $(ORDERS) $(if $(DEMO_REPLAY),--replay) $(if $(DEMO_STAY),--stay)

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::nemesis::{Blow, RedisBlow, Side, schedule};
+use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
 use super::points::Points;
 use super::proxy::{Gate, Links};
 use super::summary::{Outcome, Recovery};
@@ -189,6 +189,10 @@ impl Run<'_> {
     }
 
     async fn strike(&mut self, blow: &Blow) -> anyhow::Result<()> {
+        // What is timed is not to wait for another fault that still lies in its way.
+        if matches!(blow.row(), Row::Kill | Row::AllGone) || matches!(blow, Blow::Broker(_)) {
+            self.end_faults().await?;
+        }
         match blow {
             Blow::Kill { service, away } => self.kill(service, *away).await,
             Blow::Die { service, point, passage } => self.die(service, point, *passage).await,
@@ -352,10 +356,16 @@ impl Run<'_> {
     /// Ends everything that still misbehaves: links, faults that wait for calls, stages that are away.
     async fn heal(&mut self) -> anyhow::Result<()> {
         self.links()?.open();
+        self.end_faults().await?;
+        self.give(self.bills.len()).await
+    }
+
+    /// Ends faults of the Galaxies that wait for calls to meet.
+    async fn end_faults(&mut self) -> anyhow::Result<()> {
         for (side, id) in std::mem::take(&mut self.faults) {
             self.galaxy(side).end_fault(id).await?;
         }
-        self.give(self.bills.len()).await
+        Ok(())
     }
 
     /// Waits until every bill has ended in the ledger or a letter and no save is open.
