@@ -57,7 +57,10 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
     let mut runs = Vec::new();
     if order.resume {
         runs = summary::read(&file)?;
-        runs.retain(|run| run.commit == commit && seeds.contains(&run.seed) && run.bills == order.bills);
+        runs.retain(|run| {
+            (run.commit.as_str(), run.bills, run.at_points) == (commit.as_str(), order.bills, order.points)
+                && seeds.contains(&run.seed)
+        });
     }
     let done: BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
     for seed in seeds.filter(|seed| !done.contains(seed)) {

@@ -81,6 +81,8 @@ pub struct Plan {
 struct Run<'a> {
     road: Road,
     bills: Vec<(String, Bill)>,
+    /// Bills that the source had from the beginning.
+    first: usize,
     given: usize,
     begin: Instant,
     portion_at: Instant,
@@ -127,6 +129,7 @@ pub async fn run(
     let mut run = Run {
         road,
         bills,
+        first: given,
         given,
         begin: now,
         portion_at: now,
@@ -135,7 +138,7 @@ pub async fn run(
         ended_at: BTreeMap::new(),
         poisoned: Vec::new(),
         faults: Vec::new(),
-        outcome: Outcome::of(plan),
+        outcome: Outcome::of(plan, points.is_some()),
         producer,
         tell,
     };
@@ -475,7 +478,8 @@ impl Run<'_> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bills")]
         let arrived = (self.portion_at.elapsed().as_secs_f64() * RATE) as usize;
         // Every blow meets bills that were not there before it.
-        let most = self.bills.len() * self.outcome.blows.len() / (self.blows + 1);
+        let late = self.bills.len() - self.first;
+        let most = self.first + late * self.outcome.blows.len() / (self.blows + 1);
         let due = (self.given + arrived).min(most).max(self.given);
         self.give(due + if fresh { FRESH } else { 0 }).await
     }

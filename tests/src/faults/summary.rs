@@ -39,6 +39,9 @@ pub struct Outcome {
     pub bills: usize,
     /// Whether settling times were as shipped.
     pub shipped: bool,
+    /// Whether services were made to die at named places, too.
+    #[serde(default)]
+    pub at_points: bool,
     /// How often each row of the failure table was hit.
     pub rows: BTreeMap<String, usize>,
     /// What happened, in order.
@@ -79,8 +82,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// Nothing yet.
-    pub(super) fn of(plan: Plan) -> Self {
-        Self { seed: plan.seed, bills: plan.bills, shipped: plan.shipped, ..Self::default() }
+    pub(super) fn of(plan: Plan, at_points: bool) -> Self {
+        Self { seed: plan.seed, bills: plan.bills, shipped: plan.shipped, at_points, ..Self::default() }
     }
 
     /// Takes over what the comparison says.
@@ -184,7 +187,8 @@ pub fn table(runs: &[Outcome]) -> String {
     for run in runs.iter().filter(|run| !run.violations.is_empty()) {
         lines.push(String::new());
         let shipped = if run.shipped { " --shipped" } else { "" };
-        let again = format!("faults --runs 1 --seed {} --bills {}{shipped}", run.seed, run.bills);
+        let points = if run.at_points { " --points" } else { "" };
+        let again = format!("faults --runs 1 --seed {} --bills {}{shipped}{points}", run.seed, run.bills);
         lines.push(format!("VIOLATION, seed {}: again by `{again}`", run.seed));
         lines.extend(run.violations.iter().map(|violation| format!("  {violation}")));
         lines.extend(run.kept.iter().map(|kept| format!("  kept in {kept}")));
