@@ -20,6 +20,8 @@ pub struct Points(Vec<(&'static str, Vec<String>)>);
 fn comes_by(service: &str, point: &str) -> bool {
     let step = point.split('.').next().unwrap_or_default();
     match (step, service) {
+        // Where state is kept, the first position is saved with the first record of its owner.
+        ("member", _) if point == "member.assign.first_position" => service == "transformer",
         ("member" | "registry", _) => true,
         ("consumer", _) => service == "transformer",
         ("producer", _) => true,

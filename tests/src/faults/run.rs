@@ -90,7 +90,7 @@ struct Run<'a> {
     down: BTreeSet<String>,
     ended_at: BTreeMap<String, Instant>,
     poisoned: Vec<String>,
-    faults: Vec<(Side, u64)>,
+    faults: Vec<(Side, u64, Row)>,
     outcome: Outcome,
     producer: BaseProducer,
     tell: &'a mut dyn FnMut(String),
@@ -206,10 +206,10 @@ impl Run<'_> {
                 match time {
                     Some(time) => {
                         self.pass(*time).await?;
-                        self.galaxy(*side).end_fault(id).await
+                        self.end_fault(*side, id, blow.row()).await
                     }
                     None => {
-                        self.faults.push((*side, id));
+                        self.faults.push((*side, id, blow.row()));
                         self.pass(Duration::from_secs(6)).await
                     }
                 }
@@ -365,10 +365,23 @@ impl Run<'_> {
 
     /// Ends faults of the Galaxies that wait for calls to meet.
     async fn end_faults(&mut self) -> anyhow::Result<()> {
-        for (side, id) in std::mem::take(&mut self.faults) {
-            self.galaxy(side).end_fault(id).await?;
+        for (side, id, row) in std::mem::take(&mut self.faults) {
+            self.end_fault(side, id, row).await?;
         }
         Ok(())
+    }
+
+    /// Ends a fault of a Galaxy. One that no call met hit nothing.
+    async fn end_fault(&mut self, side: Side, id: u64, row: Row) -> anyhow::Result<()> {
+        let faults = self.galaxy(side).admin("/faults", None).await?;
+        let fault = faults.as_array().and_then(|list| list.iter().find(|fault| fault["id"].as_u64() == Some(id)));
+        if fault.and_then(|fault| fault["met"].as_u64()).unwrap_or(0) == 0 {
+            (self.tell)(format!("        no call met: {}", row.name()));
+            if let Some(hits) = self.outcome.rows.get_mut(row.name()) {
+                *hits = hits.saturating_sub(1);
+            }
+        }
+        self.galaxy(side).end_fault(id).await
     }
 
     /// Waits until every bill has ended in the ledger or a letter and no save is open.
