@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e demo bench bench-desk soak fuzz clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-e2e test-faults demo bench bench-desk soak fuzz clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -48,6 +48,13 @@ test-e2e: build ## Tests against the real Kafka, the real Redis and the simulate
 	cargo test -p e2e --locked --lib --bins --test broker --test compose --test dashboards --test golden -- --test-threads=1
 	@# A scenario has servers of its own and mostly waits for them: two at a time.
 	cargo test -p e2e --locked --test desk --test road -- --test-threads=2
+
+# Services that can be made to die at named places are built apart: no other build has such places.
+test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about five minutes each (RESUME=1 goes on); not part of test
+	@cargo build --locked --target-dir target/armed -p extractor -p transformer -p loader -p control -p simulator -p e2e --bins \
+		--features extractor/killpoints,transformer/killpoints,loader/killpoints,control/killpoints
+	@target/armed/debug/faults --points --out $(or $(OUT),target/faults) --runs $(or $(RUNS),4) --seed $(or $(SEED),1) \
+		$(if $(BILLS),--bills $(BILLS)) $(if $(RESUME),--resume) $(if $(KEEP),--keep)
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
 	@target/debug/demo --orders $(ORDERS) $(if $(DEMO_REPLAY),--replay) $(if $(DEMO_STAY),--stay)

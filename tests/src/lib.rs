@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod demo;
+pub mod faults;
 pub mod fleet;
 pub mod mend;
 pub mod road;

@@ -14,8 +14,9 @@ use crate::compare::orders;
 use crate::compare::report::{self, Report};
 use crate::compare::rules::{self, Expectation};
 use crate::compare::webapi::{self, Bills};
+use crate::faults::proxy::{Links, Proxy};
 use crate::fleet::{self, DeskFiles, Galaxy, GalaxyPlan, Stage, StagePlan};
-use crate::servers::{Kafka, Redis, workspace};
+use crate::servers::{Kafka, Redis, free_ports, workspace};
 
 /// What a scenario wants; everything else is as shipped.
 #[derive(Debug, Clone)]
@@ -34,12 +35,20 @@ pub struct RoadPlan {
     pub enforce_limit: bool,
     /// Replicas of each stage.
     pub replicas: u32,
+    /// Replicas of each stage there may be once others have joined.
+    pub most: u32,
     /// Whether products and numbers are planted as in the demo.
     pub planted: bool,
     /// Further options of the source.
     pub source: Vec<(&'static str, String)>,
     /// Further options of the target.
     pub target: Vec<(&'static str, String)>,
+    /// Whether services reach every system through a link.
+    pub linked: bool,
+    /// Further lines of both connections.
+    pub connection: &'static str,
+    /// Further tables of the extractor's settings.
+    pub extractor: &'static str,
     /// Further tables of the transformer's settings.
     pub transformer: &'static str,
     /// Further tables of the loader's settings.
@@ -48,6 +57,8 @@ pub struct RoadPlan {
     pub controls: u32,
     /// Further tables of the control plane's settings. As it is, nothing is replayed unless the scenario asks.
     pub control: &'static str,
+    /// Where the road's folder is made; where temporary files are when `None`.
+    pub within: Option<PathBuf>,
 }
 
 impl Default for RoadPlan {
@@ -60,13 +71,18 @@ impl Default for RoadPlan {
             calls_per_minute: 6_000,
             enforce_limit: false,
             replicas: 1,
+            most: 1,
             planted: true,
             source: Vec::new(),
             target: Vec::new(),
+            linked: false,
+            connection: "",
+            extractor: "",
             transformer: "",
             loader: "",
             controls: 0,
             control: "[replay]\ntimed = false\n",
+            within: None,
         }
     }
 }
@@ -88,6 +104,8 @@ pub struct Road {
     pub expectation: Expectation,
     /// The files of the control plane.
     pub desk: DeskFiles,
+    /// The links to the systems, when the plan wants them.
+    pub links: Option<Links>,
     foreign: Bills,
     plan: RoadPlan,
     scratch: TempDir,
@@ -112,10 +130,19 @@ impl Road {
     /// # Errors
     /// Something does not start.
     pub async fn lay(plan: RoadPlan) -> anyhow::Result<Self> {
-        let scratch =
-            tempfile::Builder::new().prefix("starbridge-road-").tempdir().context("making a scratch folder")?;
+        let scratch = match &plan.within {
+            Some(folder) => tempfile::Builder::new().prefix("road-").tempdir_in(folder),
+            None => tempfile::Builder::new().prefix("starbridge-road-").tempdir(),
+        };
+        let scratch = scratch.context("making a scratch folder")?;
         let folder = scratch.path().to_owned();
-        let kafka = tokio::task::spawn_blocking(move || Kafka::start(&folder));
+        let broker_port = free_ports(1)?[0];
+        let broker_link = if plan.linked { Some(Proxy::to(broker_port).await?) } else { None };
+        let advertised = broker_link.as_ref().map(Proxy::port);
+        let kafka = tokio::task::spawn_blocking(move || match advertised {
+            Some(advertised) => Kafka::start_behind(&folder, broker_port, advertised),
+            None => Kafka::start(&folder),
+        });
         let redis = Redis::start(scratch.path())?;
         let file = first_orders(plan.orders, plan.copies, scratch.path())?;
         let (orders, lines) = orders::read(&file)?;
@@ -148,12 +175,22 @@ impl Road {
         let changes: Vec<(&str, String)> =
             plan.documents.map(|documents| ("documents", documents.to_string())).into_iter().collect();
         copy_flow(plan.flow, &scratch.path().join("flows").join(plan.flow), &changes)?;
-        let source = Galaxy::start(source, scratch.path())?;
-        let target = Galaxy::start(target, scratch.path())?;
+        let mut source = Galaxy::start(source, scratch.path())?;
+        let mut target = Galaxy::start(target, scratch.path())?;
+        let mut links = None;
+        if let Some(kafka) = broker_link {
+            let to = async |galaxy: &mut Galaxy| -> anyhow::Result<Proxy> {
+                let link = Proxy::to(galaxy.port()).await?;
+                galaxy.behind(link.port());
+                Ok(link)
+            };
+            let (source, target) = (to(&mut source).await?, to(&mut target).await?);
+            links = Some(Links { source, target, redis: Proxy::to(redis.port()).await?, kafka });
+        }
         let kafka = kafka.await.context("starting Kafka")??;
         let foreign = bills(&target).await?;
         let desk = DeskFiles::make(scratch.path())?;
-        Ok(Self { stages: Vec::new(), source, target, redis, kafka, expectation, desk, foreign, plan, scratch })
+        Ok(Self { stages: Vec::new(), source, target, redis, kafka, expectation, desk, links, foreign, plan, scratch })
     }
 
     /// Lays a road and starts every stage.
@@ -192,17 +229,29 @@ impl Road {
     }
 
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
-        let kafka = format!("[kafka]\nbrokers = {:?}\n\n", self.kafka.brokers());
-        let redis = format!("[redis]\nurl = {:?}\n\n", self.redis.url());
+        let linked = |port: u16| format!("127.0.0.1:{port}");
+        let (brokers, redis) = match &self.links {
+            Some(links) => (linked(links.kafka.port()), format!("redis://{}/", linked(links.redis.port()))),
+            None => (self.kafka.brokers().to_owned(), self.redis.url().to_owned()),
+        };
+        let kafka = format!("[kafka]\nbrokers = {brokers:?}\n\n");
+        let redis = format!("[redis]\nurl = {redis:?}\n\n");
         let connections = fleet::connections(&[&self.source, &self.target], self.plan.calls_per_minute);
+        // Each table begins with its address.
+        let connections = connections.replace("\nurl = ", &format!("\n{}url = ", self.plan.connection));
         let flows = self.scratch.path().join("flows").display().to_string();
         let settings = match service {
-            "extractor" => format!(
-                "{kafka}{redis}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n{connections}"
-            ),
+            "extractor" => {
+                let rate = if self.most() > 1 { self.rate(ordinal) } else { String::new() };
+                format!(
+                    "{kafka}{redis}{rate}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n\
+                     {}\n{connections}",
+                    self.plan.extractor
+                )
+            }
             "control" => {
                 // The desk shares the limits with the loaders, whose numbers come first.
-                let rate = self.rate(self.plan.replicas + ordinal);
+                let rate = self.rate(self.most() + ordinal);
                 let desk = self.desk.settings(self.scratch.path(), ordinal);
                 format!("{kafka}{redis}{rate}{desk}\n{}\n{connections}", self.plan.control)
             }
@@ -217,8 +266,37 @@ impl Road {
 
     /// Who shares the limit of a system, and which of them this is.
     fn rate(&self, number: u32) -> String {
-        let most = self.plan.replicas + self.plan.controls;
+        let most = self.most() + self.plan.controls;
         format!("[rate]\nmax_replicas = {most}\nreplica = {number}\n\n")
+    }
+
+    fn most(&self) -> u32 {
+        self.plan.most.max(self.plan.replicas)
+    }
+
+    /// Starts a further replica of a service; does not wait for it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn join(&mut self, service: &'static str, ordinal: u32) -> anyhow::Result<()> {
+        let stage = Stage::start(self.stage(service, ordinal), self.scratch.path())?;
+        self.stages.push(stage);
+        Ok(())
+    }
+
+    /// Takes a replica away: it drains.
+    ///
+    /// # Errors
+    /// It does not end within a minute; it is killed.
+    pub fn leave(&mut self, service: &str, ordinal: u32) -> anyhow::Result<()> {
+        let name = format!("{service}-{ordinal}");
+        let Some(at) = self.stages.iter().position(|stage| stage.name() == name) else { return Ok(()) };
+        self.stages.remove(at).process().stop(Duration::from_secs(60)).map(drop)
+    }
+
+    /// Leaves the road's folder where it is when the road is gone.
+    pub fn keep(&mut self) {
+        self.scratch.disable_cleanup(true);
     }
 
     /// Adds flows beside the road's own that find nothing to carry, one partition each, called `idle-N`.

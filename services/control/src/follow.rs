@@ -146,6 +146,7 @@ impl Feed {
 
     fn read(&self, progress: &Progress, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
         let mut follower = Follower::new(&self.cluster, &format!("{}-index", self.member))?;
+        killpoint::reached("index.reading");
         let (mut round, mut lag_told) = (0_u32, None::<Duration>);
         loop {
             self.heartbeat.beat();
@@ -167,11 +168,14 @@ impl Feed {
                 records.into_iter().partition(|record| record.topic == topic::CONTROL);
             let (extracts, indexed): (Vec<Received>, Vec<Received>) =
                 rest.into_iter().partition(|record| record.topic == topic::EXTRACT_STATE);
+            killpoint::reached("index.records.read");
             self.index.apply(&indexed).map_err(Ended::Index)?;
+            killpoint::reached("index.applied");
             self.mirror.apply(&control);
             self.extracts.apply(&extracts);
             progress.took(&indexed);
             progress.took_flows(self.flows.next());
+            killpoint::reached("index.told");
             progress.took(&control);
             if indexed.is_empty() && control.is_empty() && extracts.is_empty() && follower.is_caught_up() {
                 // Nothing came within the wait: what was written before the question has been read.
@@ -195,6 +199,7 @@ impl Feed {
         let house = [topic::DEAD_LETTERS, topic::DEAD_LETTER_EVENTS, topic::CONTROL, topic::EXTRACT_STATE];
         let mut topics: Vec<String> = house.map(str::to_owned).into();
         topics.extend(self.flows.names().iter().map(|flow: &FlowName| topic::ledger(flow)));
+        killpoint::reached("index.taking_up");
         let positions = self.index.positions().map_err(Ended::Index)?;
         // Mirror and extracts are in memory: their topics have no position and are read from their start.
         let from: BTreeMap<TopicPartition, i64> = positions

@@ -85,6 +85,7 @@ impl Control {
     /// # Errors
     /// The fault of a file, a folder or a setting that cannot be used.
     pub async fn start(config: Config, around: Surroundings, shutdown: &Shutdown) -> Result<Option<Self>, Fault> {
+        killpoint::reached("control.starting");
         let tls = server::tls(&config.files())?;
         let keys = Arc::new(config.keys()?);
         let masker = config.masker()?;
@@ -106,6 +107,7 @@ impl Control {
             })?;
         }
         let address = if config.grpc.advertise.is_empty() { bound.clone() } else { config.grpc.advertise.clone() };
+        killpoint::reached("control.bound");
         let admin = Admin::connect(&config.kafka).map_err(|error| error.fault())?;
         let member = config.worker.member.clone();
         let Some(flows) = topics_and_flows(&config, &admin, &around.readiness, shutdown).await? else {
@@ -175,6 +177,7 @@ impl Control {
     /// What keeps the port from being served.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), tonic::transport::Error> {
         let Self { listener, tls, shared, writer, readiness } = self;
+        killpoint::reached("control.serving");
         let writing = tokio::spawn(writer.run(shutdown.clone()));
         let progress = shared.progress.clone();
         let watching = tokio::spawn(async move {
@@ -189,6 +192,7 @@ impl Control {
         let trying = tokio::spawn(canary::run(Arc::clone(&shared)));
         let reconciling = tokio::spawn(reconcile::run::run(Arc::clone(&shared)));
         let served = server::serve(listener, tls, shared, shutdown).await;
+        killpoint::reached("control.served");
         watching.abort();
         showing.abort();
         filling.abort();

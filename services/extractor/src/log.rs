@@ -125,7 +125,9 @@ async fn commit_all(session: Arc<Session>, mut portions: mpsc::Receiver<Waiting>
             continue;
         }
         let alone = group.len() == 1;
+        killpoint::reached("log.group.made");
         let together = session.commit(joined(group.clone())).await;
+        killpoint::reached("log.group.committed");
         let recycles = together.as_ref().err().is_some_and(queue::Error::recycles);
         let fault = together.err().map(|error| error.fault());
         for (portion, telling) in group.into_iter().zip(tellings) {

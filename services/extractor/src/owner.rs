@@ -90,6 +90,7 @@ impl Owner {
 
     /// Partitions are ours, and what is known of them can be read.
     pub fn assigned(&mut self, partitions: &[TopicPartition], units: &Units) {
+        killpoint::reached("owner.assigned");
         for partition in partitions {
             self.partitions.insert(partition.partition);
         }
@@ -142,6 +143,7 @@ impl Owner {
     fn adopt(&mut self, unit: &Arc<Unit>) {
         let flow = &unit.flow;
         let partition = topic::command_partition(&flow.name);
+        killpoint::reached("owner.adopting");
         let bytes = match self.means.log.checkpoint(partition, flow.name.as_str()) {
             Ok(bytes) => bytes,
             // The partition is on its way elsewhere; the event that says so is on its way here.
@@ -189,6 +191,7 @@ impl Owner {
                 running.drain.request();
             }
         }
+        killpoint::reached("owner.revoking");
         self.let_go(partitions, units);
         self.leaving.extend(partitions.iter().cloned());
     }
@@ -196,6 +199,7 @@ impl Owner {
     /// Partitions are gone: whatever their runs still do cannot be written.
     pub fn revoked(&mut self, partitions: &[TopicPartition], units: &Units) {
         self.let_go(partitions, units);
+        killpoint::reached("owner.revoked");
         self.leaving.retain(|leaving| !partitions.contains(leaving));
         self.running.retain(|_, running| {
             let gone = partitions.iter().any(|p| p.partition == running.partition);
@@ -237,6 +241,7 @@ impl Owner {
     /// # Errors
     /// The log does not answer any more, or is another's.
     pub async fn commanded(&mut self, records: &[Received]) -> Result<(), Fault> {
+        killpoint::reached("owner.commanded");
         for received in records {
             let wish = commands::read(received).and_then(|(flow, kind)| {
                 match self.board.is_stopped(&flow) || !self.board.wish(&flow, kind) {
@@ -259,6 +264,7 @@ impl Owner {
             };
             self.commands.taken(received, wish);
         }
+        killpoint::reached("owner.commands.taken");
         self.save_commands().await
     }
 
@@ -267,6 +273,7 @@ impl Owner {
         if offsets.is_empty() {
             return Ok(());
         }
+        killpoint::reached("owner.commands.saving");
         self.means.log.commit(Portion { offsets, ..Portion::default() }).await
     }
 
@@ -292,6 +299,7 @@ impl Owner {
             self.begun += 1;
             let id = self.begun;
             let task = self.runs.spawn(async move { End { id, flow: name, kind, outcome: job.run(means).await } });
+            killpoint::reached("owner.run.begun");
             self.running.insert(flow, Running { id, partition, drain, void, task });
         }
     }
@@ -316,6 +324,7 @@ impl Owner {
         if self.running.get(flow).is_none_or(|running| running.id != id) {
             return Ok(());
         }
+        killpoint::reached("owner.run.ended");
         self.running.remove(flow);
         let unit = units.get(flow);
         let failures = self.failures.entry(flow.clone()).or_default();

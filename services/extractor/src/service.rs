@@ -104,7 +104,9 @@ impl Extractor {
     /// [`Error::Kafka`] when the settings of Kafka cannot work. Brokers that are away are waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
         let admin = Admin::connect(&self.config.kafka)?;
+        killpoint::reached("extractor.preparing");
         let Some(registry) = self.prepare(&admin, &shutdown).await else { return Ok(()) };
+        killpoint::reached("extractor.prepared");
         let mut failures = 0;
         while !shutdown.is_requested() {
             let opened = self.around.clock.monotonic();
@@ -163,7 +165,9 @@ impl Extractor {
             state_topics,
             worker.data_dir.clone(),
         );
+        killpoint::reached("extractor.session.opening");
         let session = Arc::new(Session::open(settings).await.map_err(|error| error.fault())?);
+        killpoint::reached("extractor.session.open");
         let means = Means {
             source: Arc::clone(&self.around.source),
             log: Arc::new(KafkaLog::new(Arc::clone(&session))),
@@ -181,6 +185,7 @@ impl Extractor {
         if outcome.is_ok() {
             self.drain(&session, &mut owner).await;
         }
+        killpoint::reached("extractor.session.over");
         self.greeted = owner.forget().await;
         // The committer lets go of the session when the last run has; then it can be closed in order.
         let mut session = session;
@@ -292,6 +297,7 @@ impl Extractor {
         if self.looked_at.is_some_and(|at| now.saturating_sub(at) < self.config.flows.poll) {
             return;
         }
+        killpoint::reached("extractor.folders.looking");
         self.looked_at = Some(now);
         let folders = self.config.flows.folders.clone();
         let before = std::mem::take(&mut self.found);
@@ -375,6 +381,7 @@ impl Extractor {
         self.around.instruments.loaded(name.as_str(), true);
         let canary = unit.plan.rules.canary.clone();
         tracing::info!(flow = %name, version = %version, ?canary, "flow taken up");
+        killpoint::reached("extractor.flow.taken_up");
         owner.changed(&unit);
         self.known.insert(name, (version, canary));
     }
@@ -396,7 +403,9 @@ impl Extractor {
         }
         let bundle = found.bundle;
         let unit = self.unit(found.flow, share, admin).await?;
+        killpoint::reached("extractor.flow.publishing");
         registry.publish(name, &bundle).await.map_err(|error| vec![error.fault()])?;
+        killpoint::reached("extractor.flow.published");
         Ok(Some(unit))
     }
 

@@ -115,10 +115,13 @@ impl Source for Connections {
         let (tenant, clock) = (unit.flow.tenant.as_str(), &self.clock);
         connection.gate(clock).await;
         let asked = clock.monotonic();
+        killpoint::reached("source.gate.passed");
         connection.quota.permit(Lane::Fresh).await;
+        killpoint::reached("source.permitted");
         let sent = clock.monotonic();
         self.instruments.permit(tenant, sent.saturating_sub(asked));
         let answer = connection.client.execute_bill_query(&query).await;
+        killpoint::reached("source.answered");
         let answered = clock.monotonic();
         let elapsed = answered.saturating_sub(sent);
         let error = match &answer {

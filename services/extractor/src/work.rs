@@ -137,7 +137,9 @@ impl Job {
 
     async fn go(&self, means: &Means) -> Result<Outcome, Outcome> {
         let Some(mut turn) = self.turn(means).await else { return Ok(Outcome::Drained) };
+        killpoint::reached("run.turn");
         let checkpoint = self.checkpoint(means)?;
+        killpoint::reached("run.checkpoint.read");
         let now = means.clock.seconds();
         let mut engine = match self.kind {
             Kind::Scan => Engine::Scan(Run::begin(Arc::clone(&self.unit.plan), checkpoint, now, self.fired)),
@@ -166,6 +168,7 @@ impl Job {
             if fetching.is_none() && !ends && engine.pending() < means.scan.batch_bills {
                 if pages >= means.scan.turn_pages {
                     // To the end of the queue: one long scan must not hold up the others.
+                    killpoint::reached("run.turn.given");
                     pages = 0;
                     drop(turn);
                     turn = match self.turn(means).await {
@@ -176,6 +179,7 @@ impl Job {
                 if let Some(ask) = engine.ask()
                     && self.may_go_on(means).await
                 {
+                    killpoint::reached("run.page.asked");
                     fetching = Some((ask.clone(), self.fetch(ask, means)));
                     pages += 1;
                 }
@@ -190,10 +194,12 @@ impl Job {
                 let ask_time = engine.times();
                 let batch = self.batch(&mut engine, ask_time, means)?;
                 emitted += batch.counts.emitted;
+                killpoint::reached("run.batch.made");
                 if let Some(outcome) = self.commit(batch, &engine, means).await? {
                     // The pace is kept from one window of a backfill to the next, too.
                     return Ok(self.wait_for(emitted).map_or(outcome, Outcome::Paced));
                 }
+                killpoint::reached("run.batch.committed");
                 waiting_since = (engine.pending() > 0).then(|| means.clock.monotonic());
                 continue;
             }
@@ -208,8 +214,10 @@ impl Job {
                 answer = fetch => answer,
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => continue,
             };
+            killpoint::reached("run.page.answered");
             fetching = None;
             self.take(&mut engine, answer, means)?;
+            killpoint::reached("run.page.taken");
             if engine.pending() > 0 {
                 waiting_since = waiting_since.or_else(|| Some(means.clock.monotonic()));
             }
@@ -399,7 +407,9 @@ impl Job {
             offsets: Vec::new(),
             void: self.void.clone(),
         };
+        killpoint::reached("run.commit.asked");
         means.log.commit(portion).await.map_err(Outcome::Gone)?;
+        killpoint::reached("run.commit.answered");
         let time = means.clock.monotonic().saturating_sub(begun);
         means.congestion.emitted(&flow.name, batch.counts.emitted);
         means.instruments.batch(flow, batch.counts, &batch.letters, batch.changed_after_load.len(), time);

@@ -85,6 +85,7 @@ impl Loader {
     /// None today; what ends a session is told and followed by another one.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
         let waits = Backoff::new(Duration::from_millis(500), Duration::from_secs(30)).expect("500 ms is below 30 s");
+        killpoint::reached("loader.started");
         self.around.readiness.ready("flows");
         let mut carried = Carried::default();
         let mut failures = 0;
@@ -92,6 +93,7 @@ impl Loader {
             if !self.wait_for_topics(&shutdown).await {
                 return Ok(());
             }
+            killpoint::reached("loader.topics.there");
             let life = Life {
                 config: &self.config,
                 definitions: &self.definitions,

@@ -140,6 +140,7 @@ impl Life<'_> {
                 return (Outcome::Ended(carried), false);
             }
         };
+        killpoint::reached("loader.session.open");
         self.around.readiness.ready("kafka");
         let mut running = Running {
             session: Arc::new(session),
@@ -156,6 +157,7 @@ impl Life<'_> {
         let drained = self.turn(&mut running, shutdown).await;
         let Running { session, core, mut tasks, .. } = running;
         tasks.shutdown().await;
+        killpoint::reached("loader.session.over");
         match Arc::try_unwrap(session) {
             Ok(session) => session.close().await,
             Err(shared) => drop(shared),
@@ -235,6 +237,7 @@ impl Life<'_> {
     /// Looks at how things stand, and takes up new flows.
     async fn look(&mut self, running: &mut Running<'_>, looks: u32) {
         let clock = &self.around.clock;
+        killpoint::reached("loader.look");
         self.around.metrics.stand(&running.core, clock.millis());
         if looks.is_multiple_of(LAG_EVERY) {
             let session = Arc::clone(&running.session);
@@ -281,6 +284,7 @@ impl Running<'_> {
         match event {
             queue::Event::Assigned(names) => {
                 info!(partitions = names.len(), "partitions assigned");
+                killpoint::reached("loader.assigned");
                 let assigned = names.iter().filter_map(|name| {
                     let origin = self.session.origin(name)?;
                     Some(Assigned { partition: id_of(name)?, ledger_lost: origin.committed && !origin.owned })
@@ -290,6 +294,7 @@ impl Running<'_> {
             }
             queue::Event::Revoking(names) => {
                 info!(partitions = names.len(), "partitions are moving");
+                killpoint::reached("loader.revoking");
                 let ids = ids_of(&names);
                 let until = Instant::now() + self.release;
                 self.leaving.push(Leaving { names, ids: ids.clone(), until });
@@ -297,10 +302,14 @@ impl Running<'_> {
             }
             queue::Event::Revoked(names) => {
                 info!(partitions = names.len(), "partitions have moved");
+                killpoint::reached("loader.revoked");
                 self.leaving.retain(|leaving| !leaving.names.iter().any(|name| names.contains(name)));
                 self.tell(Event::Revoked(ids_of(&names)))
             }
-            queue::Event::Records(records) => self.tell(Event::Records(records)),
+            queue::Event::Records(records) => {
+                killpoint::reached("loader.records");
+                self.tell(Event::Records(records))
+            }
             queue::Event::Idle => true,
         }
     }
@@ -321,10 +330,12 @@ impl Running<'_> {
         match done {
             Ok(Done::Event(event)) => self.tell(event),
             Ok(Done::Permitted(target, lane, permit)) => {
+                killpoint::reached("loader.permitted");
                 self.permits.entry((target.clone(), lane)).or_default().push_back(permit);
                 self.tell(Event::Permitted { target, lane })
             }
             Ok(Done::Committed(id, Ok(written))) => {
+                killpoint::reached("loader.committed");
                 debug!(took_ms = u64::try_from(written.took.as_millis()).unwrap_or(u64::MAX), "committed");
                 self.tell(Event::Committed(id))
             }
@@ -360,6 +371,7 @@ impl Running<'_> {
             Action::Commit { id, transaction } => {
                 let session = Arc::clone(&self.session);
                 let transaction = outgoing(transaction);
+                killpoint::reached("loader.committing");
                 self.tasks.spawn(async move { Done::Committed(id, session.commit(transaction).await) });
             }
             Action::Save { errand, documents, deadline } => {
@@ -371,7 +383,9 @@ impl Running<'_> {
                 let batch = info_span!("load", flow = %errand.flow, documents = documents.len());
                 let spans: Vec<Span> = documents.iter().map(|document| follow(&batch, document)).collect();
                 self.tasks.spawn(async move {
+                    killpoint::reached("loader.save.begun");
                     let reply = door.save(&definition, &documents, deadline, permit, errand.lane).await;
+                    killpoint::reached("loader.save.over");
                     drop(spans);
                     Done::Event(Event::Saved { call, reply })
                 });
@@ -383,7 +397,9 @@ impl Running<'_> {
                     return self.reply(Event::Probed { call, reply });
                 };
                 self.tasks.spawn(async move {
+                    killpoint::reached("loader.probe.begun");
                     let reply = door.probe(&definition, &documents, permit, errand.lane).await;
+                    killpoint::reached("loader.probe.over");
                     Done::Event(Event::Probed { call, reply })
                 });
             }
@@ -394,7 +410,9 @@ impl Running<'_> {
                     return self.reply(Event::Advanced { call, reply });
                 };
                 self.tasks.spawn(async move {
+                    killpoint::reached("loader.advance.begun");
                     let reply = door.advance(&definition, step, &documents, permit, errand.lane).await;
+                    killpoint::reached("loader.advance.over");
                     Done::Event(Event::Advanced { call, reply })
                 });
             }

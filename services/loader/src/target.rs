@@ -105,11 +105,13 @@ impl Target {
     ) -> SaveReply {
         let bodies: Vec<Bytes> = documents.iter().map(|document| body(definition, document)).collect();
         self.fresh(&definition.tenant, permit, lane).await;
+        killpoint::reached("loader.deadline.looked_at");
         // The last look at the clock before the request is begun.
         if self.clock.monotonic() > deadline {
             return SaveReply::NotSent(Trouble::Late);
         }
         let started = Instant::now();
+        killpoint::reached("loader.save.sending");
         let reply = self.erp.save(definition, &bodies).await;
         let outcome = match &reply {
             kingdee::SaveReply::NotSent(_) => "not_sent",
@@ -118,6 +120,7 @@ impl Target {
             kingdee::SaveReply::UnknownClosed(_) => "unknown_closed",
             kingdee::SaveReply::UnknownOpen(_) => "unknown_open",
         };
+        killpoint::reached("loader.save.answered");
         self.metrics.request(&definition.tenant, "batch_save", outcome, started.elapsed());
         save_reply(reply)
     }

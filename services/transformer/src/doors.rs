@@ -76,6 +76,7 @@ impl KafkaSource {
 
     async fn leave(&mut self) {
         if let Some(consumer) = self.consumer.take() {
+            killpoint::reached("source.leaving");
             consumer.close().await;
         }
     }
@@ -96,7 +97,9 @@ impl Source for KafkaSource {
 
     async fn rejoin(&mut self, topics: &[String]) -> Result<(), Error> {
         self.leave().await;
+        killpoint::reached("source.joining");
         self.consumer = Some(Consumer::join(&self.cluster, &self.group, &self.member, topics).await?);
+        killpoint::reached("source.joined");
         Ok(())
     }
 
@@ -166,10 +169,14 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     async fn send_all(&mut self, records: Vec<Outgoing>) -> Result<(), Error> {
-        self.producer.send_all(records).await
+        killpoint::reached("sink.sending");
+        let sent = self.producer.send_all(records).await;
+        killpoint::reached("sink.sent");
+        sent
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
+        killpoint::reached("sink.reconnecting");
         self.producer = Producer::connect(&self.cluster, &self.client_id)?;
         Ok(())
     }

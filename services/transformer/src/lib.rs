@@ -103,8 +103,11 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
     /// # Errors
     /// [`Error`]; nothing that was not written is saved.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
+        killpoint::reached("transformer.started");
         self.around.readiness.ready("flows");
         let outcome = self.rounds(&shutdown).await;
+        killpoint::reached("transformer.rounds.over");
+        killpoint::reached("transformer.leaving");
         self.source.close().await;
         tracing::info!("drained");
         outcome
@@ -117,6 +120,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
                 self.trouble(&error, shutdown).await;
                 continue;
             }
+            killpoint::reached("transformer.round");
             let polled = tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
@@ -124,6 +128,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
             };
             match polled {
                 Ok(batch) => {
+                    killpoint::reached("transformer.polled");
                     self.failures = 0;
                     self.around.readiness.ready("kafka");
                     if let Err(error) = self.batch(batch, shutdown).await? {
@@ -152,10 +157,12 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         let every = self.config.flows.subscribe_every;
         if topics != self.topics && self.subscribed_at.is_none_or(|at| now.saturating_sub(at) >= every) {
             tracing::info!(topics = topics.len(), before = self.topics.len(), "subscription changes");
+            killpoint::reached("transformer.subscribing");
             if let Err(error) = self.source.subscribe(&topics).await {
                 return Ok(Err(error));
             }
             self.topics = topics;
+            killpoint::reached("transformer.subscribed");
             self.subscribed_at = Some(now);
         }
         if self.core.holds().partitions().is_empty() {
@@ -176,6 +183,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         }
         let resume: Vec<_> =
             released.resume.into_iter().filter(|partition| !self.core.holds().contains(partition)).collect();
+        killpoint::reached("transformer.resuming");
         self.source.resume(&resume);
         self.show_waiting();
         Ok(Ok(()))
@@ -184,16 +192,22 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
     /// Maps a batch, writes it and saves its positions. The inner error is one of saving.
     async fn batch(&mut self, batch: Vec<Received>, shutdown: &Shutdown) -> Result<Result<(), queue::Error>, Error> {
         for part in self.around.notes.split(batch) {
+            killpoint::reached("transformer.part.begun");
             let begun = self.around.clock.monotonic();
             self.note(|notes| notes.begin(&part))?;
+            killpoint::reached("transformer.part.noted");
             let now = self.around.clock.millis();
             let mut plan = self.core.map(part, &self.registry, &mut self.traces, now);
+            killpoint::reached("transformer.part.mapped");
             self.note(Notes::end)?;
+            killpoint::reached("transformer.part.note_ended");
             self.hold(&plan);
             self.deliver(&mut plan.handled, shutdown).await?;
+            killpoint::reached("transformer.part.delivered");
             if let Err(error) = self.source.commit(&plan.commits).await {
                 return Ok(Err(error));
             }
+            killpoint::reached("transformer.part.committed");
             let time = self.around.clock.monotonic().saturating_sub(begun);
             self.around.metrics.batch(&plan.handled, time);
             for record in &plan.handled {
@@ -215,6 +229,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         if plan.pause.is_empty() {
             return;
         }
+        killpoint::reached("transformer.pausing");
         self.source.pause(&plan.pause);
         for alert in &plan.alerts {
             tracing::error!(code = %alert.code, place = %alert.place, detail = alert.detail, "partition waits");
@@ -234,6 +249,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
             return Ok(());
         }
         for attempt in 1..=2 {
+            killpoint::reached("transformer.sending");
             match self.sink.send_all(whole.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
@@ -276,12 +292,14 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         if error.recycles()
             && let Err(error) = self.sink.reconnect()
         {
+            killpoint::reached("transformer.sink.lost");
             tracing::error!(code = %error.code(), place = %error.place(), "no new producer");
         }
     }
 
     /// Waits after an error of the source, and gives up what the error says is lost.
     async fn trouble(&mut self, error: &queue::Error, shutdown: &Shutdown) {
+        killpoint::reached("transformer.trouble");
         let fault = error.fault();
         if let Some(topic) = error.topic() {
             self.subscribed_at = None;
@@ -312,6 +330,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         }
         if error.recycles() && !self.topics.is_empty() {
             self.core.forget();
+            killpoint::reached("transformer.rejoining");
             if let Err(error) = self.source.rejoin(&self.topics).await {
                 tracing::warn!(code = %error.code(), place = %error.place(), "the group was not joined");
             }
@@ -323,6 +342,7 @@ impl<S: Source, P: Sink, R: Registry, T: Traces> Transformer<S, P, R, T> {
         if self.lag_at.is_some_and(|at| now.saturating_sub(at) < LAG_EVERY) {
             return;
         }
+        killpoint::reached("transformer.lag.asked");
         self.lag_at = Some(now);
         match self.source.lag().await {
             Ok(lags) => self.around.metrics.lag(&lags),

@@ -71,6 +71,7 @@ impl Notes {
             });
             page.suspects.push(Stretch { deaths: deaths + 1, ..stretch });
         }
+        killpoint::reached("notes.opened");
         let notes = Self { file, page };
         notes.write()?;
         Ok(notes)

@@ -81,6 +81,20 @@ pub fn records(brokers: &str, topic: &str, name: &str) -> anyhow::Result<Vec<(St
     Ok(records)
 }
 
+/// The last value of every key of `topic` that is committed now; `None` where it was taken back.
+///
+/// # Errors
+/// The broker cannot be reached within a minute.
+pub fn latest(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let mut latest = BTreeMap::new();
+    each(brokers, topic, |message| {
+        let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+        latest.insert(key, message.payload().map(|value| String::from_utf8_lossy(value).into_owned()));
+        Ok(())
+    })?;
+    Ok(latest)
+}
+
 /// Key, headers and value of every record of `topic` that is committed now, as one text each.
 ///
 /// # Errors

@@ -21,7 +21,9 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Numbers of which the target holds more than one bill.
     pub duplicate: Vec<String>,
-    /// Bills that differ, with the first difference.
+    /// Bills that have not every line.
+    pub torn: Vec<String>,
+    /// Bills that differ otherwise, with the first difference.
     pub different: Vec<String>,
     /// Bills of the target that nobody expects.
     pub extra: Vec<String>,
@@ -40,6 +42,7 @@ impl Report {
             && [
                 &self.missing,
                 &self.duplicate,
+                &self.torn,
                 &self.different,
                 &self.extra,
                 &self.letters,
@@ -105,6 +108,9 @@ pub fn compare(
             None | Some([]) => report.missing.push(number.clone()),
             Some([found]) => match difference(expected, found) {
                 None => report.applied += 1,
+                Some(difference) if expected.lines.len() != found.lines.len() => {
+                    report.torn.push(format!("{number}: {difference}"));
+                }
                 Some(difference) => report.different.push(format!("{number}: {difference}")),
             },
             Some(found) => report.duplicate.push(format!("{number}: {} bills", found.len())),
@@ -224,6 +230,7 @@ mod tests {
             lie(&mut source, &mut target, &mut letters);
             let report = compare(&expectation, &source, &target, &foreign, &letters);
             assert!(!report.is_clean(), "{name} was not found");
+            assert_eq!(report.torn.len(), usize::from(name == "torn"), "{name}");
         }
     }
 }

@@ -41,6 +41,7 @@ pub struct Galaxy {
     name: String,
     port: u16,
     admin: u16,
+    link: Option<u16>,
     arguments: Vec<OsString>,
     scratch: PathBuf,
     process: Process,
@@ -87,6 +88,7 @@ impl Galaxy {
             name: plan.name,
             port: process.1.0,
             admin: process.1.1,
+            link: None,
             arguments,
             scratch: scratch.to_owned(),
             process: process.0,
@@ -135,13 +137,28 @@ impl Galaxy {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The port of the WebAPI.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on services reach it by `port`, where a link to it listens.
+    pub fn behind(&mut self, port: u16) {
+        self.link = Some(port);
+    }
+
+    /// Host and port where services reach it.
+    pub fn door(&self) -> String {
+        format!("127.0.0.1:{}", self.link.unwrap_or(self.port))
+    }
+
     /// The table of a service's settings that leads here; the server has to be listed besides, see [`super::connections`].
     pub fn connection(&self, calls_per_minute: u32) -> String {
         format!(
             "[connections.{}]\nurl = {:?}\nacct_id = {ACCT_ID:?}\nuser = {USER:?}\napp_id = {APP_ID:?}\n\
              app_secret_file = {:?}\nmaster_keys = {:?}\ncalls_per_minute = {calls_per_minute}\n",
             self.name,
-            self.url(),
+            format!("http://{}/K3Cloud/", self.door()),
             self.app_secret().display().to_string(),
             self.master_keys().display().to_string(),
         )
@@ -179,6 +196,26 @@ impl Galaxy {
     pub async fn end_faults(&self) -> anyhow::Result<()> {
         let address = format!("http://127.0.0.1:{}/faults", self.admin);
         self.client.delete(address).send().await?.error_for_status().context("ending faults").map(drop)
+    }
+
+    /// Ends one fault.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn end_fault(&self, id: u64) -> anyhow::Result<()> {
+        let address = format!("http://127.0.0.1:{}/faults/{id}", self.admin);
+        self.client.delete(address).send().await?.error_for_status().context("ending a fault").map(drop)
+    }
+
+    /// Whether it holds a document of this number, asked past every fault.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn holds(&self, form: &str, number: &str) -> anyhow::Result<bool> {
+        let address = format!("http://127.0.0.1:{}/dump", self.admin);
+        let address = reqwest::Url::parse_with_params(&address, [("form", form), ("number", number)])?;
+        let held: Vec<Value> = self.client.get(address).send().await?.error_for_status()?.json().await?;
+        Ok(!held.is_empty())
     }
 
     /// Calls the admin port: `path` with `body` by POST, without by GET.

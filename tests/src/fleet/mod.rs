@@ -33,7 +33,7 @@ pub fn secret(folder: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> 
 
 /// The tables of a service's settings that lead to these Galaxies and nowhere else.
 pub fn connections(galaxies: &[&Galaxy], calls_per_minute: u32) -> String {
-    let hosts: Vec<String> = galaxies.iter().map(|galaxy| galaxy.server()).collect();
+    let hosts: Vec<String> = galaxies.iter().map(|galaxy| galaxy.door()).collect();
     let tables: Vec<String> = galaxies.iter().map(|galaxy| galaxy.connection(calls_per_minute)).collect();
     format!("[outbound]\nhosts = {hosts:?}\n\n{}", tables.join("\n"))
 }

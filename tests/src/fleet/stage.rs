@@ -37,7 +37,7 @@ impl Stage {
     /// # Errors
     /// The settings cannot be written or the program does not exist.
     pub fn start(plan: StagePlan, scratch: &Path) -> anyhow::Result<Self> {
-        let process = launch(&plan, scratch)?;
+        let process = launch(&plan, scratch, &[])?;
         Ok(Self { plan, scratch: scratch.to_owned(), process, client: super::http()? })
     }
 
@@ -73,7 +73,15 @@ impl Stage {
     /// # Errors
     /// It does not start.
     pub fn begin(&mut self) -> anyhow::Result<()> {
-        self.process = launch(&self.plan, &self.scratch)?;
+        self.begin_with(&[])
+    }
+
+    /// Starts it again after it ended, this once with these variables in its environment.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin_with(&mut self, variables: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.process = launch(&self.plan, &self.scratch, variables)?;
         Ok(())
     }
 
@@ -124,7 +132,7 @@ fn address_file(plan: &StagePlan, scratch: &Path) -> PathBuf {
     scratch.join(format!("{}.address", name(plan)))
 }
 
-fn launch(plan: &StagePlan, scratch: &Path) -> anyhow::Result<Process> {
+fn launch(plan: &StagePlan, scratch: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Process> {
     let name = name(plan);
     let address = address_file(plan, scratch);
     if address.exists() {
@@ -142,7 +150,8 @@ fn launch(plan: &StagePlan, scratch: &Path) -> anyhow::Result<Process> {
     let file = scratch.join(format!("{name}.toml"));
     std::fs::write(&file, settings).context("writing settings")?;
     let program = binaries()?.join(format!("starbridge-{}", plan.service));
-    Process::spawn(Spec::new(&name, program, scratch).arguments(["--config".into(), file.into_os_string()]))
+    let spec = Spec::new(&name, program, scratch).arguments(["--config".into(), file.into_os_string()]);
+    Process::spawn(variables.iter().fold(spec, |spec, (name, value)| spec.variable(name, value)))
 }
 
 /// A scrape of `/metrics`.

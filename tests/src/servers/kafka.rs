@@ -61,7 +61,16 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::shared`].
     pub fn start(scratch: &Path) -> anyhow::Result<Self> {
-        Self::launch(scratch, false)
+        Self::launch(scratch, false, None)
+    }
+
+    /// One of our own behind a link: it also listens on the port `inner` and tells whoever comes there to come by
+    /// `advertised`, where the link must listen. [`Kafka::brokers`] leads past the link.
+    ///
+    /// # Errors
+    /// As [`Kafka::shared`].
+    pub fn start_behind(scratch: &Path, inner: u16, advertised: u16) -> anyhow::Result<Self> {
+        Self::launch(scratch, false, Some((inner, advertised)))
     }
 
     /// One of our own that also listens with TLS and SCRAM-SHA-512.
@@ -69,10 +78,10 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::shared`]; also when `keytool` is missing.
     pub fn start_secure(scratch: &Path) -> anyhow::Result<Self> {
-        Self::launch(scratch, true)
+        Self::launch(scratch, true, None)
     }
 
-    fn launch(scratch: &Path, secure: bool) -> anyhow::Result<Self> {
+    fn launch(scratch: &Path, secure: bool, link: Option<(u16, u16)>) -> anyhow::Result<Self> {
         let scratch = scratch.join("kafka");
         std::fs::create_dir_all(&scratch).context("making the broker's folder")?;
         let libraries = libraries()?;
@@ -80,6 +89,13 @@ impl Kafka {
         let settings = scratch.join("server.properties");
         let mut text = properties(&scratch, ports[0], ports[1]);
         let access = if secure { Some(secure_listener(&scratch, ports[2], &mut text)?) } else { None };
+        if let Some((inner, advertised)) = link {
+            let plain = format!("PLAINTEXT://127.0.0.1:{}", ports[0]);
+            text = text.replacen("\nlisteners=", &format!("\nlisteners=LINK://127.0.0.1:{inner},"), 1);
+            text = text.replacen("PLAINTEXT:PLAINTEXT,", "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,", 1);
+            writeln!(text, "advertised.listeners={plain},LINK://127.0.0.1:{advertised}")
+                .context("writing to a text")?;
+        }
         std::fs::write(&settings, text).context("writing the broker's settings")?;
         std::fs::write(scratch.join("log4j2.properties"), LOGGING).context("writing the broker's log settings")?;
         let home = Home { scratch, settings, libraries };

@@ -52,6 +52,11 @@ impl Redis {
         &self.url
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Kills it, if it runs, and starts it empty on the same port.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::compare::rules::{Bill, Expectation};
-use crate::mend::model;
+use crate::mend::{model, portion};
 use crate::road::{Road, RoadPlan};
 use sample::{Line, Series};
 
@@ -86,16 +86,6 @@ async fn begin_faults(road: &Road) -> anyhow::Result<()> {
         {"kind": "latency", "ms": 400, "probability": 0.05},
     ]);
     road.source.admin("/faults", Some(&source)).await.map(drop)
-}
-
-/// The bills of one portion, under numbers that no earlier one had.
-fn portion(orders: &[(&String, &Bill)], from: usize, count: usize) -> Vec<(String, Bill)> {
-    (from..from + count)
-        .map(|at| {
-            let (number, bill) = orders[at % orders.len()];
-            (format!("{number}~{}", at / orders.len()), bill.clone())
-        })
-        .collect()
 }
 
 /// Runs the soak. `tell` gets a line now and then.
@@ -177,25 +167,4 @@ pub fn table(outcome: &Outcome) -> String {
         }
     }
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_number_comes_twice() {
-        let bill = Bill {
-            bill_type: "QTRKD01_SYS".to_owned(),
-            organisation: "100".to_owned(),
-            date: "2014-01-03".to_owned(),
-            status: "C".to_owned(),
-            lines: Vec::new(),
-        };
-        let names = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
-        let orders: Vec<(&String, &Bill)> = names.iter().map(|name| (name, &bill)).collect();
-        let numbers: Vec<String> = portion(&orders, 3, 7).into_iter().map(|(number, _)| number).collect();
-        assert_eq!(numbers, ["a~1", "b~1", "c~1", "a~2", "b~2", "c~2", "a~3"]);
-        assert_eq!(model("a~1", &bill)["FStockOrgId"]["FNumber"], "100");
-    }
 }

@@ -128,11 +128,13 @@ impl Writer {
         while !shutdown.is_requested() {
             let ended = match self.open().await {
                 Ok(session) => {
+                    killpoint::reached("writer.session.open");
                     self.readiness.ready("kafka");
                     failures = 0;
                     let ended = self.live(&session, &shutdown).await;
                     self.active.send_replace(false);
                     session.close().await;
+                    killpoint::reached("writer.session.closed");
                     ended
                 }
                 Err(error) => Ended::Lost(error.fault().to_string()),
@@ -151,6 +153,7 @@ impl Writer {
     }
 
     async fn open(&self) -> Result<Session, Error> {
+        killpoint::reached("writer.session.opening");
         let s = &self.settings;
         let topics = vec![topic::AUDIT.to_owned()];
         let (cluster, group, member) = (s.cluster.clone(), s.group.clone(), s.member.clone());
@@ -189,6 +192,7 @@ impl Writer {
                 event = session.next(500, Duration::from_secs(1)) => match event {
                     Ok(Event::Assigned(_)) => match self.take_over(session).await {
                         Ok(taken) => {
+                            killpoint::reached("writer.active");
                             writing = Some(taken);
                             self.active.send_replace(true);
                         }
@@ -227,11 +231,13 @@ impl Writer {
 
     /// Becomes the writer: finds the end of the chain and the jobs that are not over, and says where it is reached.
     async fn take_over(&self, session: &Session) -> Result<Writing, Fault> {
+        killpoint::reached("writer.taking_over");
         let gone = || unavailable("the audit partition moved while it was taken over");
         let events = session.table(topic::DEAD_LETTER_EVENTS, 0).ok_or_else(gone)?;
         let memory = session.table(topic::CONTROL, 0).ok_or_else(gone)?;
         let from = session.position(&audit_partition()).ok_or_else(gone)?;
         let read = self.sources.peek.stretch(from, usize::MAX, |_| true).await.map_err(|error| error.fault())?;
+        killpoint::reached("writer.chain.read");
         let last = read.iter().rev().find_map(|record| Entry::decode(record.record.value.as_deref()?));
         let signed = memory.get(SIGNED.as_bytes()).map_err(|error| error.fault())?;
         let signed: Option<SignedHead> = signed.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -242,8 +248,10 @@ impl Writer {
         let pace = Pace::after(signed.as_ref(), &self.settings.keys);
         let mut writing = Writing { active, pace, read: None };
         let address = WriterAddress { member: self.settings.member.clone(), address: self.settings.address.clone() };
+        killpoint::reached("writer.announcing");
         let batch = writing.active.announce(&address);
         self.commit(session, &writing, batch).await?;
+        killpoint::reached("writer.announced");
         Ok(writing)
     }
 
@@ -251,6 +259,7 @@ impl Writer {
     async fn answer(&self, session: &Session, writing: &mut Writing, request: Request) -> Result<(), Fault> {
         let Request { meta, decide, reply } = request;
         let now = self.clock.millis();
+        killpoint::reached("writer.request");
         let step = tokio::task::block_in_place(|| writing.active.answer(&self.sources, now, meta, decide));
         let (batch, response, changes) = match step {
             Step::Say(answer) => {
@@ -259,6 +268,7 @@ impl Writer {
             }
             Step::Write { batch, answer, changes } => (batch, answer, changes),
         };
+        killpoint::reached("writer.decided");
         match self.commit(session, writing, batch).await {
             Ok(written) => {
                 let written = if changes { last_of_each(written) } else { Vec::new() };
@@ -276,10 +286,12 @@ impl Writer {
     async fn round(&self, session: &Session, writing: &mut Writing) -> Result<(), Fault> {
         let now = self.clock.millis();
         let rules = &self.settings.rules;
+        killpoint::reached("writer.round");
         let round = tokio::task::block_in_place(|| writing.active.round(&self.sources, rules, now))?;
         if let Some(batch) = round.batch {
             self.commit(session, writing, batch).await?;
         }
+        killpoint::reached("writer.round.over");
         self.settings.metrics.settled(round.settled);
         if writing.pace.is_due(&writing.active.head(), now) {
             self.sign(session, writing).await?;
@@ -300,10 +312,12 @@ impl Writer {
     /// Writes a signed head of what is readable. It is logged, too: whoever can write the topics cannot reach what was
     /// logged before.
     async fn sign(&self, session: &Session, writing: &mut Writing) -> Result<(), Fault> {
+        killpoint::reached("writer.signing");
         let signed = SignedHead::sign(&writing.active.head(), self.now(), &self.settings.keys);
         let value = serde_json::to_vec(&signed).expect("numbers and texts");
         let batch = writing.active.remember(SIGNED, value);
         self.commit(session, writing, batch).await?;
+        killpoint::reached("writer.signed");
         writing.pace.note(&signed);
         let SignedHead { seq, hash, kid, signature, .. } = signed;
         info!(seq, %hash, kid, signature, "the head of the audit trail was signed");
@@ -330,7 +344,9 @@ impl Writer {
             None => session.position(&audit_partition()).into_iter().collect(),
         };
         let Batch { data, facts, audited } = batch;
+        killpoint::reached("writer.committing");
         let written = session.commit(Transaction { data, facts, offsets }).await.map_err(|error| error.fault())?;
+        killpoint::reached("writer.committed");
         audited.into_iter().for_each(|result| self.settings.metrics.audited(result));
         let flows = written.data.into_iter().filter(|next| next.topic == topic::FLOWS);
         Ok(written.facts.into_iter().chain(flows).collect())

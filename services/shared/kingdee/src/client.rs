@@ -217,7 +217,9 @@ impl Client {
         again: bool,
     ) -> Result<(Value, Option<DateTime<Utc>>), Error> {
         let token = self.inner.keeper.token(&self.inner.transport).await?;
+        killpoint::reached("call.identified");
         let raw = self.send(context.method, &token, body, limit).await?.map_err(|f| f.into_error(context.method))?;
+        killpoint::reached("call.answered");
         let outcome = read(context, raw.status, raw.retry_after, &raw.body);
         match outcome {
             Err(Error::SessionLost { method }) => {
@@ -227,6 +229,7 @@ impl Client {
                 if !self.inner.keeper.may_be_stale(&token) {
                     return Err(self.inner.keeper.doubt("the signature is refused"));
                 }
+                killpoint::reached("call.session.lost");
                 self.inner.keeper.renew(&self.inner.transport, &token).await?;
                 Err(Error::SessionLost { method })
             }
@@ -250,6 +253,7 @@ impl Client {
             Ok(_) => return SaveReply::NotSent(Error::NoSession { method: method.to_owned() }),
             Err(error) => return SaveReply::NotSent(error),
         };
+        killpoint::reached("save.identified");
         let limit = self.inner.settings.save_timeout;
         let raw = match self.send(method, &token, wire::form_body(form, data), limit).await {
             Err(error) => return SaveReply::NotSent(error),
@@ -261,6 +265,7 @@ impl Client {
             Ok(Err(Failure::TooLarge)) => return SaveReply::UnknownOpen(UnknownReason::TooLarge),
             Ok(Ok(raw)) => raw,
         };
+        killpoint::reached("save.answered");
         let reply = reply::classify(raw.status, raw.retry_after, &raw.body, documents, &self.inner.account);
         match &reply {
             SaveReply::UnknownClosed(UnknownReason::SessionLost) => self.replace(&token).await,
@@ -299,7 +304,10 @@ impl Client {
     ) -> Result<Result<Raw, Failure>, Error> {
         let url = wire::service_url(&self.inner.settings.url, &wire::form_service(method));
         let headers = self.inner.keeper.headers(&url, token)?;
-        Ok(self.inner.transport.post(&url, &headers, body, limit).await)
+        killpoint::reached("request.signed");
+        let answered = self.inner.transport.post(&url, &headers, body, limit).await;
+        killpoint::reached("request.over");
+        Ok(answered)
     }
 }
 

@@ -54,9 +54,11 @@ impl Consumer {
             watchdog: timing.watchdog,
             stalled: timing.stalled.clone(),
         };
+        killpoint::reached("consumer.joining");
         let topics = topics.to_vec();
         let joining = tokio::task::spawn_blocking(move || Member::join(&settings, &topics, None));
         let member = joining.await.expect("joining does not panic")?;
+        killpoint::reached("consumer.joined");
         Ok(Self { member: Arc::new(member) })
     }
 
@@ -98,9 +100,11 @@ impl Consumer {
         self.member.shared.alive()?;
         let member = Arc::clone(&self.member);
         let next = next.to_vec();
-        tokio::task::spawn_blocking(move || member.commit_blocking(&next, COMMIT_LIMIT))
-            .await
-            .expect("committing does not panic")
+        killpoint::reached("consumer.commit.asked");
+        let committing = tokio::task::spawn_blocking(move || member.commit_blocking(&next, COMMIT_LIMIT));
+        let committed = committing.await.expect("committing does not panic");
+        killpoint::reached("consumer.commit.answered");
+        committed
     }
 
     /// Replaces the list of topics. The group rebalances: at most once a minute.

@@ -76,6 +76,7 @@ impl Follower {
             .fetch_metadata(None, ASK)
             .map_err(|error| self.explain(error, "reading the list of topics", "all topics"))?;
         let counts = counts(&metadata);
+        killpoint::reached("follower.asking");
         let partitions: Vec<TopicPartition> = wanted
             .into_iter()
             .flat_map(|topic| {
@@ -102,6 +103,7 @@ impl Follower {
         self.consumer
             .incremental_assign(&list)
             .map_err(|error| self.explain(error, "beginning to follow", "topics"))?;
+        killpoint::reached("follower.following");
         for one in &found {
             self.followed.insert(one.partition.clone(), one.begin);
             if one.begin < one.end {

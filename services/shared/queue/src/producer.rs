@@ -180,7 +180,9 @@ pub(crate) fn send_blocking(
     limit: Duration,
 ) -> Result<Vec<(i32, i64)>, (KafkaError, String)> {
     let (batch, refused) = enqueue(client, records, limit);
+    killpoint::reached("producer.handed_over");
     let places = batch.wait_blocking(limit);
+    killpoint::reached("producer.reported");
     if let Some(error) = refused {
         let topic = records.get(places.len().saturating_sub(1)).map(|r| r.topic.clone()).unwrap_or_default();
         return Err((error, topic));
@@ -229,6 +231,7 @@ impl Producer {
         for record in &records {
             record.check_size()?;
         }
+        killpoint::reached("producer.asked");
         if records.is_empty() {
             return Ok(());
         }

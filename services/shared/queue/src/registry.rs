@@ -103,7 +103,9 @@ impl FlowRegistry {
             let consumer: BaseConsumer<Ear> =
                 config.create_with_context(Ear::default()).map_err(|error| settings(&error))?;
             let ends = reading.begin(&consumer)?;
+            killpoint::reached("registry.begun");
             reading.catch_up(&consumer, ends)?;
+            killpoint::reached("registry.caught_up");
             let following = Arc::downgrade(&reading);
             drop(reading);
             std::thread::Builder::new()
@@ -325,6 +327,7 @@ impl Inner {
     }
 
     fn take(&self, received: &Received) {
+        killpoint::reached("registry.record.read");
         match entry(&received.record) {
             Ok(Entry::Version(flow, version, Some(bundle))) => {
                 let fresh = || Versioned { bundle: Arc::from(bundle), at: received.timestamp, known: Known::Unread };

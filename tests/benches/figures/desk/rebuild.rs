@@ -82,6 +82,7 @@ pub(crate) async fn rebuild(words: &[String]) -> anyhow::Result<()> {
         member: "bench".to_owned(),
         index: Arc::clone(&index),
         mirror: Mirror::default(),
+        extracts: control::extracts::Extracts::default(),
         flows,
         clock,
         heartbeat: watchdog.heartbeat("index"),

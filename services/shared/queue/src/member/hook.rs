@@ -43,6 +43,7 @@ impl Hook {
         if !self.joined.swap(true, Ordering::Relaxed) && self.former(consumer, &wanted) {
             self.join_again(consumer);
         }
+        killpoint::reached("member.assign.asked");
         match self.starts(consumer, &wanted) {
             Ok((starts, refused)) => {
                 let stopped: Vec<TopicPartition> = refused
@@ -67,6 +68,7 @@ impl Hook {
                 });
                 info!(member = self.shared.member, partitions = wanted.len(), "partitions assigned");
                 self.shared.assigned(starts, &stopped);
+                killpoint::reached("member.assign.taken");
                 for error in refused {
                     self.shared.fail(error);
                 }
@@ -118,6 +120,7 @@ impl Hook {
         let new: Vec<Next> = asked.iter().filter(|lag| lag.committed.is_none()).map(start_of).collect();
         if !self.shared.guarded && !new.is_empty() {
             let list = offsets(&new)?;
+            killpoint::reached("member.assign.first_position");
             patiently(consumer, ASK, |_| consumer.commit(&list, CommitMode::Sync))?;
         }
         let refused = asked.iter().filter_map(out_of_range).collect();
@@ -138,6 +141,7 @@ impl Hook {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        killpoint::reached("member.revoke.asked");
         let leaving = partitions(list);
         let lost = consumer.assignment_lost();
         match self.shared.release {

@@ -68,11 +68,14 @@ fn run(consumer: &Arc<BaseConsumer<Hook>>, shared: &Shared, pulse: &Pulse) {
             }
             wait = Duration::ZERO;
         }
+        killpoint::reached("member.poll.received");
         shared.received(records);
+        killpoint::reached("member.poll.handed_over");
         adjust(consumer, shared);
         depart(consumer, shared);
     }
     depart(consumer, shared);
+    killpoint::reached("member.polling.ends");
     debug!(member = shared.member, "polling ends");
 }
 
@@ -96,6 +99,7 @@ fn depart(consumer: &BaseConsumer<Hook>, shared: &Shared) {
     }
     if let Some(leaving) = shared.due(Instant::now(), consumer.assignment_lost()) {
         shared.gone(&leaving);
+        killpoint::reached("member.partitions.gone");
         unassign(consumer, &leaving, &shared.member);
     }
 }

@@ -128,6 +128,7 @@ impl Inner {
             .collect();
         kept(&self.tables).extend(tables.iter().map(|table| (table.partition.clone(), Arc::clone(table))));
         if !tables.is_empty() {
+            killpoint::reached("barrier.attaching");
             self.reader.order(Order::Attach(tables.clone()));
         }
         Ok((starts, tables))
@@ -141,11 +142,14 @@ impl Inner {
         let begun = tokio::time::Instant::now();
         let inputs: Vec<TopicPartition> = starts.iter().map(|start| start.next.topic_partition()).collect();
         let owner = self.owner_record();
+        killpoint::reached("barrier.begun");
         let written: BTreeSet<TopicPartition> = self.own(&inputs, &owner).await?.into_iter().collect();
+        killpoint::reached("barrier.written");
         let states: BTreeSet<TopicPartition> = written.iter().flat_map(|input| self.states(input)).collect();
         let waits =
             tables.iter().filter(|table| states.contains(&table.partition)).map(|table| self.seen(table, &owner));
         let seen = join_all(waits).await;
+        killpoint::reached("barrier.seen");
         if self.member.shared.alive().is_err() {
             return Ok(());
         }
@@ -174,6 +178,7 @@ impl Inner {
             }
         }
         let opened = self.member.shared.open(&ready);
+        killpoint::reached("barrier.opened");
         self.member.adjust();
         let millis = begun.elapsed().as_millis();
         info!(member = self.settings.member, partitions = opened.len(), millis, "barrier passed");

@@ -122,9 +122,11 @@ impl Session {
         let opening = tokio::task::spawn_blocking(move || {
             let s = &settings;
             let store = Arc::new(Store::open(&s.data_dir, &s.member)?);
+            killpoint::reached("session.open.stored");
             // First the producer: what an earlier session of this name left open is decided before its group place,
             // and with it the positions, are asked for.
             let transactor = Transactor::open_blocking(&s.cluster, &s.member, &s.timing)?;
+            killpoint::reached("session.open.taken_over");
             let member = Member::join(
                 &MemberSettings {
                     cluster: s.cluster.clone(),
@@ -139,6 +141,7 @@ impl Session {
                 &s.topics,
                 Some(notices),
             )?;
+            killpoint::reached("session.open.joined");
             let reader = Reader::start(
                 &s.cluster,
                 &s.member,
@@ -148,6 +151,7 @@ impl Session {
                 (s.timing.watchdog, s.timing.stalled.clone()),
                 topics::kept,
             )?;
+            killpoint::reached("session.open.reading");
             Ok(Arc::new(Inner {
                 member,
                 transactor,
@@ -309,17 +313,21 @@ impl Inner {
             record.check_size()?;
         }
         let started = Instant::now();
+        killpoint::reached("session.commit.asked");
         // Read before anything is sent: whatever the group does from here on, the positions carry this generation.
         let (next, group) = self.member.fenced(|state| {
             let saved = |name: &TopicPartition| state.partitions.get(name).map(|partition| partition.saved);
             let owned: Vec<TopicPartition> = state.partitions.keys().cloned().collect();
             plan::fence(transaction, self.settings.state_topics, &owned, saved)
         })?;
+        killpoint::reached("session.commit.fenced");
         let committed = self.transactor.run_blocking(&transaction.data, &transaction.facts, &next, &group);
         match committed {
             Ok(committed) => {
+                killpoint::reached("session.commit.done");
                 self.know(&transaction.facts, &committed);
                 shared.saved(&next);
+                killpoint::reached("session.commit.known");
                 if committed.commit > self.settings.timing.slow_commit {
                     warn!(member = shared.member, seconds = committed.commit.as_secs(), "slow commit");
                     shared.end("a commit was slow: what was repeated meanwhile may still come");

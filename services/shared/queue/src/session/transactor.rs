@@ -82,6 +82,7 @@ impl Transactor {
             .set("linger.ms", "0.5");
         let client = config.create_with_context(Reporter::default()).map_err(|error| settings(&error))?;
         let transactor = Self { client: Some(client), cluster: cluster.clone(), member: member.to_owned(), limit };
+        killpoint::reached("transaction.opening");
         // What is open under this name is given up by the broker after its own time; that is waited out.
         transactor.repeat("taking over the transactional id", limit * 2, || {
             transactor.client().init_transactions(Timeout::After(limit))
@@ -141,15 +142,20 @@ impl Transactor {
     ) -> Result<Committed, Error> {
         let begun = self.client().begin_transaction();
         begun.map_err(|error| self.explain(error, "beginning a transaction", &self.member))?;
+        killpoint::reached("transaction.begun");
         let data = self.send(data, "sending data")?;
+        killpoint::reached("transaction.data.acknowledged");
         let facts = self.send(facts, "sending facts")?;
+        killpoint::reached("transaction.facts.acknowledged");
         let list = offsets(next).map_err(|error| self.explain(error, "naming positions", &self.member))?;
         // Without a limit of its own each call has what is left of the transaction.
         self.repeat("sending positions", self.limit, || {
             self.client().send_offsets_to_transaction(&list, group, Timeout::Never)
         })?;
+        killpoint::reached("transaction.positions.sent");
         let started = Instant::now();
         self.repeat("committing", self.limit, || self.client().commit_transaction(Timeout::Never))?;
+        killpoint::reached("transaction.committed");
         Ok(Committed { data, facts, commit: started.elapsed() })
     }
 

@@ -189,6 +189,7 @@ impl Work {
     }
 
     fn attach(&mut self, tables: Vec<Arc<Inner>>) -> Result<(), Error> {
+        killpoint::reached("table.attaching");
         let wanted: Vec<TopicPartition> = tables.iter().map(|inner| inner.partition.clone()).collect();
         let asked = ranges(&self.consumer, &wanted, Duration::from_secs(25))
             .map_err(|error| self.explain(error, "asking where state partitions begin"))?;
@@ -232,6 +233,7 @@ impl Work {
                 followed.touch();
             }
         }
+        killpoint::reached("table.detaching");
         self.write(true)?;
         for name in &known {
             self.followed.remove(name);
@@ -255,6 +257,7 @@ impl Work {
             warn!(partition = %name, "state topic was made anew; its store is read again");
             return self.again(&name);
         }
+        killpoint::reached("table.record.read");
         followed.mark.offset = record.offset;
         followed.mark.timestamp = timestamp;
         followed.dirty = true;
@@ -297,7 +300,9 @@ impl Work {
         if updates.is_empty() {
             return Ok(());
         }
+        killpoint::reached("table.writing");
         self.store.apply(&updates, durable)?;
+        killpoint::reached("table.written");
         if durable {
             self.last = Instant::now();
         }

@@ -95,6 +95,7 @@ impl Store {
             match opened {
                 Ok(database) => {
                     let store = Self { database: RwLock::new(Some(database)), path, member: member.to_owned() };
+                    killpoint::reached("store.opened");
                     store.prepare()?;
                     return Ok(store);
                 }
@@ -182,6 +183,7 @@ impl Store {
                     .map_err(|e| self.error(e))?;
             }
         }
+        killpoint::reached("store.committing");
         write.commit().map_err(|e| self.error(e))
     }
 

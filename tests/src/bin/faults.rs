@@ -1,0 +1,65 @@
+//! `make test-faults`: the real processes under faults that are drawn by seed, then healed, drained and compared.
+//!
+//! Exit 0 when every run holds, 1 when one does not or cannot be made.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use e2e::faults::{self, Order, summary};
+use e2e::servers::process;
+
+#[derive(Debug, Parser)]
+#[command(about = "Runs the real processes under faults drawn by seed, and compares what came of it")]
+struct Arguments {
+    /// Runs, of as many seeds in a row.
+    #[arg(long, default_value_t = 4)]
+    runs: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Bills of each run.
+    #[arg(long, default_value_t = 2_000)]
+    bills: usize,
+    /// Settling times as shipped in every run, not only in every tenth.
+    #[arg(long)]
+    shipped: bool,
+    /// Where results.ndjson is, and the files of runs that do not hold.
+    #[arg(long, default_value = "target/faults")]
+    out: PathBuf,
+    /// Keep the files of runs that hold, too.
+    #[arg(long)]
+    keep: bool,
+    /// Let services die at named places, too; they must be built with their feature `killpoints`.
+    #[arg(long)]
+    points: bool,
+    /// Leave out seeds that results.ndjson has for this commit.
+    #[arg(long)]
+    resume: bool,
+}
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "the result is this program's output")]
+#[expect(clippy::print_stderr, reason = "progress goes to the person who watches")]
+async fn main() -> ExitCode {
+    let Arguments { runs, seed, bills, shipped, out, keep, points, resume } = Arguments::parse();
+    let order = Order { runs, seed, bills, shipped, out, resume, keep, points };
+    let mut tell = |line: String| eprintln!("{line}");
+    let outcome = tokio::select! {
+        outcome = faults::run(&order, &mut tell) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let code = match outcome {
+        Ok(runs) => {
+            println!("{}", summary::table(&runs));
+            let holds = runs.iter().all(|run| run.violations.is_empty());
+            if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    };
+    process::kill_all();
+    code
+}

@@ -1,0 +1,536 @@
+//! What happens to a road, drawn by seed from the failure table of the correctness document.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::points::Points;
+use super::proxy::{Gate, System, Way};
+
+/// A row of the failure table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Row {
+    /// A service is killed.
+    Kill,
+    /// A service stands still and goes on.
+    Zombie,
+    /// A service stands still exactly before it writes.
+    PausedBeforeWrite,
+    /// The target does the work and does not answer in time.
+    TimesOutButSaves,
+    /// The target does the work later.
+    SavesLate,
+    /// Connections and replies that break.
+    BrokenReply,
+    /// 5xx.
+    ServerErrors,
+    /// Some documents of a batch, odd indexes.
+    PartialSuccess,
+    /// One document that is never taken.
+    Poison,
+    /// Sessions end.
+    SessionExpires,
+    /// Logins are refused.
+    LoginRefused,
+    /// Calls are refused for their number.
+    Throttle,
+    /// Redis.
+    Redis,
+    /// Brokers.
+    Broker,
+    /// An end of a transaction that meets the next one.
+    StaleEndTxn,
+    /// Members come and go.
+    RebalanceStorm,
+    /// Offsets or data are gone.
+    DataExpired,
+    /// A topic is made anew.
+    TopicRecreated,
+    /// Flow versions that are late or fail; permissions lost.
+    FlowVersion,
+    /// No space is left.
+    DiskFull,
+    /// Clocks jump.
+    Clock,
+    /// The source moves while it is read.
+    SourceMoves,
+    /// Dates of the source that lie.
+    SourceDates,
+    /// Keys with quotes.
+    OddKey,
+    /// Documents edited by hand in the target.
+    EditedInTarget,
+    /// Replays at once.
+    Replays,
+    /// Settings change.
+    ConfigChange,
+    /// Everything is gone but Kafka.
+    AllGone,
+}
+
+impl Row {
+    /// Every row, in the table's order.
+    pub const ALL: [Row; 28] = [
+        Row::Kill,
+        Row::Zombie,
+        Row::PausedBeforeWrite,
+        Row::TimesOutButSaves,
+        Row::SavesLate,
+        Row::BrokenReply,
+        Row::ServerErrors,
+        Row::PartialSuccess,
+        Row::Poison,
+        Row::SessionExpires,
+        Row::LoginRefused,
+        Row::Throttle,
+        Row::Redis,
+        Row::Broker,
+        Row::StaleEndTxn,
+        Row::RebalanceStorm,
+        Row::DataExpired,
+        Row::TopicRecreated,
+        Row::FlowVersion,
+        Row::DiskFull,
+        Row::Clock,
+        Row::SourceMoves,
+        Row::SourceDates,
+        Row::OddKey,
+        Row::EditedInTarget,
+        Row::Replays,
+        Row::ConfigChange,
+        Row::AllGone,
+    ];
+
+    /// The fault, as the table has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Row::Kill => "kill -9 any service at any step",
+            Row::Zombie => "zombie (SIGSTOP, then CONT)",
+            Row::PausedBeforeWrite => "pause exactly between deadline check and socket write",
+            Row::TimesOutButSaves => "target times out but saves",
+            Row::SavesLate => "target times out, saves late",
+            Row::BrokenReply => "RST before or after body, truncated or chunk-broken body, 200 with HTML",
+            Row::ServerErrors => "5xx x4 then ok; 5xx for long",
+            Row::PartialSuccess => "partial success, odd DIndex",
+            Row::Poison => "one poison bill",
+            Row::SessionExpires => "session expires mid-batch",
+            Row::LoginRefused => "login refused",
+            Row::Throttle => "throttle replies",
+            Row::Redis => "Redis stop / FLUSHALL / slow 5 s / wrong type in key",
+            Row::Broker => "broker restart, leader change, coordinator move, ISR below min",
+            Row::StaleEndTxn => "stale EndTxn applied to next transaction",
+            Row::RebalanceStorm => "rebalance storm",
+            Row::DataExpired => "committed offsets expired; data expired",
+            Row::TopicRecreated => "topic recreated, given partitions; ledger deleted",
+            Row::FlowVersion => "flow version late / failing everywhere; permission lost at source",
+            Row::DiskFull => "broker disk full; service disk full",
+            Row::Clock => "clock jumps; zone changed",
+            Row::SourceMoves => "rows inserted, removed, re-approved while paging; clamped page; 10 000-row bill",
+            Row::SourceDates => "approve date in the future, equal seconds, late commit",
+            Row::OddKey => "key with quote, newline, emoji, 300 chars",
+            Row::EditedInTarget => "same bill edited in target by hand",
+            Row::Replays => "replay x10 concurrent; replay of v1 after v2; edit then replay",
+            Row::ConfigChange => "config change mid-flight",
+            Row::AllGone => "all services and Redis gone, Kafka intact / Kafka gone",
+        }
+    }
+
+    /// Where a row is tried that these runs do not draw; `None` for those that they do.
+    pub fn elsewhere(self) -> Option<&'static str> {
+        match self {
+            Row::Kill
+            | Row::Zombie
+            | Row::TimesOutButSaves
+            | Row::SavesLate
+            | Row::BrokenReply
+            | Row::ServerErrors
+            | Row::PartialSuccess
+            | Row::Poison
+            | Row::SessionExpires
+            | Row::LoginRefused
+            | Row::Throttle
+            | Row::Redis
+            | Row::Broker
+            | Row::RebalanceStorm
+            | Row::AllGone => None,
+            Row::StaleEndTxn => Some("make test-sim: only a log in memory can lie so"),
+            Row::Replays | Row::ConfigChange => Some("tests/tests/desk"),
+            Row::EditedInTarget => Some("tests/tests/road, tests/tests/desk"),
+            Row::SourceMoves | Row::SourceDates | Row::Clock => Some("make test-sim"),
+            Row::DataExpired | Row::TopicRecreated => Some("tests/tests/broker"),
+            Row::FlowVersion | Row::OddKey => Some("unit tests of the services"),
+            Row::PausedBeforeWrite | Row::DiskFull => Some("nowhere yet"),
+        }
+    }
+}
+
+/// Which Galaxy misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The one that is read.
+    Source,
+    /// The one that is written.
+    Target,
+}
+
+/// What happens to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisBlow {
+    /// It is gone, and comes back empty.
+    Stop(Duration),
+    /// It forgets everything.
+    Flush,
+    /// Its keys hold something of another type.
+    WrongType,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Blow {
+    /// A service is killed, stays away and is started again.
+    Kill {
+        /// The service.
+        service: &'static str,
+        /// How long it stays away.
+        away: Duration,
+    },
+    /// A service dies by itself at a named place, and is started again.
+    Die {
+        /// The service.
+        service: &'static str,
+        /// The place.
+        point: String,
+        /// Coming by for the first, second … time.
+        passage: u64,
+    },
+    /// A service stands still, beside another replica of it, and goes on.
+    Freeze {
+        /// The service.
+        service: &'static str,
+        /// How long.
+        time: Duration,
+        /// Whether another replica is there to take over.
+        peer: bool,
+    },
+    /// A Galaxy misbehaves.
+    Misbehave {
+        /// The row this is.
+        row: Row,
+        /// Which Galaxy.
+        side: Side,
+        /// The fault, as its admin port takes it.
+        fault: Value,
+        /// It ends after this; otherwise when it has met its calls, or everything is healed.
+        time: Option<Duration>,
+    },
+    /// A bill that the target refuses whatever happens.
+    Poison,
+    /// A link is not as it should be, and is cut before it opens again: what was held back never arrives.
+    Link {
+        /// The row this is.
+        row: Row,
+        /// Which link.
+        system: System,
+        /// What it does.
+        gate: Gate,
+        /// How long.
+        time: Duration,
+    },
+    /// Redis.
+    Redis(RedisBlow),
+    /// The broker is killed, stays away and is started again.
+    Broker(Duration),
+    /// A service has three replicas for a while.
+    Three {
+        /// The service.
+        service: &'static str,
+    },
+    /// A second replica joins or leaves every five seconds.
+    Storm {
+        /// The service.
+        service: &'static str,
+        /// How long.
+        time: Duration,
+    },
+    /// All services and Redis are killed and started again.
+    AllGone,
+}
+
+impl Blow {
+    /// The row of the table that it hits.
+    pub fn row(&self) -> Row {
+        match self {
+            Blow::Kill { .. } | Blow::Die { .. } => Row::Kill,
+            Blow::Freeze { .. } => Row::Zombie,
+            Blow::Misbehave { row, .. } | Blow::Link { row, .. } => *row,
+            Blow::Poison => Row::Poison,
+            Blow::Redis(_) => Row::Redis,
+            Blow::Broker(_) => Row::Broker,
+            Blow::Three { .. } | Blow::Storm { .. } => Row::RebalanceStorm,
+            Blow::AllGone => Row::AllGone,
+        }
+    }
+}
+
+impl fmt::Display for Blow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blow::Kill { service, away } => write!(out, "kill {service}, away {} ms", away.as_millis()),
+            Blow::Die { service, point, passage } => write!(out, "{service} dies at {point}, passage {passage}"),
+            Blow::Freeze { service, time, peer } => {
+                let peer = if *peer { ", beside another" } else { "" };
+                write!(out, "freeze {service} {} s{peer}", time.as_secs())
+            }
+            Blow::Misbehave { side, fault, time, .. } => {
+                write!(out, "{side:?}: {fault}")?;
+                time.map_or(Ok(()), |time| write!(out, " for {} s", time.as_secs()))
+            }
+            Blow::Poison => write!(out, "a bill that the target refuses"),
+            Blow::Link { system, gate, time, .. } => {
+                write!(out, "link to {system:?} {gate:?} for {} s", time.as_secs())
+            }
+            Blow::Redis(blow) => write!(out, "Redis: {blow:?}"),
+            Blow::Broker(away) => write!(out, "kill the broker, away {} s", away.as_secs()),
+            Blow::Three { service } => write!(out, "{service}: 1, 3, 1 replicas"),
+            Blow::Storm { service, time } => write!(out, "{service}: one joins or leaves for {} s", time.as_secs()),
+            Blow::AllGone => write!(out, "kill all services and Redis"),
+        }
+    }
+}
+
+/// Chance: equal seeds give equal throws on every machine and with every release of whatever crate (SplitMix64).
+#[derive(Debug, Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From `low` to `high`, both included.
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+
+    fn seconds(&mut self, low: u64, high: u64) -> Duration {
+        Duration::from_secs(self.between(low, high))
+    }
+
+    fn one<T: Clone>(&mut self, of: &[T]) -> T {
+        let at = usize::try_from(self.next() % of.len() as u64).unwrap_or_default();
+        of[at].clone()
+    }
+
+    fn shuffle<T>(&mut self, list: &mut [T]) {
+        for at in (1..list.len()).rev() {
+            list.swap(at, usize::try_from(self.between(0, at as u64)).unwrap_or_default());
+        }
+    }
+}
+
+/// What can be killed.
+pub const SERVICES: [&str; 4] = ["extractor", "transformer", "loader", "control"];
+const STAGES: [&str; 3] = ["extractor", "transformer", "loader"];
+
+/// What befalls the run of this seed, in order: `count` blows, two of them kills, the others of as many rows as there are.
+/// Where there are places to die at, it begins with as many deaths more.
+pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
+    let mut deck: Vec<Row> =
+        Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && *row != Row::Kill).collect();
+    dice.shuffle(&mut deck);
+    let mut blows: Vec<Blow> = (0..2.min(count)).map(|_| kill(&mut dice)).collect();
+    let others = deck.into_iter().cycle().take(count.saturating_sub(blows.len()));
+    blows.extend(others.map(|row| draw(row, &mut dice)));
+    dice.shuffle(&mut blows);
+    if let Some(points) = points {
+        let deaths = blows.iter().filter(|blow| blow.row() == Row::Kill).count();
+        let deaths: Vec<Blow> = (0..deaths).filter_map(|_| die(points, &mut dice)).collect();
+        blows.splice(0..0, deaths);
+    }
+    blows
+}
+
+fn die(points: &Points, dice: &mut Dice) -> Option<Blow> {
+    let service = dice.one(&SERVICES);
+    let known = points.of(service);
+    let point = (!known.is_empty()).then(|| dice.one(known))?;
+    // Most places are come by once in a long while.
+    Some(Blow::Die { service, point, passage: dice.one(&[1, 1, 1, 2, 5]) })
+}
+
+fn kill(dice: &mut Dice) -> Blow {
+    // The one with the most to lose is killed most often.
+    let service = dice.one(&["loader", "loader", "extractor", "transformer", "control"]);
+    Blow::Kill { service, away: Duration::from_millis(dice.between(0, 3_000)) }
+}
+
+fn draw(row: Row, dice: &mut Dice) -> Blow {
+    let save = |row: Row, mut fault: Value| {
+        fault["call"] = "BatchSave".into();
+        Blow::Misbehave { row, side: Side::Target, fault, time: None }
+    };
+    match row {
+        Row::Zombie => {
+            let (service, time) = (dice.one(&SERVICES), dice.seconds(5, 40));
+            Blow::Freeze { service, time, peer: service != "control" && dice.between(0, 1) == 0 }
+        }
+        Row::TimesOutButSaves => match dice.between(0, 1) {
+            0 => save(row, json!({"kind": "late", "how": "hang", "ms": 0, "count": dice.between(1, 2)})),
+            _ => {
+                let gate = Gate::Stalled(Way::Back);
+                Blow::Link { row, system: System::Target, gate, time: dice.seconds(8, 20) }
+            }
+        },
+        Row::SavesLate => {
+            let how = dice.one(&["rst", "eof"]);
+            save(row, json!({"kind": "late", "how": how, "ms": dice.between(200, 4_000), "count": dice.between(1, 4)}))
+        }
+        Row::BrokenReply => broken(row, dice),
+        Row::ServerErrors => match dice.between(0, 2) {
+            0 => save(row, json!({"kind": "status", "status": 500, "body": "json", "count": 4})),
+            1 => save(row, json!({"kind": "status", "status": 502, "at": "after", "count": 4})),
+            _ => {
+                let (side, time) = (dice.one(&[Side::Source, Side::Target]), Some(dice.seconds(10, 30)));
+                Blow::Misbehave { row, side, fault: json!({"kind": "status", "status": 503, "count": 0}), time }
+            }
+        },
+        Row::PartialSuccess => {
+            let how = dice.one(&["missing", "repeated", "out_of_range", "text"]);
+            save(row, json!({"kind": "odd_dindex", "how": how, "count": dice.between(2, 6)}))
+        }
+        Row::Poison => Blow::Poison,
+        Row::SessionExpires => {
+            let side = dice.one(&[Side::Source, Side::Target]);
+            Blow::Misbehave { row, side, fault: json!({"kind": "session_loss", "force": true}), time: None }
+        }
+        Row::LoginRefused => {
+            // A call that is refused again after its session was renewed is one whose identity is refused.
+            let side = dice.one(&[Side::Source, Side::Target]);
+            Blow::Misbehave { row, side, fault: json!({"kind": "session_loss", "force": true, "count": 2}), time: None }
+        }
+        Row::Throttle => {
+            let side = dice.one(&[Side::Source, Side::Target]);
+            let http = dice.between(0, 1) == 0;
+            let fault = json!({"kind": "throttle", "http": http, "ms": 2_000, "count": dice.between(1, 5)});
+            Blow::Misbehave { row, side, fault, time: None }
+        }
+        Row::Redis => match dice.between(0, 5) {
+            0 => Blow::Redis(RedisBlow::Flush),
+            1 => Blow::Redis(RedisBlow::WrongType),
+            2 => {
+                let gate = Gate::Slow { way: Way::Both, rate: 1_000_000, latency: Duration::from_secs(5) };
+                Blow::Link { row, system: System::Redis, gate, time: dice.seconds(15, 30) }
+            }
+            3 => {
+                let gate = dice.one(&[Gate::Cut, Gate::Stalled(Way::Both), Gate::Stalled(Way::Back)]);
+                Blow::Link { row, system: System::Redis, gate, time: dice.seconds(5, 20) }
+            }
+            _ => Blow::Redis(RedisBlow::Stop(dice.seconds(2, 15))),
+        },
+        Row::Broker => match dice.between(0, 3) {
+            0 | 1 => Blow::Broker(dice.seconds(0, 10)),
+            _ => {
+                let slow = Gate::Slow { way: Way::Both, rate: 60_000, latency: Duration::from_millis(30) };
+                let stalled = [Way::Out, Way::Back, Way::Both].map(Gate::Stalled);
+                let gate = dice.one(&[Gate::Cut, slow, stalled[0], stalled[1], stalled[2]]);
+                Blow::Link { row, system: System::Kafka, gate, time: dice.seconds(5, 30) }
+            }
+        },
+        Row::RebalanceStorm => match dice.between(0, 2) {
+            0 => Blow::Three { service: dice.one(&STAGES) },
+            _ => Blow::Storm { service: dice.one(&STAGES), time: dice.seconds(25, 45) },
+        },
+        Row::AllGone => Blow::AllGone,
+        // Kills are drawn apart; the others are tried elsewhere.
+        _ => kill(dice),
+    }
+}
+
+fn broken(row: Row, dice: &mut Dice) -> Blow {
+    let count = dice.between(1, 4);
+    let fault = match dice.between(0, 8) {
+        0 => json!({"kind": "cut_before", "how": "rst"}),
+        1 => json!({"kind": "cut_after", "how": "rst"}),
+        2 => json!({"kind": "cut_after", "how": "eof"}),
+        3 => json!({"kind": "truncated"}),
+        4 => json!({"kind": "broken_chunk"}),
+        5 => json!({"kind": "html", "at": "after"}),
+        6 => json!({"kind": "empty", "how": "eof", "at": "after"}),
+        7 => {
+            let system = dice.one(&[System::Source, System::Target]);
+            return Blow::Link { row, system, gate: Gate::Cut, time: dice.seconds(2, 15) };
+        }
+        _ => {
+            // What is sent must arrive within `save.net`; what is received may take its time.
+            let gate = Gate::Slow { way: Way::Back, rate: 2_000, latency: Duration::from_millis(200) };
+            let system = dice.one(&[System::Source, System::Target]);
+            return Blow::Link { row, system, gate, time: dice.seconds(10, 30) };
+        }
+    };
+    let (side, call) = dice.one(&[(Side::Source, "ExecuteBillQuery"), (Side::Target, "BatchSave")]);
+    let mut fault = fault;
+    fault["call"] = call.into();
+    fault["count"] = count.into();
+    Blow::Misbehave { row, side, fault, time: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_the_same_again_and_another_one_something_else() {
+        assert_eq!(schedule(7, 8, None), schedule(7, 8, None));
+        assert_ne!(schedule(7, 8, None), schedule(8, 8, None));
+        assert_eq!(schedule(7, 8, None).len(), 8);
+    }
+
+    #[test]
+    fn forty_runs_hit_every_row_they_can_at_least_three_times() {
+        let mut hits: BTreeMap<Row, usize> = BTreeMap::new();
+        for seed in 1..=40 {
+            let blows = schedule(seed, 8, None);
+            let rows: BTreeSet<Row> = blows.iter().map(Blow::row).collect();
+            assert_eq!(blows.iter().filter(|blow| blow.row() == Row::Kill).count(), 2, "seed {seed}");
+            assert_eq!(rows.len(), 7, "seed {seed}");
+            for row in rows {
+                *hits.entry(row).or_default() += 1;
+            }
+        }
+        let drawn: Vec<Row> = Row::ALL.into_iter().filter(|row| row.elsewhere().is_none()).collect();
+        assert_eq!(hits.keys().copied().collect::<Vec<_>>(), drawn);
+        assert!(hits.values().all(|hits| *hits >= 3), "{hits:?}");
+    }
+
+    #[test]
+    fn places_to_die_at_change_nothing_else_of_a_run() {
+        let points = Points::find().expect("the sources");
+        let (with, without) = (schedule(5, 8, Some(&points)), schedule(5, 8, None));
+        assert_eq!(with[2..], without[..]);
+        assert!(with[..2].iter().all(|blow| matches!(blow, Blow::Die { .. })), "{:?}", &with[..2]);
+    }
+
+    #[test]
+    fn nothing_is_drawn_that_breaks_what_is_taken_for_granted() {
+        // What is sent to the target must arrive within its time or never: no link there may only delay it.
+        for seed in 0..300 {
+            for blow in schedule(seed, 14, None) {
+                if let Blow::Link { system: System::Target, gate, .. } = &blow {
+                    let delays = matches!(
+                        gate,
+                        Gate::Stalled(Way::Out | Way::Both) | Gate::Slow { way: Way::Out | Way::Both, .. }
+                    );
+                    assert!(!delays, "seed {seed}: {blow}");
+                }
+            }
+        }
+    }
+}

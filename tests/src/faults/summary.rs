@@ -1,0 +1,245 @@
+//! What runs ended with: one line of JSON each, and what they come to together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::nemesis::Row;
+use super::run::Plan;
+use crate::road::Ended;
+
+/// From a blow to the first document that went further.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// What was killed: a service, `broker`, or `all` for all services and Redis.
+    pub of: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether it ever did.
+    pub works: bool,
+}
+
+impl Recovery {
+    /// What was waited for in vain, and how long.
+    pub fn never(&self) -> Option<(String, f64)> {
+        (!self.works).then(|| (self.of.clone(), self.seconds))
+    }
+}
+
+/// What one run ended with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What drew the blows.
+    pub seed: u64,
+    /// The commit of the sources.
+    pub commit: String,
+    /// Bills that arrived at the source.
+    pub bills: usize,
+    /// Whether settling times were as shipped.
+    pub shipped: bool,
+    /// Whether services were made to die at named places, too.
+    #[serde(default)]
+    pub at_points: bool,
+    /// How often each row of the failure table was hit.
+    pub rows: BTreeMap<String, usize>,
+    /// What happened, in order.
+    pub blows: Vec<String>,
+    /// Bills that are not in the target and must be.
+    pub missing: usize,
+    /// Numbers that the target holds more than once.
+    pub duplicate: usize,
+    /// Bills without all of their lines.
+    pub torn: usize,
+    /// Bills that differ otherwise.
+    pub different: usize,
+    /// Bills that stand in the target as they must.
+    pub applied: usize,
+    /// Bills whose letter is the one it must be.
+    pub parked: usize,
+    /// From laying the road to the comparison.
+    pub seconds: f64,
+    /// From the end of the last fault to the end of the last bill.
+    pub drain_seconds: f64,
+    /// Processes that ended by themselves and were started again.
+    pub restarts: usize,
+    /// Processes that did not end within a minute when asked.
+    pub slow_stops: usize,
+    /// Most calls that source and target got in any sliding minute.
+    pub fullest_minute: [u64; 2],
+    /// From each kill to the first new document.
+    pub recovery: Vec<Recovery>,
+    /// Where services died that were to die at a named place: service and place.
+    #[serde(default)]
+    pub points: Vec<String>,
+    /// Everything that is not as it must be.
+    pub violations: Vec<String>,
+    /// Where the run's files are, when something is not as it must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+}
+
+impl Outcome {
+    /// Nothing yet.
+    pub(super) fn of(plan: Plan, at_points: bool) -> Self {
+        Self { seed: plan.seed, bills: plan.bills, shipped: plan.shipped, at_points, ..Self::default() }
+    }
+
+    /// Takes over what the comparison says.
+    pub(super) fn take(&mut self, ended: &Ended) {
+        let report = &ended.report;
+        (self.applied, self.parked) = (report.applied, report.parked);
+        (self.missing, self.duplicate) = (report.missing.len(), report.duplicate.len());
+        (self.torn, self.different) = (report.torn.len(), report.different.len());
+        self.fullest_minute =
+            [&ended.source, &ended.target].map(|stats| stats["fullest_minute"].as_u64().unwrap_or(u64::MAX));
+        let lists = [
+            ("missing", &report.missing),
+            ("duplicate", &report.duplicate),
+            ("torn", &report.torn),
+            ("different", &report.different),
+            ("extra", &report.extra),
+            ("letters", &report.letters),
+            ("source", &report.source_different),
+        ];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            let some: Vec<&String> = list.iter().take(10).collect();
+            self.violations.push(format!("{name}: {} {some:?}", list.len()));
+        }
+        if self.violations.is_empty() && !report.is_clean() {
+            self.violations.push(format!("{} applied and {} parked of {}", self.applied, self.parked, report.source));
+        }
+    }
+}
+
+/// Every run that `file` tells of; none when there is no such file.
+///
+/// # Errors
+/// A line is not a run.
+pub fn read(file: &Path) -> anyhow::Result<Vec<Outcome>> {
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let line = |(at, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("line {} of {}", at + 1, file.display()))
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
+/// The 95th percentile: the smallest value that no more than a twentieth of all exceed.
+fn p95(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (sorted.len() * 95).div_ceil(100);
+    sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+/// What all of them come to, for a person.
+pub fn table(runs: &[Outcome]) -> String {
+    let mut lines = Vec::new();
+    let commits: BTreeSet<&str> = runs.iter().map(|run| run.commit.as_str()).collect();
+    for commit in commits {
+        let seeds: Vec<String> =
+            runs.iter().filter(|run| run.commit == commit).map(|run| run.seed.to_string()).collect();
+        lines.push(format!("commit {commit}: seeds {}", seeds.join(" ")));
+    }
+    let sum = |of: fn(&Outcome) -> usize| runs.iter().map(of).sum::<usize>();
+    lines.push(format!(
+        "{} runs, {} bills: {} applied, {} parked, {} missing, {} duplicate, {} torn, {} different; {} processes ended \
+         by themselves",
+        runs.len(),
+        sum(|run| run.bills),
+        sum(|run| run.applied),
+        sum(|run| run.parked),
+        sum(|run| run.missing),
+        sum(|run| run.duplicate),
+        sum(|run| run.torn),
+        sum(|run| run.different),
+        sum(|run| run.restarts),
+    ));
+    lines.push(format!("{} runs with settling times as shipped", sum(|run| usize::from(run.shipped))));
+    lines.push(String::new());
+    lines.push(format!("{:>5}  row of the failure table", "hits"));
+    for row in Row::ALL {
+        let hits: usize = runs.iter().filter_map(|run| run.rows.get(row.name())).sum();
+        let elsewhere = row.elsewhere().map(|place| format!(" (not drawn; {place})")).unwrap_or_default();
+        lines.push(format!("{hits:>5}  {}{elsewhere}", row.name()));
+    }
+    let places: BTreeSet<&String> = runs.iter().flat_map(|run| &run.points).collect();
+    if !places.is_empty() {
+        lines.push(format!("{} deaths at {} named places", sum(|run| run.points.len()), places.len()));
+    }
+    let mut recoveries: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for recovery in runs.iter().flat_map(|run| &run.recovery) {
+        recoveries.entry(&recovery.of).or_default().push(recovery.seconds);
+    }
+    lines.push(String::new());
+    lines.push(format!(
+        "{:<12} {:>5} {:>8} {:>8}  from kill to first new document",
+        "killed", "kills", "p95 s", "most s"
+    ));
+    for (of, seconds) in recoveries {
+        let most = seconds.iter().copied().fold(0.0, f64::max);
+        lines.push(format!("{of:<12} {:>5} {:>8.1} {most:>8.1}", seconds.len(), p95(&seconds)));
+    }
+    for run in runs.iter().filter(|run| !run.violations.is_empty()) {
+        lines.push(String::new());
+        let shipped = if run.shipped { " --shipped" } else { "" };
+        let points = if run.at_points { " --points" } else { "" };
+        let again = format!("faults --runs 1 --seed {} --bills {}{shipped}{points}", run.seed, run.bills);
+        lines.push(format!("VIOLATION, seed {}: again by `{again}`", run.seed));
+        lines.extend(run.violations.iter().map(|violation| format!("  {violation}")));
+        lines.extend(run.kept.iter().map(|kept| format!("  kept in {kept}")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seed: u64, seconds: f64) -> Outcome {
+        let recovery = vec![Recovery { of: "loader".to_owned(), seconds, works: true }];
+        let rows = [(Row::Kill.name().to_owned(), 2)].into();
+        Outcome { seed, commit: "abc".to_owned(), bills: 9, applied: 9, rows, recovery, ..Outcome::default() }
+    }
+
+    #[test]
+    fn a_run_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let file = folder.path().join("results.ndjson");
+        assert_eq!(read(&file).expect("none"), []);
+        let runs = [run(1, 3.5), run(2, 4.0)];
+        let lines: Vec<String> = runs.iter().map(|run| serde_json::to_string(run).expect("JSON")).collect();
+        std::fs::write(&file, lines.join("\n")).expect("written");
+        assert_eq!(read(&file).expect("two"), runs);
+        std::fs::write(&file, "{}").expect("written");
+        assert!(format!("{:#}", read(&file).expect_err("no run")).contains("line 1 of"));
+    }
+
+    #[test]
+    fn the_summary_names_seeds_rows_recovery_and_what_does_not_hold() {
+        let mut bad = run(4, 30.0);
+        bad.violations.push("missing: 1 [\"A\"]".to_owned());
+        let text = table(&[run(3, 5.0), bad]);
+        for part in [
+            "commit abc: seeds 3 4",
+            "2 runs, 18 bills: 18 applied",
+            "    4  kill -9 any service at any step",
+            "    0  broker disk full; service disk full (not drawn; nowhere yet)",
+            "loader           2     30.0     30.0",
+            "VIOLATION, seed 4: again by `faults --runs 1 --seed 4 --bills 9`",
+            "  missing: 1 [\"A\"]",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_percentile_leaves_a_twentieth_above() {
+        let values: Vec<f64> = (1..=40).map(f64::from).collect();
+        assert_eq!((p95(&values), p95(&[7.0]), p95(&[])), (38.0, 7.0, 0.0));
+    }
+}
