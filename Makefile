@@ -63,7 +63,7 @@ bench: setup ## Measure speed, memory and calls: one JSON line a figure on stand
 	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins
 	@cargo bench --locked -p e2e --bench figures -- mapping transactions road
 
-bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors, with a million letters (minutes; not part of test)
+bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors, with a million letters (half an hour; not part of test)
 	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many
 
 soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours: nothing may grow, nothing may be missing

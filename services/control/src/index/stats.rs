@@ -130,57 +130,42 @@ impl Index {
     }
 }
 
-/// Counts each combination as the rows go by. SQLite would sort all of them first to group them, in memory.
+/// Columns with a word that is counted.
+const WORDS: usize = 5;
+
+/// Counts the words of each column as the rows go by. SQLite would sort all rows first to group them, in memory; and of
+/// combinations of words there may be as many as letters.
 fn counted(connection: &Connection, plan: &Plan, now: i64) -> Result<Stats, Fault> {
     let cannot = failed("the letters cannot be counted");
     let sql = format!("SELECT flow, category, code, state, stage, first_failed FROM letters WHERE {}", plan.condition);
     let mut statement = connection.prepare(&sql).map_err(&cannot)?;
     let mut rows = statement.query(params_from_iter(&plan.values)).map_err(&cannot)?;
-    let mut kinds: HashMap<String, BTreeMap<AgeBucket, u64>> = HashMap::new();
-    let mut words = String::new();
+    let mut stats = Stats::default();
+    let mut words: [HashMap<String, u64>; WORDS] = Default::default();
     while let Some(row) = rows.next().map_err(&cannot)? {
-        words.clear();
-        for column in 0..KIND_COLUMNS {
+        stats.letters += 1;
+        for (column, counts) in words.iter_mut().enumerate() {
             let word = row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?)).map_err(&cannot)?;
-            words.push_str(word.unwrap_or_default());
-            words.push(BETWEEN);
-        }
-        let age = AgeBucket::of(row.get(KIND_COLUMNS).map_err(&cannot)?, now);
-        match kinds.get_mut(&words) {
-            Some(ages) => *ages.entry(age).or_default() += 1,
-            None => {
-                kinds.insert(words.clone(), BTreeMap::from([(age, 1)]));
+            let word = word.unwrap_or_default();
+            match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(word.to_owned(), 1)),
             }
         }
+        let age = AgeBucket::of(row.get(WORDS).map_err(&cannot)?, now);
+        *stats.by_age.entry(age).or_default() += 1;
     }
-    let mut stats = Stats::default();
-    for (words, ages) in kinds {
-        for (age, count) in ages {
-            let kind = kind_of(&words, age)
-                .ok_or_else(|| Fault::new(Code::Index, format!("{words:?} are not words of a letter")))?;
-            stats.add(kind, count);
-        }
-    }
+    let [flows, categories, codes, states, stages] = words;
+    stats.by_flow = read(flows, |word| FlowName::new(word).ok())?;
+    stats.by_category = read(categories, |word| word.parse().ok())?;
+    stats.by_code = read(codes, |word| word.parse().ok())?;
+    stats.by_state = read(states, |word| if word.is_empty() { Some(None) } else { word.parse().ok().map(Some) })?;
+    stats.by_stage = read(stages, |word| word.parse().ok().map(Stage::as_str))?;
     Ok(stats)
 }
 
-/// Columns with a word of the kind.
-const KIND_COLUMNS: usize = 5;
-/// After each of them; no word has it.
-const BETWEEN: char = ' ';
-
-fn kind_of(words: &str, age: AgeBucket) -> Option<Kind> {
-    let mut words = words.split(BETWEEN);
-    let mut next = || words.next();
-    Some(Kind {
-        flow: FlowName::new(next()?).ok()?,
-        category: next()?.parse().ok()?,
-        code: next()?.parse().ok()?,
-        state: match next()? {
-            "" => None,
-            word => Some(word.parse().ok()?),
-        },
-        stage: next()?.parse().ok()?,
-        age,
-    })
+/// Counts by what their words stand for.
+fn read<T: Ord>(counts: HashMap<String, u64>, of: impl Fn(&str) -> Option<T>) -> Result<BTreeMap<T, u64>, Fault> {
+    let no_word = |word: &str| Fault::new(Code::Index, format!("{word:?} is no word of a letter"));
+    counts.into_iter().map(|(word, count)| Ok((of(&word).ok_or_else(|| no_word(&word))?, count))).collect()
 }

@@ -105,7 +105,8 @@ pub(crate) async fn rebuild(words: &[String]) -> anyhow::Result<()> {
 /// Asks all of it, several at once, for lists, counts and what a replay selects.
 fn ask(index: &Index, asked: &[Asked]) -> anyhow::Result<()> {
     let one = |Asked { selector, order, descending }: &Asked| -> Result<(), Fault> {
-        let (order, descending) = (*order, *descending);
+        // Read anew, as from each request: what patterns come to hold goes with it.
+        let (selector, order, descending) = (&Selector::parse(selector.text())?, *order, *descending);
         index.list(&List { selector, order, descending, page_token: None, limit: 1_000, now: NOW })?;
         index.count(selector, NOW)?;
         index.stats(selector, NOW)?;
