@@ -8,7 +8,7 @@ use starbridge_proto::v1;
 
 use super::PATIENCE;
 use super::client::{Caller, People, change};
-use super::reconcile::report;
+use super::reconcile::settled;
 
 const FORM: &str = "STK_MISCELLANEOUS";
 
@@ -83,7 +83,7 @@ async fn a_word_that_does_not_hold_is_named_by_the_next_report() {
     }
     assert_eq!(doubts(&operator).await, []);
 
-    let report = report(&operator, 0.0, 1).await;
+    let report = settled(&operator, 0.0).await;
     let mut named: Vec<(&str, &str)> =
         report.findings.iter().map(|finding| (finding.kind.as_str(), finding.target_key.as_str())).collect();
     named.sort_unstable();

@@ -20,6 +20,19 @@ pub(crate) async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -
     whole(operator, id).await
 }
 
+/// Reports on everything there ever was until nothing is on its way any more: a document is in the target a moment before
+/// its end is on record.
+pub(crate) async fn settled(operator: &Caller, sample: f64) -> v1::Reconciliation {
+    let begin = Instant::now();
+    loop {
+        let report = report(operator, sample, 1).await;
+        if report.on_the_way == 0 {
+            return report;
+        }
+        assert!(begin.elapsed() < PATIENCE, "still on their way: {report:#?}");
+    }
+}
+
 /// Asks for a report on everything there ever was. Gives its id.
 async fn begin(operator: &Caller, sample: f64, grace_seconds: i64) -> String {
     let asked = v1::StartReconciliationRequest {
@@ -72,10 +85,10 @@ async fn everything_done_behind_our_back_is_in_one_report() {
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
 
-    let clean = report(&operator, 0.1, 1).await;
+    let clean = settled(&operator, 0.1).await;
     assert!(clean.clean && clean.findings.is_empty(), "{clean:#?}");
     let count = i64::try_from(orders).expect("few");
-    assert_eq!((clean.source, clean.applied, clean.on_the_way), (count, count, 0));
+    assert_eq!((clean.source, clean.applied), (count, count));
     assert!(clean.compared > 0 && clean.compared < count, "{}", clean.compared);
 
     let numbers: Vec<String> = road.expectation.target.keys().cloned().collect();
@@ -116,7 +129,7 @@ async fn everything_done_behind_our_back_is_in_one_report() {
     let listed = v1::ListReconciliationsRequest { flow: "misc-inbound".to_owned(), ..Default::default() };
     let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
     let ids: Vec<&str> = listed.reconciliations.iter().map(|report| report.id.as_str()).collect();
-    assert_eq!(ids, [dirty.id.as_str(), clean.id.as_str()]);
+    assert_eq!(ids[..2], [dirty.id.as_str(), clean.id.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,6 +146,7 @@ async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_sa
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
 
+    settled(&operator, 0.0).await;
     // Its commit shows only now, long behind the watermark and the lookback: what the scans take for granted is broken.
     let late = "late-1".to_owned();
     let mut bill = model(&late, &road.expectation.source.values().next().expect("one").clone());
@@ -143,7 +157,7 @@ async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_sa
     let missing: Vec<&str> = first.findings.iter().map(|finding| finding.document_key.as_str()).collect();
     assert_eq!((missing, first.read_again, first.clean), (vec![late.as_str()], 1, false), "{first:#?}");
     road.until("it is read again", PATIENCE, |applied, _| applied > orders).await.expect("applied");
-    let second = report(&operator, 1.0, 1).await;
+    let second = settled(&operator, 1.0).await;
     assert!(second.clean && second.findings.is_empty(), "{second:#?}");
     assert_eq!(second.applied, i64::try_from(orders).expect("few") + 1);
 }
@@ -165,7 +179,7 @@ async fn a_save_that_comes_later_than_it_may_is_doubled_and_named() {
     let people = People::begin(&road).await;
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
-    let report = report(&operator, 0.0, 1).await;
+    let report = settled(&operator, 0.0).await;
     let totals: Vec<(&str, i64)> = report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
     assert_eq!(totals, [("duplicate", 5)], "{report:#?}");
     assert!(report.findings.iter().all(|finding| finding.target_ids.len() == 2), "{report:#?}");
@@ -180,6 +194,7 @@ async fn a_report_whose_writer_is_killed_is_made_by_another_and_shown_whole() {
     let people = People::begin(&road).await;
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
+    settled(&operator, 0.0).await;
     let gone = road.expectation.target.keys().next().expect("one").clone();
     road.target.remove(FORM, &gone).await.expect("removed");
 
