@@ -132,7 +132,8 @@ impl World {
     /// A partition is ours: the barrier comes first.
     pub(crate) fn assigned(&mut self, node: usize, partition: i32) {
         let role = self.nodes[node].role;
-        let Some(session) = &self.nodes[node].session else { return };
+        let position = self.position(role, partition);
+        let Some(session) = &mut self.nodes[node].session else { return };
         if session.gone.contains(&partition) {
             // It came back before the loop heard that it had gone.
             let wait = self.dice.millis(20, 100);
@@ -142,6 +143,7 @@ impl World {
             return;
         }
         let id = session.id;
+        session.saved.insert(partition, position);
         if role == Role::Transformer || !self.keeps(Rule::Barrier) {
             return self.open_partition(node, partition);
         }
@@ -156,7 +158,6 @@ impl World {
             ((*topic, partition), record)
         };
         let facts = states(role).iter().map(record).collect();
-        let position = self.position(role, partition);
         self.transact(node, Purpose::Barrier(partition), Vec::new(), facts, vec![(partition, position)]);
     }
 

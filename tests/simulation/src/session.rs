@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// The positions as they are saved.
+    Fence,
     Write(Arc<Vec<(Place, Record)>>),
     Offsets(Vec<(i32, i64)>),
     End(bool),
@@ -41,10 +43,13 @@ struct Transaction {
     whole: VecDeque<Step>,
     facts: Arc<Vec<(Place, Record)>>,
     concerns: BTreeSet<i32>,
+    moves: Vec<(i32, i64)>,
     /// The generation as it was at the beginning.
     generation: Option<i64>,
     token: u64,
     ending_since: Option<Duration>,
+    /// The client has sent its end twice, and knows.
+    repeated: bool,
 }
 
 /// One session of a node.
@@ -56,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) generation: i64,
     /// As the hooks last said.
     pub(crate) owned: BTreeSet<i32>,
+    /// As it knows them: the saved positions.
+    pub(crate) saved: BTreeMap<i32, i64>,
     /// Barrier passed: the state of the partition.
     pub(crate) tables: BTreeMap<i32, BTreeMap<Topic, Table>>,
     /// Asked to go, and not yet gone.
@@ -73,6 +80,7 @@ impl Session {
             epoch,
             generation: 0,
             owned: BTreeSet::new(),
+            saved: BTreeMap::new(),
             tables: BTreeMap::new(),
             leaving: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -82,7 +90,8 @@ impl Session {
 }
 
 impl World {
-    /// Makes a transaction, after those that are on their way: data, facts, positions, commit.
+    /// Makes a transaction, after those that are on their way: positions as they are, data, facts, positions as they will
+    /// be, commit.
     pub(crate) fn transact(
         &mut self,
         node: usize,
@@ -94,12 +103,13 @@ impl World {
         let mut steps = VecDeque::new();
         let concerns = offsets.iter().map(|(partition, _)| *partition).collect();
         let facts = Arc::new(facts);
+        steps.push_back(Step::Fence);
         let mut writes = vec![Arc::new(data), Arc::clone(&facts)];
         if !self.keeps(Rule::FactsLast) {
             writes.reverse();
         }
         steps.extend(writes.into_iter().filter(|records| !records.is_empty()).map(Step::Write));
-        steps.push_back(Step::Offsets(offsets));
+        steps.push_back(Step::Offsets(offsets.clone()));
         steps.push_back(Step::End(true));
         let Some(session) = &mut self.nodes[node].session else { return };
         session.transactions.push_back(Transaction {
@@ -108,9 +118,11 @@ impl World {
             steps,
             facts,
             concerns,
+            moves: offsets,
             generation: None,
             token: 0,
             ending_since: None,
+            repeated: false,
         });
         if session.transactions.len() == 1 {
             self.begin_transaction(node);
@@ -158,7 +170,11 @@ impl World {
                     self.move_to_another(role, partition);
                 }
             }
-            Step::Offsets(offsets) => {
+            Step::Fence | Step::Offsets(_) => {
+                let offsets = match step {
+                    Step::Offsets(offsets) => offsets,
+                    _ => transaction.concerns.iter().map(|at| (*at, session.saved[at])).collect(),
+                };
                 let stamp = Stamp { node, session: id, generation, is_static };
                 let wait = self.broker_latency();
                 self.after(wait, Happening::Broker(request(Work::Offsets { role, offsets, stamp })));
@@ -177,6 +193,12 @@ impl World {
                         1 => again + wait + self.dice.millis(1, 90),
                         _ => self.dice.millis(200, 25_000),
                     };
+                    // What is repeated behind the coordinator no client hears of.
+                    let heard = !self.dice.one_in(4);
+                    if let Some(front) = self.nodes[node].session.as_mut().and_then(|own| own.transactions.front_mut())
+                    {
+                        front.repeated |= heard;
+                    }
                     self.after(late, Happening::Broker(request(Work::End { commit })));
                     self.after(again + wait, Happening::Broker(request(Work::End { commit })));
                 } else {
@@ -269,6 +291,7 @@ impl World {
         let now = self.now;
         let Some(session) = &mut self.nodes[node].session else { return };
         let Some(done) = session.transactions.pop_front() else { return };
+        session.saved.extend(done.moves);
         let slow = done.ending_since.is_some_and(|since| now - since > SLOW_COMMIT);
         for ((topic, partition), record) in done.facts.iter().cloned() {
             let table = session.tables.get_mut(&partition).and_then(|tables| tables.get_mut(&topic));
@@ -287,8 +310,8 @@ impl World {
         if !self.is_session(node, id) {
             return;
         }
-        if slow && recycles {
-            return self.end_session(node, "a commit was slow");
+        if (slow || done.repeated) && recycles {
+            return self.end_session(node, "a commit was slow or repeated");
         }
         self.begin_transaction(node);
     }

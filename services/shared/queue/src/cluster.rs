@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -311,6 +312,16 @@ impl ConsumerContext for Ear {}
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
     pub(crate) ear: Ear,
+    /// The end of a transaction got no answer, and was sent again.
+    end_lost: AtomicBool,
+}
+
+impl Reporter {
+    /// Whether the client had no answer to the end of a transaction since this was asked last. It sends such an end again
+    /// by itself, and says so only in its log for `debug=eos`.
+    pub(crate) fn lost_end(&self) -> bool {
+        self.end_lost.swap(false, Ordering::SeqCst)
+    }
 }
 
 impl ClientContext for Reporter {
@@ -319,6 +330,10 @@ impl ClientContext for Reporter {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let unanswered = |error| message.contains(&format!("EndTxn returned {error} "));
+        if facility == "ENDTXN" && ["_TRANSPORT", "_TIMED_OUT", "_TIMED_OUT_QUEUE"].into_iter().any(unanswered) {
+            self.end_lost.store(true, Ordering::SeqCst);
+        }
         log(level, facility, message);
     }
 }

@@ -1,7 +1,7 @@
 //! One fence for whoever holds state: a static group member and a transactional producer under one name.
 //!
-//! Every transaction carries the positions of the input partitions it is about, moved or not, and the group's
-//! generation as it was when the transaction began: the coordinator refuses an older one. A newly assigned partition
+//! Every transaction carries the positions of the input partitions it is about, moved or not, before its records and
+//! behind them, and the group's generation as it was when the transaction began: the coordinator refuses an older one. A newly assigned partition
 //! is trusted only behind a barrier: an owner record of ours, committed to its state partitions and read back.
 
 mod keeper;
@@ -315,22 +315,23 @@ impl Inner {
         let started = Instant::now();
         killpoint::reached("session.commit.asked");
         // Read before anything is sent: whatever the group does from here on, the positions carry this generation.
-        let (next, group) = self.member.fenced(|state| {
+        let (positions, group) = self.member.fenced(|state| {
             let saved = |name: &TopicPartition| state.partitions.get(name).map(|partition| partition.saved);
             let owned: Vec<TopicPartition> = state.partitions.keys().cloned().collect();
             plan::fence(transaction, self.settings.state_topics, &owned, saved)
         })?;
         killpoint::reached("session.commit.fenced");
-        let committed = self.transactor.run_blocking(&transaction.data, &transaction.facts, &next, &group);
+        let committed = self.transactor.run_blocking(&transaction.data, &transaction.facts, &positions, &group);
         match committed {
             Ok(committed) => {
                 killpoint::reached("session.commit.done");
                 self.know(&transaction.facts, &committed);
-                shared.saved(&next);
+                shared.saved(&positions.next);
                 killpoint::reached("session.commit.known");
-                if committed.commit > self.settings.timing.slow_commit {
-                    warn!(member = shared.member, seconds = committed.commit.as_secs(), "slow commit");
-                    shared.end("a commit was slow: what was repeated meanwhile may still come");
+                if committed.repeated || committed.commit > self.settings.timing.slow_commit {
+                    let Committed { commit, repeated, .. } = committed;
+                    warn!(member = shared.member, seconds = commit.as_secs(), repeated, "slow commit");
+                    shared.end("a commit was slow or sent twice: what was sent first may still come");
                 }
                 let next = |records: &[Outgoing], at: &[(i32, i64)]| -> Vec<Next> {
                     let records = records.iter().zip(at);

@@ -18,6 +18,15 @@ pub(crate) fn input_of(
         .cloned()
 }
 
+/// The positions of the input partitions that a transaction is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Positions {
+    /// As they are saved.
+    pub(crate) saved: Vec<Next>,
+    /// As they will be.
+    pub(crate) next: Vec<Next>,
+}
+
 /// The positions a transaction carries: those it names and, unmoved, those of the inputs of its facts.
 ///
 /// A fact whose topic is nobody's state topic fences nothing; a fact whose input is not owned moved with it.
@@ -26,7 +35,7 @@ pub(crate) fn fence(
     state_topics: fn(&str) -> Vec<String>,
     owned: &[TopicPartition],
     saved: impl Fn(&TopicPartition) -> Option<i64>,
-) -> Result<Vec<Next>, Error> {
+) -> Result<Positions, Error> {
     let inputs: BTreeMap<TopicPartition, &TopicPartition> = owned
         .iter()
         .flat_map(|input| {
@@ -35,14 +44,14 @@ pub(crate) fn fence(
                 .map(move |topic| (TopicPartition::new(topic, input.partition), input))
         })
         .collect();
-    let mut wanted: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    let mut wanted: BTreeMap<TopicPartition, (i64, i64)> = BTreeMap::new();
     let mut moved = Vec::new();
     for next in &transaction.offsets {
         let name = next.topic_partition();
         match saved(&name) {
             // A saved position never goes back.
             Some(saved) => {
-                let offset = wanted.entry(name).or_insert(saved);
+                let (_, offset) = wanted.entry(name).or_insert((saved, saved));
                 *offset = next.offset.max(*offset);
             }
             None => moved.push(name),
@@ -54,7 +63,7 @@ pub(crate) fn fence(
         match inputs.get(&state) {
             Some(input) => {
                 let at = saved(input).unwrap_or_default();
-                wanted.entry((*input).clone()).or_insert(at);
+                wanted.entry((*input).clone()).or_insert((at, at));
             }
             None => moved.push(state),
         }
@@ -67,7 +76,14 @@ pub(crate) fn fence(
     if wanted.is_empty() {
         return Err(Error::Unfenced);
     }
-    Ok(wanted.into_iter().map(|(name, offset)| Next::at(&name.topic, name.partition, offset)).collect())
+    let (saved, next) = wanted
+        .into_iter()
+        .map(|(name, (saved, next))| {
+            let at = |offset| Next::at(&name.topic, name.partition, offset);
+            (at(saved), at(next))
+        })
+        .unzip();
+    Ok(Positions { saved, next })
 }
 
 #[cfg(test)]
@@ -95,20 +111,21 @@ mod tests {
         Outgoing::to_partition(topic, partition, Record { key: b"k".to_vec(), ..Record::default() })
     }
 
-    fn plan(facts: Vec<Outgoing>, offsets: Vec<Next>) -> Result<Vec<Next>, Error> {
+    fn plan(facts: Vec<Outgoing>, offsets: Vec<Next>) -> Result<Positions, Error> {
         fence(&Transaction { data: Vec::new(), facts, offsets }, states, &owned(), saved)
     }
 
     #[test]
     fn inputs_of_facts_are_added_unmoved() {
-        let next = plan(vec![fact("state", 1), fact("seen", 1)], vec![Next::at("in", 0, 15)]).expect("fenced");
-        assert_eq!(next, [Next::at("in", 0, 15), Next::at("in", 1, 11)]);
+        let planned = plan(vec![fact("state", 1), fact("seen", 1)], vec![Next::at("in", 0, 15)]).expect("fenced");
+        assert_eq!(planned.saved, [Next::at("in", 0, 10), Next::at("in", 1, 11)]);
+        assert_eq!(planned.next, [Next::at("in", 0, 15), Next::at("in", 1, 11)]);
     }
 
     #[test]
     fn a_named_position_wins_and_never_goes_back() {
-        let next = plan(vec![fact("state", 0)], vec![Next::at("in", 0, 15), Next::at("in", 1, 3)]).expect("fenced");
-        assert_eq!(next, [Next::at("in", 0, 15), Next::at("in", 1, 11)]);
+        let planned = plan(vec![fact("state", 0)], vec![Next::at("in", 0, 15), Next::at("in", 1, 3)]).expect("fenced");
+        assert_eq!(planned.next, [Next::at("in", 0, 15), Next::at("in", 1, 11)]);
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! The transactional producer, and the one order in which a transaction is made.
 //!
 //! A transaction is never aborted: the client repeats a request that timed out, and what comes late may meet the next
-//! transaction. After any error that is not plainly to be repeated the producer is given up; the `init_transactions`
-//! of the next one ends what is open under a new epoch, and what comes late then is refused.
+//! transaction. After any error that is not plainly to be repeated, and after an end that was sent twice, the producer
+//! is given up; the `init_transactions` of the next one ends what is open under a new epoch, and what comes late then
+//! is refused.
+//!
+//! The fence stands at either side of the records. Behind them it keeps a commit from one who has lost its place; before
+//! them it keeps such a one from writing facts at all, which an end that comes late could make readable.
 
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
@@ -13,6 +18,7 @@ use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
 use super::Timing;
+use super::plan::Positions;
 use crate::cluster::{Cluster, Reporter};
 use crate::error::Error;
 use crate::member::offsets;
@@ -65,6 +71,8 @@ pub(crate) struct Committed {
     pub(crate) facts: Vec<(i32, i64)>,
     /// How long the commit itself took.
     pub(crate) commit: Duration,
+    /// The commit was sent more than once: what was sent first may still come.
+    pub(crate) repeated: bool,
 }
 
 impl Transactor {
@@ -79,7 +87,10 @@ impl Transactor {
             .set("message.timeout.ms", (limit * 2 / 3).as_millis().to_string())
             .set("socket.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
             .set("request.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
-            .set("linger.ms", "0.5");
+            .set("linger.ms", "0.5")
+            // The one way to hear that it sent an end twice.
+            .set("debug", "eos")
+            .set_log_level(RDKafkaLogLevel::Debug);
         let client = config.create_with_context(Reporter::default()).map_err(|error| settings(&error))?;
         let transactor = Self { client: Some(client), cluster: cluster.clone(), member: member.to_owned(), limit };
         killpoint::reached("transaction.opening");
@@ -108,18 +119,20 @@ impl Transactor {
         self.client().context().ear.explain(error, &self.cluster, operation, object)
     }
 
-    /// Calls until it succeeds, as long as the error is plainly one to call again for.
+    /// Calls until it succeeds, as long as the error is plainly one to call again for. Gives whether it was called again.
     fn repeat(
         &self,
         operation: &'static str,
         limit: Duration,
         call: impl Fn() -> Result<(), KafkaError>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let started = Instant::now();
+        let mut again = false;
         loop {
             match call() {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(again),
                 Err(error) if classify(&error) == Verdict::Again && started.elapsed() < limit => {
+                    again = true;
                     debug!(member = self.member, %error, operation, "once more");
                     std::thread::park_timeout(Duration::from_millis(20));
                 }
@@ -131,32 +144,41 @@ impl Transactor {
         }
     }
 
-    /// Makes one transaction: data, every report, facts, every report, positions, commit. Blocks. Every error means
-    /// that the producer is to be given up.
+    /// Makes one transaction: positions as they are saved, data, every report, facts, every report, positions as they will
+    /// be, commit. Blocks. Every error means that the producer is to be given up.
     pub(crate) fn run_blocking(
         &self,
         data: &[Outgoing],
         facts: &[Outgoing],
-        next: &[Next],
+        positions: &Positions,
         group: &ConsumerGroupMetadata,
     ) -> Result<Committed, Error> {
         let begun = self.client().begin_transaction();
         begun.map_err(|error| self.explain(error, "beginning a transaction", &self.member))?;
         killpoint::reached("transaction.begun");
+        self.send_positions(&positions.saved, group)?;
+        killpoint::reached("transaction.fenced");
         let data = self.send(data, "sending data")?;
         killpoint::reached("transaction.data.acknowledged");
         let facts = self.send(facts, "sending facts")?;
         killpoint::reached("transaction.facts.acknowledged");
+        self.send_positions(&positions.next, group)?;
+        killpoint::reached("transaction.positions.sent");
+        let started = Instant::now();
+        self.client().context().lost_end();
+        let again = self.repeat("committing", self.limit, || self.client().commit_transaction(Timeout::Never))?;
+        killpoint::reached("transaction.committed");
+        let repeated = self.client().context().lost_end() || again;
+        Ok(Committed { data, facts, commit: started.elapsed(), repeated })
+    }
+
+    fn send_positions(&self, next: &[Next], group: &ConsumerGroupMetadata) -> Result<(), Error> {
         let list = offsets(next).map_err(|error| self.explain(error, "naming positions", &self.member))?;
         // Without a limit of its own each call has what is left of the transaction.
         self.repeat("sending positions", self.limit, || {
             self.client().send_offsets_to_transaction(&list, group, Timeout::Never)
         })?;
-        killpoint::reached("transaction.positions.sent");
-        let started = Instant::now();
-        self.repeat("committing", self.limit, || self.client().commit_transaction(Timeout::Never))?;
-        killpoint::reached("transaction.committed");
-        Ok(Committed { data, facts, commit: started.elapsed() })
+        Ok(())
     }
 
     fn send(&self, records: &[Outgoing], operation: &'static str) -> Result<Vec<(i32, i64)>, Error> {

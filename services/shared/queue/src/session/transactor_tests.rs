@@ -36,7 +36,8 @@ fn group(cluster: &Cluster) -> ConsumerGroupMetadata {
 }
 
 fn run(transactor: &Transactor, cluster: &Cluster) -> Result<Committed, Error> {
-    transactor.run_blocking(&[record("out")], &[record("state")], &[Next::at("in", 0, 3)], &group(cluster))
+    let positions = Positions { saved: vec![Next::at("in", 0, 2)], next: vec![Next::at("in", 0, 3)] };
+    transactor.run_blocking(&[record("out")], &[record("state")], &positions, &group(cluster))
 }
 
 /// One transaction during which the brokers answer `api` with `error` first.
@@ -70,7 +71,7 @@ fn a_transaction_goes_through() {
     let (_mock, cluster) = mock();
     let transactor = Transactor::open_blocking(&cluster, "m-0", &timing()).expect("opened");
     let first = run(&transactor, &cluster).expect("committed");
-    assert_eq!(first.facts, [(0, 0)]);
+    assert_eq!((first.facts.as_slice(), first.repeated), (&[(0, 0)][..], false));
     let second = run(&transactor, &cluster).expect("committed");
     // The commit marker of the first lies between.
     assert!(second.facts[0].1 >= 1, "{second:?}");
@@ -91,6 +92,36 @@ fn what_passes_is_waited_out() {
     ] {
         let done = with(api, error);
         assert!(done.is_ok(), "{api:?} {error:?}: {done:?}");
+    }
+}
+
+/// What the client says of it in its log is no promise: a client that says it otherwise fails here.
+#[test]
+fn an_end_that_was_sent_twice_is_known() {
+    for (api, error, repeated) in [
+        (Api::EndTxn, E::RD_KAFKA_RESP_ERR__TRANSPORT, true),
+        (Api::EndTxn, E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, false),
+        (Api::TxnOffsetCommit, E::RD_KAFKA_RESP_ERR__TRANSPORT, false),
+        (Api::Produce, E::RD_KAFKA_RESP_ERR__TRANSPORT, false),
+    ] {
+        let done = with(api, error).expect("committed");
+        assert_eq!(done.repeated, repeated, "{api:?} {error:?}");
+    }
+}
+
+/// Whoever has lost its place writes nothing at all.
+#[test]
+fn the_fence_stands_before_the_records() {
+    let (mock, cluster) = mock();
+    let transactor = Transactor::open_blocking(&cluster, "m-0", &timing()).expect("opened");
+    mock.request_errors(Api::TxnOffsetCommit, &[E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION]);
+    assert_eq!(run(&transactor, &cluster).expect_err("fenced").code(), Code::Fenced);
+    transactor.close_blocking();
+    let reader: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &cluster.brokers).set("group.id", "r").create().expect("a reader");
+    for topic in ["out", "state"] {
+        let (low, high) = reader.fetch_watermarks(topic, 0, Duration::from_secs(5)).expect("asked");
+        assert_eq!((low, high), (0, 0), "{topic}");
     }
 }
 
