@@ -118,7 +118,9 @@ async fn two_sessions_of_one_name_cannot_both_commit() {
         |value: &str| Transaction { data: Vec::new(), facts: vec![fact(value)], offsets: vec![next(&input, 0, 2)] };
     let error = zombie.commit(transaction("zombie")).await.expect_err("fenced");
     assert!(error.recycles(), "{error:?}");
-    assert_eq!(error.code(), Code::Fenced, "{error:?}");
+    // Whichever comes first: what its reader heard meanwhile, or the answer to its commit.
+    assert!([Code::Fenced, Code::SessionEnded].contains(&error.code()), "{error:?}");
+    assert!(error.fault().detail.contains("fenced"), "{error:?}");
     assert_eq!(error.place().record.as_deref(), Some("twins-0"));
     // From here on it says so whatever it is asked.
     assert_eq!(zombie.commit(transaction("zombie")).await.expect_err("ended").code(), Code::SessionEnded);
@@ -171,7 +173,8 @@ async fn partitions_move_between_sessions_without_loss_or_copy() {
     let (mut done, mut moved) = (0, 0);
     let begun = std::time::Instant::now();
     while done < 120 || moved < 2 {
-        assert!(begun.elapsed() < LONG, "{done} of 120, {moved} moved");
+        // On a busy machine a member is thrown out now and then, and comes back.
+        assert!(begun.elapsed() < 4 * LONG, "{done} of 120, {moved} moved");
         for (settings, slot) in &mut workers {
             if slot.is_none() {
                 *slot = Some(Session::open(settings.clone()).await.expect("opened"));
