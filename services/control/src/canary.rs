@@ -8,25 +8,21 @@ use queue::Canary;
 use queue::registry::trying;
 use tracing::{info, warn};
 
-use crate::audit::{Hash, Outcome};
+use crate::audit::Hash;
 use crate::core::Effects;
 use crate::grpc::{Shared, blocking};
 use crate::index::Outcomes;
-use crate::letter::OWN_NAME;
-use crate::writer::request::{Decided, Meta};
+use crate::own::{self, Rounds};
+use crate::writer::request::Decided;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Goes on for ever; dropped at the end of the process.
 pub async fn run(shared: Arc<Shared>) {
-    let mut every = tokio::time::interval(EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = Rounds::every(EVERY);
     loop {
-        every.tick().await;
-        if !shared.writer.is_active() || !shared.progress.is_caught_up() {
-            continue;
-        }
+        rounds.next(&shared).await;
         for flow in shared.flows.names() {
             let Some(canary) = shared.flows.canary(&flow) else { continue };
             if let Err(fault) = judge(&shared, &flow, &canary).await {
@@ -40,19 +36,8 @@ async fn judge(shared: &Shared, flow: &FlowName, canary: &Canary) -> Result<(), 
     let outcomes = blocking(|| shared.index.outcomes(flow, &canary.version, canary.at))?;
     let Some(reason) = verdict(canary, outcomes) else { return Ok(()) };
     info!(%flow, version = %canary.version, reason, "a version that was tried is taken back");
-    let meta = Meta {
-        actor: OWN_NAME.to_owned(),
-        role: None,
-        action: "starbridge.control.v1.FlowService/AbortCanary".to_owned(),
-        object: format!("flow/{flow}"),
-        scope: shared.scope_of(flow),
-        reason,
-        request_id: uuid::Uuid::now_v7().to_string(),
-        digest: Hash::of(canary.version.as_str().as_bytes()),
-        idempotency_key: None,
-        result: Outcome::Done,
-        dry_run: false,
-    };
+    let digest = Hash::of(canary.version.as_str().as_bytes());
+    let meta = own::meta("FlowService/AbortCanary", format!("flow/{flow}"), shared.scope_of(flow), reason, digest);
     let effects = Effects { records: vec![(topic::FLOWS.to_owned(), trying(flow, None))], ..Effects::default() };
     shared.writer.submit(meta, move |_, _| Ok(Decided { effects, ..Decided::default() })).await.map(drop)
 }

@@ -17,6 +17,7 @@ pub mod letter;
 pub mod mask;
 pub mod metrics;
 pub mod mirror;
+mod own;
 pub mod reconcile;
 pub mod secret;
 pub mod selector;

@@ -7,25 +7,21 @@ use document::{BackfillMark, Fault, topic};
 use tracing::{info, warn};
 
 use super::job::{Asked, BACKFILLS, Backfill, Status, Step};
-use crate::audit::{Hash, Outcome};
+use crate::audit::Hash;
 use crate::core::Effects;
 use crate::grpc::Shared;
-use crate::letter::OWN_NAME;
+use crate::own::{self, Rounds};
 use crate::writer::desk::Desk;
-use crate::writer::request::{Decided, Jobs, Meta};
+use crate::writer::request::{Decided, Jobs};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Goes on for ever; dropped at the end of the process.
 pub async fn run(shared: Arc<Shared>) {
-    let mut every = tokio::time::interval(EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = Rounds::every(EVERY);
     loop {
-        every.tick().await;
-        if !shared.writer.is_active() || !shared.progress.is_caught_up() {
-            continue;
-        }
+        rounds.next(&shared).await;
         for (_, backfill) in shared.mirror.all::<Backfill>(BACKFILLS) {
             if backfill.status.is_over() {
                 continue;
@@ -55,19 +51,8 @@ async fn go_on(shared: &Shared, backfill: &Backfill) -> Result<(), Fault> {
         let effects = committed.map(|committed| next(committed, mark, rests, gone, desk.now)).unwrap_or_default();
         Ok(Decided { effects, ..Decided::default() })
     };
-    let meta = Meta {
-        actor: OWN_NAME.to_owned(),
-        role: None,
-        action: "starbridge.control.v1.BackfillService/StartBackfill".to_owned(),
-        object: format!("backfill/{}", backfill.name()),
-        scope: shared.scope_of(&backfill.flow),
-        reason,
-        request_id: uuid::Uuid::now_v7().to_string(),
-        digest: Hash::of(&backfill.to_bytes()),
-        idempotency_key: None,
-        result: Outcome::Done,
-        dry_run: false,
-    };
+    let (object, digest) = (format!("backfill/{}", backfill.name()), Hash::of(&backfill.to_bytes()));
+    let meta = own::meta("BackfillService/StartBackfill", object, shared.scope_of(&backfill.flow), reason, digest);
     shared.writer.submit(meta, decide).await.map(drop)
 }
 

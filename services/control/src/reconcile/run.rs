@@ -16,13 +16,14 @@ use super::judge::{Letter, Standing, standing};
 use super::plan;
 use super::read::{self, Bill};
 use super::report::{REPORTS, Reconciliation, Spec, Status};
-use crate::audit::{Hash, Outcome};
+use crate::audit::Hash;
 use crate::core::Effects;
 use crate::core::job::Job;
 use crate::grpc::place::Place;
 use crate::grpc::{Shared, blocking};
 use crate::index::{End, List, Order};
 use crate::letter::OWN_NAME;
+use crate::own::{self, Rounds};
 use crate::selector::Selector;
 use crate::systems::System;
 use crate::systems::look::{Calls, Head};
@@ -44,14 +45,10 @@ const DIFFERENCES: usize = 5;
 /// Goes on for ever; dropped at the end of the process. A report that was under way on another replica begins anew: half
 /// of one is never shown.
 pub async fn run(shared: Arc<Shared>) {
-    let mut every = tokio::time::interval(EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut every = Rounds::every(EVERY);
     let (began, mut rounds) = (shared.now(), 0_u32);
     loop {
-        every.tick().await;
-        if !shared.writer.is_active() {
-            continue;
-        }
+        every.next(&shared).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(DUE_EVERY)
             && let Err(fault) = begin_due(&shared, began).await
@@ -152,19 +149,9 @@ async fn keep(shared: &Shared, report: Reconciliation, again: Vec<i64>) -> Resul
 
 /// What the audit topic is told of what the control plane does of its own accord.
 fn own_meta(shared: &Shared, report: &Reconciliation, reason: String) -> Meta {
-    Meta {
-        actor: OWN_NAME.to_owned(),
-        role: None,
-        action: "starbridge.control.v1.ReconciliationService/StartReconciliation".to_owned(),
-        object: format!("reconciliation/{}", report.spec.id),
-        scope: shared.scope_of(&report.spec.flow),
-        reason,
-        request_id: uuid::Uuid::now_v7().to_string(),
-        digest: Hash::of(&report.to_bytes()),
-        idempotency_key: None,
-        result: Outcome::Done,
-        dry_run: false,
-    }
+    let (object, digest) = (format!("reconciliation/{}", report.spec.id), Hash::of(&report.to_bytes()));
+    let scope = shared.scope_of(&report.spec.flow);
+    own::meta("ReconciliationService/StartReconciliation", object, scope, reason, digest)
 }
 
 async fn ask(shared: &Shared, spec: &Spec, calls: &mut Calls) -> Result<Found, Fault> {
