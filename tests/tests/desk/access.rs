@@ -123,9 +123,11 @@ async fn things(road: &Road, people: &People) -> (Things, BTreeMap<&'static str,
     }
     let operator = people.at_writer(road, &tokens["operator"]).await;
     let letters = until_listed(&operator, "state = open", road.expectation.parked.len()).await;
-    // A job that is there and does nothing: it is cancelled before its first letter.
-    let selection = Some(v1::Selection { ids: vec![letters[0].id.clone()], selector: String::new() });
-    let asked = v1::StartReplayRequest { selection, options: None, change: change("a job to look at") };
+    // A job that is there and does nothing: it is cancelled long before its second letter.
+    let ids = letters.iter().map(|letter| letter.id.clone()).collect();
+    let selection = Some(v1::Selection { ids, selector: String::new() });
+    let options = Some(v1::ReplayOptions { rate: 0.01, ..v1::ReplayOptions::default() });
+    let asked = v1::StartReplayRequest { selection, options, change: change("a job to look at") };
     let job = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job").id;
     let cancel = v1::CancelReplayRequest { id: job.clone(), change: change("") };
     operator.replays().cancel_replay(cancel).await.expect("cancelled");

@@ -155,7 +155,7 @@ async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_sa
     let mut road = Road::lay(plan).await.expect("laid");
     let file = road.flow_folder().join("flow.toml");
     let text = std::fs::read_to_string(&file).expect("the flow file");
-    std::fs::write(&file, format!("{text}\n[reconcile]\ncron = \"0 3 1 1 *\"\nrepair = true\n")).expect("written");
+    std::fs::write(&file, format!("{text}\n[reconcile]\ncron = \"0 0 29 2 *\"\nrepair = true\n")).expect("written");
     road.start_stages().await.expect("started");
     let orders = road.expectation.source.len();
     road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
