@@ -29,6 +29,9 @@ pub struct RoadPlan {
     pub flow: &'static str,
     /// Documents per call; the flow file's own when `None`.
     pub documents: Option<usize>,
+    /// When scans and lookbacks begin by themselves; as the flow file says when `None`. As it is, none begins but the one at
+    /// the start, whatever the time of day: what a scenario counts must not depend on the minute it runs in.
+    pub cron: Option<&'static str>,
     /// Calls that both Galaxies permit in any sliding minute.
     pub calls_per_minute: u32,
     /// Whether the Galaxies refuse what is beyond it.
@@ -61,6 +64,9 @@ pub struct RoadPlan {
     pub within: Option<PathBuf>,
 }
 
+/// Midnight of a leap day: a cron has to fire at some time.
+const SELDOM: &str = "0 0 29 2 *";
+
 impl Default for RoadPlan {
     fn default() -> Self {
         Self {
@@ -68,6 +74,7 @@ impl Default for RoadPlan {
             copies: 1,
             flow: "misc-inbound",
             documents: None,
+            cron: Some(SELDOM),
             calls_per_minute: 6_000,
             enforce_limit: false,
             replicas: 1,
@@ -172,8 +179,9 @@ impl Road {
             source = source.option("--calls-per-minute", limit.clone());
             target = target.option("--calls-per-minute", limit);
         }
-        let changes: Vec<(&str, String)> =
-            plan.documents.map(|documents| ("documents", documents.to_string())).into_iter().collect();
+        let documents = plan.documents.map(|documents| ("documents", documents.to_string()));
+        let cron = plan.cron.map(|cron| ("cron", format!("{cron:?}")));
+        let changes: Vec<(&str, String)> = documents.into_iter().chain(cron).collect();
         copy_flow(plan.flow, &scratch.path().join("flows").join(plan.flow), &changes)?;
         let mut source = Galaxy::start(source, scratch.path())?;
         let mut target = Galaxy::start(target, scratch.path())?;
@@ -310,6 +318,7 @@ impl Road {
                 ("flow", format!("{name:?}")),
                 ("start_from", "\"2099-01-01T00:00:00+08:00\"".to_owned()),
                 ("partitions", "1".to_owned()),
+                ("cron", format!("{SELDOM:?}")),
             ];
             copy_flow(self.plan.flow, &self.scratch.path().join("flows").join(&name), &changes)?;
         }

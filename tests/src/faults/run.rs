@@ -157,6 +157,7 @@ async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
     let road = RoadPlan {
         orders: ORDERS.min(plan.bills),
         documents: Some(5),
+        cron: None,
         calls_per_minute: CALLS,
         planted: false,
         most: 3,

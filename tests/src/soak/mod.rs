@@ -93,7 +93,7 @@ async fn begin_faults(road: &Road) -> anyhow::Result<()> {
 /// # Errors
 /// Something does not start, a stage ends, or documents do not end after the faults have.
 pub async fn run(plan: &Plan, tell: &mut dyn FnMut(String)) -> anyhow::Result<Outcome> {
-    let lay = RoadPlan { orders: ORDERS, planted: false, calls_per_minute: 600, ..RoadPlan::default() };
+    let lay = RoadPlan { orders: ORDERS, planted: false, calls_per_minute: 600, cron: None, ..RoadPlan::default() };
     let mut road = Road::lay(lay).await?;
     let flow = road.flow_folder().join("flow.toml");
     let text = std::fs::read_to_string(&flow).context("reading the flow")?;

@@ -7,8 +7,9 @@ use queue::{Consumer, Next, Timing};
 use crate::child;
 use crate::house::*;
 
+/// Joins with a session that outlives the pauses of a busy machine, and is still soon over.
 async fn join(group: &str, name: &str, topics: &[&str]) -> Consumer {
-    let timing = Timing { session: Duration::from_secs(2), ..Timing::default() };
+    let timing = Timing { session: Duration::from_secs(6), ..Timing::default() };
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
     Consumer::join_with(&cluster(), group, name, &topics, &timing).await.expect("joined")
 }

@@ -13,7 +13,10 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+/// How long something may take that must happen.
 pub(crate) const LONG: Duration = Duration::from_secs(40);
+/// How long is waited for what must not happen.
+pub(crate) const SOON: Duration = Duration::from_millis(1500);
 
 pub(crate) fn brokers() -> &'static str {
     // Every test but the first finds it set up.
@@ -171,6 +174,13 @@ pub(crate) fn raw_read(consumer: &BaseConsumer, count: usize, wait: Duration) ->
             texts.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
         }
     }
+    texts
+}
+
+/// The `count` records that must come, however long that takes, and what comes right behind them though it must not.
+pub(crate) fn raw_all(consumer: &BaseConsumer, count: usize) -> Vec<String> {
+    let mut texts = raw_read(consumer, count, LONG);
+    texts.extend(raw_read(consumer, 1, SOON));
     texts
 }
 

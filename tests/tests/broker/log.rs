@@ -59,5 +59,5 @@ async fn records_are_deleted_up_to_a_position() {
     topic("deleted", 1).await;
     fill("deleted", 0, 6).await;
     admin().delete_records(&[next("deleted", 0, 4)]).await.expect("deleted");
-    assert_eq!(raw_read(&raw_consumer("deleted", "read_committed"), 3, Duration::from_secs(2)), ["v4", "v5"]);
+    assert_eq!(raw_all(&raw_consumer("deleted", "read_committed"), 2), ["v4", "v5"]);
 }

@@ -13,9 +13,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use starbridge_proto::v1;
 use tonic::Code;
 
-use super::PATIENCE;
 use super::client::{Caller, People, change, channel};
 use super::raw::{self, Things};
+use super::replay::until_listed;
+use super::{PATIENCE, until};
 
 const ROLES: [&str; 6] =
     ["viewer", "operator", "engineer", "system_administrator", "security_administrator", "auditor"];
@@ -121,18 +122,12 @@ async fn things(road: &Road, people: &People) -> (Things, BTreeMap<&'static str,
         tokens.insert(role, people.hire(road, &format!("the-{role}"), role).await);
     }
     let operator = people.at_writer(road, &tokens["operator"]).await;
-    let mut letters = Vec::new();
-    for _ in 0..300 {
-        let asked = v1::ListDeadLettersRequest { selector: "state = open".to_owned(), ..Default::default() };
-        letters = operator.letters().list_dead_letters(asked).await.expect("a list").into_inner().dead_letters;
-        if letters.len() == road.expectation.parked.len() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    // A job that is there and does nothing: it is cancelled before its first letter.
-    let selection = Some(v1::Selection { ids: vec![letters[0].id.clone()], selector: String::new() });
-    let asked = v1::StartReplayRequest { selection, options: None, change: change("a job to look at") };
+    let letters = until_listed(&operator, "state = open", road.expectation.parked.len()).await;
+    // A job that is there and does nothing: it is cancelled long before its second letter.
+    let ids = letters.iter().map(|letter| letter.id.clone()).collect();
+    let selection = Some(v1::Selection { ids, selector: String::new() });
+    let options = Some(v1::ReplayOptions { rate: 0.01, ..v1::ReplayOptions::default() });
+    let asked = v1::StartReplayRequest { selection, options, change: change("a job to look at") };
     let job = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job").id;
     let cancel = v1::CancelReplayRequest { id: job.clone(), change: change("") };
     operator.replays().cancel_replay(cancel).await.expect("cancelled");
@@ -168,13 +163,7 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
     }
     let channel = channel(&road.desk, &address).await;
     let far = Caller::new(channel.clone(), Some(&elsewhere["auditor"]));
-    for _ in 0..100 {
-        let me = far.access().who_am_i(v1::WhoAmIRequest {}).await.expect("signed in");
-        if !me.get_ref().bindings.is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    far.has_a_role().await;
     for method in &methods {
         let call = name(method);
         let Some((_, may)) = MAY.iter().find(|(listed, _)| *listed == call) else { continue };
@@ -217,13 +206,14 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
         issued.token
     };
     let version = methods.iter().find(|method| method.name() == "GetVersion").expect("there");
-    for _ in 0..300 {
+    let refused = until("the token is taken back", async || {
         let caller = Caller::new(channel.clone(), Some(&revoked));
-        if raw::call(caller.signed(), version, Vec::new()).await == Code::Unauthenticated {
-            break;
+        match raw::call(caller.signed(), version, Vec::new()).await {
+            Code::Unauthenticated => Ok(()),
+            other => Err(format!("{other:?}")),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    });
+    refused.await;
     let states = [
         ("none", None),
         ("expired", Some(made(&keys, "starbridge", 2))),

@@ -1,15 +1,16 @@
 //! A version is tried with some documents: one that fails is taken back by itself, one that holds is promoted.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use e2e::mend::model;
 use e2e::road::{Road, RoadPlan};
 use serde_json::Value;
 use starbridge_proto::v1;
 
-use super::PATIENCE;
 use super::client::{Caller, People, change};
+use super::flows::until_sample;
+use super::replay::until_listed;
+use super::{PATIENCE, until};
 
 const FORM: &str = "STK_MISCELLANEOUS";
 const FLOW: &str = "misc-inbound";
@@ -49,9 +50,17 @@ async fn note(road: &Road, number: &str) -> Option<String> {
     Some(held.get("FNOTE").or(held.get("FNote")).and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
-/// Waits until the extractor goes by what the desk says: it takes a change up with its next look.
-async fn taken_up() {
-    tokio::time::sleep(Duration::from_secs(3)).await;
+/// Waits until the extractor gives documents to the version that is tried now. Gives that version.
+async fn tried(road: &mut Road, engineer: &Caller) -> String {
+    let canary = shown(engineer).await.flow.and_then(|flow| flow.canary).expect("it is tried");
+    let version = canary.sides[0].version.clone();
+    let taken_up = until("the version is taken up", async || {
+        let log = std::fs::read_to_string(road.of("extractor")[0].process().log()).expect("a log");
+        let told = log.lines().any(|line| line.contains("flow taken up") && line.contains(&version));
+        if told { Ok(()) } else { Err(log.lines().last().unwrap_or_default().to_owned()) }
+    });
+    taken_up.await;
+    version
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,20 +90,15 @@ async fn a_version_that_fails_is_taken_back_and_one_that_holds_is_promoted() {
     let apply = v1::ApplyFlowRequest { bundle: Some(wrong), change: change("both") };
     let refused = engineer.flows().apply_flow(apply).await.expect_err("one at a time");
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
-    taken_up().await;
+    tried(&mut road, &engineer).await;
     plant(&road, &engineer, &numbers("wrong", 40)).await;
-    let mut left = None;
-    for _ in 0..300 {
-        left = shown(&engineer).await.flow.expect("a flow").canary;
-        if left.is_none() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    assert_eq!(left, None, "taken back by itself");
+    let taken_back = until("taken back by itself", async || {
+        shown(&engineer).await.flow.expect("a flow").canary.map_or(Ok(()), |left| Err(format!("{left:?}")))
+    });
+    taken_back.await;
     road.until("each has an end", PATIENCE, |applied, parked| applied + parked >= orders + 40).await.expect("ended");
-    let asked = v1::ListDeadLettersRequest { page_size: 100, ..Default::default() };
-    let letters = engineer.letters().list_dead_letters(asked).await.expect("a list").into_inner().dead_letters;
+    let parked = road.letters().await.expect("letters").len();
+    let letters = until_listed(&engineer, "state = open", parked).await;
     assert!((8..=32).contains(&letters.len()), "about half of them: {}", letters.len());
     let current = shown(&engineer).await.flow.expect("a flow").version;
     assert!(letters.iter().all(|letter| letter.flow_version != current), "{letters:#?}");
@@ -104,8 +108,16 @@ async fn a_version_that_fails_is_taken_back_and_one_that_holds_is_promoted() {
 
     let noted =
         made("\"request\": [", "\"request\": [{\"field\": \"FNOTE\", \"type\": \"string\", \"value\": \"new\"},");
+    // What ends from now on is counted for the next one; of the first nothing may be left.
+    let over = until("nothing is on its way", async || {
+        let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
+        let asked = v1::DeleteFlowRequest { name: FLOW.to_owned(), force: true, change: look };
+        let rest = engineer.flows().delete_flow(asked).await.map_err(|status| format!("{status:?}"))?.into_inner();
+        if rest.under_way == 0 { Ok(()) } else { Err(format!("{rest:?}")) }
+    });
+    over.await;
     engineer.flows().start_canary(trying(noted, 50)).await.expect("begun");
-    taken_up().await;
+    let version = tried(&mut road, &engineer).await;
     let before = orders + 40 - letters.len();
     let right = numbers("right", 40);
     plant(&road, &engineer, &right).await;
@@ -117,16 +129,21 @@ async fn a_version_that_fails_is_taken_back_and_one_that_holds_is_promoted() {
         }
     }
     assert!((8..=32).contains(&new.len()), "about half of them: {new:?}");
-    let canary = shown(&engineer).await.flow.and_then(|flow| flow.canary).expect("it is still tried");
-    let sides: Vec<_> = canary.sides.iter().map(|side| (side.side.as_str(), side.applied, side.failed)).collect();
     let count = |number: usize| i64::try_from(number).expect("few");
+    let canary = until("all are on record", async || {
+        let canary = shown(&engineer).await.flow.and_then(|flow| flow.canary).expect("it is still tried");
+        let ended: i64 = canary.sides.iter().map(|side| side.applied + side.failed).sum();
+        if ended >= 40 { Ok(canary) } else { Err(format!("{canary:?}")) }
+    });
+    let canary = canary.await;
+    let sides: Vec<_> = canary.sides.iter().map(|side| (side.side.as_str(), side.applied, side.failed)).collect();
     assert_eq!(sides, [("canary", count(new.len()), 0), ("current", count(40 - new.len()), 0)]);
 
     let promote = v1::PromoteCanaryRequest { name: FLOW.to_owned(), change: change("it holds") };
     let promoted = engineer.flows().promote_canary(promote).await.expect("promoted").into_inner().flow;
     let promoted = promoted.expect("a flow");
-    assert_eq!((promoted.version.as_str(), promoted.canary), (canary.sides[0].version.as_str(), None));
-    taken_up().await;
+    assert_eq!((promoted.version.as_str(), promoted.canary), (version.as_str(), None));
+    until_sample(&mut road, "starbridge_config_info", &[&version], |value| value == 1.0).await;
     let all = numbers("all", 10);
     plant(&road, &engineer, &all).await;
     road.until("all are applied", PATIENCE, |applied, _| applied >= before + 50).await.expect("applied");

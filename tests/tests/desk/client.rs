@@ -22,6 +22,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use super::until;
+
 /// Puts the token beside every request.
 #[derive(Debug, Clone)]
 pub(crate) struct Bearer(Option<String>);
@@ -58,6 +60,15 @@ pub(crate) async fn channel(files: &DeskFiles, address: &str) -> Channel {
 impl Caller {
     pub(crate) fn new(channel: Channel, token: Option<&str>) -> Self {
         Self { channel, bearer: Bearer(token.map(str::to_owned)) }
+    }
+
+    /// Waits until the replica knows a role of the caller.
+    pub(crate) async fn has_a_role(&self) {
+        let heard = until("the role is heard of", async || {
+            let me = self.access().who_am_i(v1::WhoAmIRequest {}).await.expect("signed in").into_inner();
+            if me.bindings.is_empty() { Err(format!("{me:?}")) } else { Ok(()) }
+        });
+        heard.await;
     }
 
     pub(crate) fn signed(&self) -> Signed {
@@ -128,27 +139,25 @@ impl People {
     /// Makes the first administrator at whichever replica writes.
     pub(crate) async fn begin(road: &Road) -> Self {
         let credential = std::fs::read_to_string(&road.desk.bootstrap).expect("the credential");
-        for _ in 0..300 {
+        let security = until("a replica writes", async || {
             for ordinal in 0..2 {
                 let Ok(address) = road.desk_address(ordinal) else { continue };
                 let caller = Caller::new(channel(&road.desk, &address).await, None);
                 let asked = v1::BootstrapRequest { credential: credential.clone(), principal: "root".to_owned() };
                 match caller.access().bootstrap(asked).await {
-                    Ok(answer) => {
-                        return Self { security: answer.into_inner().token, files: road.desk.clone() };
-                    }
+                    Ok(answer) => return Ok(answer.into_inner().token),
                     Err(status) if status.code() == tonic::Code::Unavailable => {}
                     Err(status) => panic!("the bootstrap was refused: {status:?}"),
                 }
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no replica writes");
+            Err("none does".to_owned())
+        });
+        Self { security: security.await, files: road.desk.clone() }
     }
 
     /// The replica that writes, as the security administrator.
     pub(crate) async fn writer(&self, road: &Road) -> (Caller, String) {
-        for _ in 0..600 {
+        let writer = until("a replica writes", async || {
             for ordinal in 0..2 {
                 let Ok(address) = road.desk_address(ordinal) else { continue };
                 let ca = std::fs::read_to_string(&self.files.ca).expect("the authority");
@@ -161,12 +170,12 @@ impl People {
                     && status.get_ref().active
                     && status.get_ref().index_caught_up
                 {
-                    return (caller, address);
+                    return Ok((caller, address));
                 }
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no replica writes");
+            Err("none does".to_owned())
+        });
+        writer.await
     }
 
     /// A token for somebody with a role over every tenant.
@@ -198,13 +207,7 @@ impl People {
     pub(crate) async fn at_writer(&self, road: &Road, token: &str) -> Caller {
         let (_, address) = self.writer(road).await;
         let caller = Caller::new(channel(&self.files, &address).await, Some(token));
-        for _ in 0..100 {
-            let me = caller.access().who_am_i(v1::WhoAmIRequest {}).await.expect("signed in");
-            if !me.get_ref().bindings.is_empty() {
-                return caller;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the role was not heard of");
+        caller.has_a_role().await;
+        caller
     }
 }

@@ -8,6 +8,7 @@ use tonic::Code;
 
 use super::client::{Caller, change};
 use super::replay::open;
+use super::until;
 
 async fn flow(caller: &Caller) -> v1::GetFlowResponse {
     let asked = v1::GetFlowRequest { name: "misc-inbound".to_owned(), version: String::new() };
@@ -20,18 +21,13 @@ async fn until_metric(road: &mut Road, metric: &str, wanted: impl Fn(f64) -> boo
 }
 
 /// The same for the samples with these labels.
-async fn until_sample(road: &mut Road, metric: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) -> f64 {
-    let mut value = f64::NAN;
-    for _ in 0..300 {
-        if let Ok(metrics) = road.of("extractor")[0].metrics().await {
-            value = metrics.sum(metric, labels);
-            if wanted(value) {
-                return value;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{metric} is {value}");
+pub(super) async fn until_sample(road: &mut Road, metric: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) -> f64 {
+    let sample = until(metric, async || {
+        let metrics = road.of("extractor")[0].metrics().await.map_err(|error| format!("{error:#}"))?;
+        let value = metrics.sum(metric, labels);
+        if wanted(value) { Ok(value) } else { Err(format!("it is {value}")) }
+    });
+    sample.await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +59,7 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     // A paused flow reads nothing; what was asked of it meanwhile is done when it goes on.
     const SUCCESS: &str = "starbridge_last_success_timestamp_seconds";
     const ENABLED: &str = "starbridge_flow_enabled";
+    // The scan at the start is over; no other one begins by itself.
     let first = until_metric(&mut road, SUCCESS, |value| value > 0.0).await;
     let name = || "misc-inbound".to_owned();
     let pause = v1::PauseFlowRequest { name: name(), change: change("stock-taking") };
@@ -75,15 +72,18 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     assert_eq!(until_metric(&mut road, SUCCESS, |_| true).await, first);
     let resume = v1::ResumeFlowRequest { name: name(), change: change("counted") };
     engineer.flows().resume_flow(resume).await.expect("resumed");
-    let second = until_metric(&mut road, SUCCESS, |value| value > first).await;
+    until_metric(&mut road, SUCCESS, |value| value > first).await;
 
     // A window of the past is read again and changes nothing.
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     let window = Some(v1::Window { from: at(0), to: at(4_000_000_000), again: false });
     let run = v1::RunFlowRequest { name: name(), kind: v1::RunKind::Window.into(), change: change("proof"), window };
-    engineer.flows().run_flow(run).await.expect("asked");
+    const RECORDS: &str = "starbridge_records_total";
+    const UNCHANGED: [&str; 2] = ["stage=\"extract\"", "outcome=\"unchanged\""];
     let saves = road.compare().await.expect("compared").target_calls("BatchSave");
-    until_metric(&mut road, SUCCESS, |value| value >= second).await;
+    let unchanged = until_sample(&mut road, RECORDS, &UNCHANGED, |_| true).await;
+    engineer.flows().run_flow(run).await.expect("asked");
+    until_sample(&mut road, RECORDS, &UNCHANGED, |value| value == unchanged + 50.0).await;
 
     // Another title is another version; the one before can be made current again.
     let mut changed = bundle.clone();
@@ -96,13 +96,11 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     let applied = engineer.flows().apply_flow(apply(&changed, change("shorter title"))).await.expect("applied");
     let version = applied.into_inner().flow.expect("a flow").version;
     assert_ne!(version, shown.version);
-    for _ in 0..100 {
-        if flow(&engineer).await.flow.expect("a flow").version == version {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let now = flow(&engineer).await.flow.expect("a flow");
+    let now = until("the desk shows the version", async || {
+        let now = flow(&engineer).await.flow.expect("a flow");
+        if now.version == version { Ok(now) } else { Err(format!("{now:?}")) }
+    });
+    let now = now.await;
     assert_eq!((now.title.as_str(), now.versions.len()), ("其他入库单", 2));
     // The extractor runs it without a restart, although its folder holds the other one.
     const VERSION: &str = "starbridge_config_info";
@@ -120,15 +118,10 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     road.until("every order is applied", super::PATIENCE, |applied, _| applied == 50).await.expect("applied");
     let delete = |change| v1::DeleteFlowRequest { name: name(), force: false, change };
     let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
-    let mut idle = engineer.flows().delete_flow(delete(look.clone())).await;
-    for _ in 0..200 {
-        if idle.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        idle = engineer.flows().delete_flow(delete(look.clone())).await;
-    }
-    assert_eq!(idle.expect("nothing is left").get_ref().under_way, 0);
+    let idle = until("nothing is left", async || {
+        engineer.flows().delete_flow(delete(look.clone())).await.map_err(|status| format!("{status:?}"))
+    });
+    assert_eq!(idle.await.get_ref().under_way, 0);
     engineer.flows().delete_flow(delete(change("no longer needed"))).await.expect("deleted");
     until_sample(&mut road, VERSION, &[], |value| value == 0.0).await;
     assert!(engineer.flows().list_flows(v1::ListFlowsRequest {}).await.expect("listed").get_ref().flows.is_empty());

@@ -52,19 +52,24 @@ fn commands(text: &str) -> Vec<Typed> {
     found
 }
 
-/// All commands as one script that stops at the first that does not end as it must, and says so. After a change of a flow it
-/// rests a moment, as a person does: versions are followed from their topic.
-fn script(commands: &[Typed]) -> String {
+/// All commands as one script that stops at the first that does not end as it must, and says so. Before the first look at
+/// the letters it waits until the control plane knows all of them.
+fn script(commands: &[Typed], letters: usize) -> String {
     let mut script = "exec 2>&1\n".to_owned();
-    for Typed { line, command, exit } in commands {
+    let first_look = commands.iter().position(|typed| typed.command.starts_with("starctl dlq "));
+    for (number, Typed { line, command, exit }) in commands.iter().enumerate() {
+        if first_look == Some(number) {
+            script.push_str(&format!(
+                "tries=0\nwhile [ \"$(starctl dlq list --limit 1000 -o name | wc -l)\" -ne {letters} ]; do\n\
+                 tries=$((tries + 1)); [ $tries -le 300 ] || {{ echo '== not all letters are known'; exit 1; }}\n\
+                 sleep 0.2\ndone\n"
+            ));
+        }
         let shown = command.replace('\'', r"'\''");
         script.push_str(&format!(
             "printf '%s\\n' '== line {line}: {shown}'\n{{ {command}\n}} </dev/null\ncode=$?\n\
              [ $code = {exit} ] || {{ echo \"== line {line} ended with $code instead of {exit}\"; exit 1; }}\n"
         ));
-        if command.starts_with("starctl flow ") && command.contains(" --reason ") {
-            script.push_str("sleep 0.3\n");
-        }
     }
     script
 }
@@ -97,12 +102,14 @@ async fn shell(script: String, folder: &Path, control: &str, language: &str) -> 
 
 /// Types a whole guide against a world of its own; what was said on the way.
 async fn type_through(guide: &str, language: &str) -> String {
-    let plan = RoadPlan { orders: 100, copies: 2, controls: 1, ..RoadPlan::default() };
+    // The flow as it is shipped: the guide compares it with the operator's own copy.
+    let plan = RoadPlan { orders: 100, copies: 2, controls: 1, cron: None, ..RoadPlan::default() };
     let mut road = Road::open(plan).await.expect("laid");
     let orders = road.expectation.source.len();
     road.until("every order ends", PATIENCE, |applied, letters| applied + letters >= orders).await.expect("ended");
     let (folder, control) = (prepare(&road), road.desk_address(0).expect("bound"));
-    let typed = shell(script(&commands(&text(guide))), &folder, &control, language).await;
+    let typed = script(&commands(&text(guide)), road.expectation.parked.len());
+    let typed = shell(typed, &folder, &control, language).await;
     let told = String::from_utf8(typed.stdout).expect("text");
     assert!(typed.status.success(), "{guide} in {language}:\n{told}");
 
@@ -149,7 +156,7 @@ fn a_command_ends_as_its_fence_says() {
     let found = commands(text);
     assert_eq!(found, [typed(3, "a 'b'", 0), typed(4, "c", 0), typed(10, "d", 6)]);
     let run = |text: &str| {
-        let output = Command::new("sh").arg("-c").arg(script(&commands(text))).output().expect("a shell");
+        let output = Command::new("sh").arg("-c").arg(script(&commands(text), 0)).output().expect("a shell");
         (output.status.success(), String::from_utf8(output.stdout).expect("text"))
     };
     let (good, told) = run("```console\n$ X=$(echo '7')\n$ echo $X\n```\n```console exit=3\n$ (exit 3)\n```\n");

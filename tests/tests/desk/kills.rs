@@ -11,6 +11,7 @@ use starbridge_proto::v1;
 
 use super::client::{Caller, change, channel};
 use super::replay::{by_selector, open, published, until_listed, until_over};
+use super::until;
 
 /// Every topic that is not a flow's own.
 const TOPICS: [&str; 8] = [
@@ -112,16 +113,16 @@ async fn a_writer_killed_in_the_middle_of_a_replay_is_followed_by_another() {
     road.mend_target().await.expect("mended");
     let asked = v1::StartReplayRequest {
         selection: by_selector("state = open"),
-        options: Some(v1::ReplayOptions { rate: 1.0, ..v1::ReplayOptions::default() }),
+        // Seconds between two letters, and some of them left: the kill comes in the middle on a slow machine, too.
+        options: Some(v1::ReplayOptions { rate: 0.5, ..v1::ReplayOptions::default() }),
         change: change("products were created, numbers freed"),
     };
     let id = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job").id;
-    for _ in 0..300 {
-        if published(&road).await.len() >= 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let some = until("some are published", async || match published(&road).await.len() {
+        some @ 2.. => Ok(some),
+        few => Err(format!("{few}")),
+    });
+    some.await;
     let (_, address) = people.writer(&road).await;
     let dead = (0..2).find(|ordinal| road.desk_address(*ordinal).ok().as_deref() == Some(address.as_str()));
     let dead = dead.expect("one of two");
@@ -140,15 +141,12 @@ async fn a_writer_killed_in_the_middle_of_a_replay_is_followed_by_another() {
     std::fs::remove_dir_all(&data).expect("its data is thrown away");
     road.of("control")[dead as usize].begin().expect("started");
     road.of("control")[dead as usize].ready(Duration::from_secs(60)).await.expect("ready");
-    let mut digests = Vec::new();
-    for _ in 0..300 {
-        digests = vec![digest(&road, 0, &token).await, digest(&road, 1, &token).await];
-        if digests[0].is_some() && digests[0] == digests[1] {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(digests[0].is_some() && digests[0] == digests[1], "{digests:?}");
+    let same = until("both replicas have the same", async || {
+        let digests = [digest(&road, 0, &token).await, digest(&road, 1, &token).await];
+        let whole = digests[0].as_ref().is_some_and(|(_, caught_up)| *caught_up);
+        if whole && digests[0] == digests[1] { Ok(()) } else { Err(format!("{digests:?}")) }
+    });
+    same.await;
 
     no_secret_is_written(&road, &[&token, &people.security]).await;
     for stage in road.stages.iter_mut().rev() {

@@ -16,7 +16,21 @@ mod refetch;
 mod replay;
 mod rolling;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a scenario may take before it has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks until there is an answer; `Err` says what there is instead. What the target holds is on record, in the index and at
+/// the other services a moment later: a scenario waits for the very thing that it asserts.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    loop {
+        let instead = match ask().await {
+            Ok(answer) => return answer,
+            Err(instead) => instead,
+        };
+        assert!(begin.elapsed() < PATIENCE, "{what}: {instead}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

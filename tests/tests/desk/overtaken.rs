@@ -7,9 +7,9 @@ use e2e::mend;
 use e2e::road::{Road, RoadPlan};
 use starbridge_proto::v1;
 
-use super::PATIENCE;
 use super::client::{People, change};
 use super::replay::{until_listed, until_over};
+use super::{PATIENCE, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_version_replayed_after_the_second_was_applied_ends_superseded() {
@@ -44,12 +44,16 @@ async fn a_first_version_replayed_after_the_second_was_applied_ends_superseded()
     let saves = road.compare().await.expect("compared").target_calls("BatchSave");
 
     let selection = Some(v1::Selection { ids: vec![first.id.clone()], selector: String::new() });
-    let plan = v1::StartReplayRequest {
-        selection: selection.clone(),
-        options: None,
-        change: Some(v1::Change { dry_run: true, ..v1::Change::default() }),
-    };
-    let plan = operator.replays().start_replay(plan).await.expect("planned").into_inner().plan.expect("a plan");
+    let plan = until("the plan tells that it was overtaken", async || {
+        let asked = v1::StartReplayRequest {
+            selection: selection.clone(),
+            options: None,
+            change: Some(v1::Change { dry_run: true, ..v1::Change::default() }),
+        };
+        let plan = operator.replays().start_replay(asked).await.expect("planned").into_inner().plan.expect("a plan");
+        if plan.overtaken > 0 { Ok(plan) } else { Err(format!("{plan:?}")) }
+    });
+    let plan = plan.await;
     assert_eq!((plan.letters, plan.overtaken), (1, 1), "{plan:?}");
     let asked = v1::StartReplayRequest { selection, options: None, change: change("the first version, late") };
     let job = operator.replays().start_replay(asked).await.expect("started").into_inner().replay.expect("a job");

@@ -7,8 +7,8 @@ use e2e::road::{Road, RoadPlan};
 use starbridge_proto::v1;
 use tonic::Code;
 
-use super::PATIENCE;
 use super::client::{Caller, People, change};
+use super::{PATIENCE, until};
 
 pub(super) async fn open(plan: RoadPlan) -> (Road, People) {
     let mut road = Road::open(plan).await.expect("laid");
@@ -29,28 +29,21 @@ async fn listed(caller: &Caller, selector: &str) -> Vec<v1::DeadLetter> {
 
 /// Waits until the index knows `count` letters of a selector.
 pub(super) async fn until_listed(caller: &Caller, selector: &str, count: usize) -> Vec<v1::DeadLetter> {
-    for _ in 0..300 {
+    let listed = until(selector, async || {
         let letters = listed(caller, selector).await;
-        if letters.len() == count {
-            return letters;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{selector}: {:#?}", listed(caller, selector).await);
+        if letters.len() == count { Ok(letters) } else { Err(format!("{count} letters expected: {letters:#?}")) }
+    });
+    listed.await
 }
 
 pub(super) async fn until_over(caller: &Caller, id: &str) -> v1::Replay {
-    for _ in 0..900 {
+    let over = until("the replay ends", async || {
         let asked = v1::GetReplayRequest { id: id.to_owned() };
-        if let Ok(answer) = caller.replays().get_replay(asked).await {
-            let replay = answer.into_inner().replay.expect("a job");
-            if replay.ended_at.is_some() {
-                return replay;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the replay does not end");
+        let answer = caller.replays().get_replay(asked).await.map_err(|status| format!("{status:?}"))?;
+        let replay = answer.into_inner().replay.expect("a job");
+        if replay.ended_at.is_some() { Ok(replay) } else { Err(format!("{replay:?}")) }
+    });
+    over.await
 }
 
 /// How often each letter's record was published by a replay.

@@ -28,6 +28,7 @@ throttled = "2s"
 [breaker]
 wait = "1s"
 wait_max = "2s"
+login_waits = ["6s", "6s", "6s"]
 
 [poison]
 patience = "3s"

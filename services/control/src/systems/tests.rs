@@ -142,7 +142,7 @@ async fn existing_keys_are_found_in_batches_and_within_the_calls() {
 #[tokio::test]
 async fn a_system_that_is_slower_than_the_look_may_take_is_told() {
     let place = place(&["--fail", "latency:ms=60000"]).await;
-    let mut made = Calls::at_most(3, Duration::from_millis(300));
+    let mut made = Calls::at_most(3, Duration::from_secs(2));
     let fault = place.system.form(FORM, &mut made, 0).await.expect_err("too slow");
     assert_eq!((fault.code, fault.place.record.as_deref()), (Code::ErpTimeout, Some("QueryBusinessInfo")));
     assert!(made.are_spent());

@@ -225,8 +225,8 @@ async fn what_is_no_web_api_throttles_or_is_slow_is_told() {
     assert_eq!(failed(&place.settings()).await, (Step::Service, Code::ErpThrottled));
     place.tell("/faults", r#"{"kind":"latency","call":"QueryBusinessInfo","ms":5000}"#).await;
     let impatient = Settings {
-        connect_timeout: Duration::from_millis(300),
-        query_timeout: Duration::from_millis(400),
+        connect_timeout: Duration::from_millis(700),
+        query_timeout: Duration::from_secs(1),
         ..place.settings()
     };
     assert_eq!(failed(&impatient).await, (Step::Service, Code::ErpTimeout));

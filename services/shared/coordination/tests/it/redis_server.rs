@@ -1,5 +1,6 @@
 //! A real Redis of one test: its own port, its own scratch folder, gone afterwards.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,14 +20,20 @@ impl Drop for RedisServer {
     }
 }
 
+/// A port that was free a moment ago. It lies below those that the kernel gives to connections by itself: between this
+/// moment and the one at which the server binds it, no connection can take it.
+fn free_port() -> u16 {
+    let begin = RandomState::new().build_hasher().finish() % 20_000;
+    let mut ports =
+        (0..20_000).map(|step| 12_000 + u16::try_from((begin + step) % 20_000).expect("below the range's width"));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}
+
 impl RedisServer {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start() -> Self {
         let folder = TempDir::new().expect("a scratch folder");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut server = Self { port, folder, child: None };
+        let mut server = Self { port: free_port(), folder, child: None };
         server.restart().await;
         server
     }

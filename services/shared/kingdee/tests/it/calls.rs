@@ -69,7 +69,7 @@ async fn no_documents_are_no_call() {
 
 #[tokio::test]
 async fn a_save_without_a_complete_reply_is_open_and_never_repeated() {
-    let long = Duration::from_secs(2);
+    let long = Duration::from_secs(10);
     for (answer, reason) in [
         (Answer::Hang(long), UnknownReason::TimedOut),
         (Answer::After(long, Box::new(say(saved_two()))), UnknownReason::TimedOut),

@@ -61,9 +61,10 @@ fn rig(url: &str, login: LoginMode) -> Rig {
     settings.app_id = APP_ID.to_owned();
     settings.app_secret_file = Some(secret.path().to_owned());
     settings.password_file = Some(secret.path().to_owned());
-    settings.connect_timeout = Duration::from_millis(200);
+    // Short enough to be waited out, long enough for a machine that is busy.
+    settings.connect_timeout = Duration::from_millis(700);
     settings.query_timeout = Duration::from_secs(3);
-    settings.save_timeout = Duration::from_millis(500);
+    settings.save_timeout = Duration::from_millis(1_500);
     let (sessions, permits) = (Arc::<MemorySessions>::default(), Arc::<Counted>::default());
     let client =
         Client::new(settings.clone(), &outbound(&settings), sessions.clone(), permits.clone()).expect("good settings");
