@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
@@ -31,6 +31,7 @@ pub(crate) enum OfflineCommand {
         files: Vec<PathBuf>,
     },
     /// Shows the target documents that sample rows become.
+    #[command(visible_alias = "preview")]
     Render {
         /// A flow folder or a flow file.
         flow: PathBuf,
@@ -43,6 +44,15 @@ pub(crate) enum OfflineCommand {
         /// LAST_SYNC_TIME: unix seconds or RFC 3339; the flow's start_from where absent.
         #[arg(long, value_parser = value::instant)]
         last_sync_time: Option<i64>,
+    },
+    /// Writes flow files and documents in their canonical form; what they say stays, comments too.
+    Fmt {
+        /// Flow files, documents, case files; a folder stands for the flow in it.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Writes nothing; exit code 9 when a file would change. A flow whose texts change has another version.
+        #[arg(long)]
+        check: bool,
     },
     /// Prints the JSON Schema of the flow file.
     Schema,
@@ -171,25 +181,29 @@ pub(crate) enum OnlineCommand {
         yes: YesArgs,
     },
     /// Runs a flow now, besides its schedule.
-    Run {
-        /// The flow.
-        #[arg(value_parser = value::flow_name)]
-        name: String,
-        /// Takes the slow second look at the last days instead of what changed.
-        #[arg(long)]
-        lookback: bool,
-        /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
-        #[arg(long, value_parser = value::instant, requires = "to", conflicts_with = "lookback")]
-        from: Option<i64>,
-        /// Up to here, this instant not included.
-        #[arg(long, value_parser = value::instant, requires = "from")]
-        to: Option<i64>,
-        /// Emits bills again that are as they were seen before.
-        #[arg(long, requires = "from")]
-        again: bool,
-        #[command(flatten)]
-        change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
-    },
+    Run(RunArgs),
+}
+
+/// A run besides the schedule.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The flow.
+    #[arg(value_parser = value::flow_name)]
+    pub(crate) name: String,
+    /// Takes the slow second look at the last days instead of what changed.
+    #[arg(long)]
+    pub(crate) lookback: bool,
+    /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
+    #[arg(long, value_parser = value::instant, requires = "to", conflicts_with = "lookback")]
+    pub(crate) from: Option<i64>,
+    /// Up to here, this instant not included.
+    #[arg(long, value_parser = value::instant, requires = "from")]
+    pub(crate) to: Option<i64>,
+    /// Emits bills again that are as they were seen before.
+    #[arg(long, requires = "from")]
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) yes: YesArgs,
 }

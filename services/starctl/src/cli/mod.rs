@@ -10,6 +10,7 @@ pub(crate) mod letter;
 pub(crate) mod lineage;
 pub(crate) mod reconcile;
 pub(crate) mod replay;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod value;
 
@@ -142,6 +143,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: flow::FlowCommand,
     },
+    /// When flows run: their schedules and next firings.
+    Schedule {
+        #[command(subcommand)]
+        command: schedule::ScheduleCommand,
+    },
     /// Dead letters: look, decide, replay.
     Dlq {
         #[command(subcommand)]
@@ -203,7 +209,11 @@ pub(crate) enum Command {
         command: context::ContextCommand,
     },
     /// Checks the way to the control plane step by step, with advice.
-    Doctor,
+    Doctor {
+        /// Checks only what lies on this machine: contexts, certificates, token, clock; exit code 9 when a step fails.
+        #[arg(long)]
+        offline: bool,
+    },
     /// Explains a noun or one of its fields.
     Explain {
         /// NOUN or NOUN.FIELD, such as dead_letter.safety; all nouns where absent.

@@ -9,7 +9,7 @@ use starbridge_proto::v1;
 use super::{Session, page, view};
 use crate::cli::Form;
 use crate::cli::change::{ChangeArgs, YesArgs};
-use crate::cli::flow::OnlineCommand;
+use crate::cli::flow::{OnlineCommand, RunArgs};
 use crate::client;
 use crate::exit;
 use crate::message;
@@ -98,23 +98,27 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
                 .await?
                 .flow
         }
-        OnlineCommand::Run { name, lookback, from, to, again, change, yes } => {
-            let what = output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
-            ask_in_production(session, name, &what, change, *yes)?;
-            let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
-            let window =
-                from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
-            let kind = match (window, lookback) {
-                (Some(_), _) => v1::RunKind::Window,
-                (None, true) => v1::RunKind::Lookback,
-                (None, false) => v1::RunKind::Scan,
-            };
-            let (name, change) = (name.clone(), Some(client::change(change)));
-            client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?.flow
-        }
+        OnlineCommand::Run(args) => return run_now(args, session).await,
     };
     one(session, &flow.unwrap_or_default())?;
     Ok(exit::DONE)
+}
+
+/// Runs a flow besides its schedule.
+pub(super) async fn run_now(args: &RunArgs, session: &Session) -> Result<u8, Failure> {
+    let RunArgs { name, lookback, from, to, again, change, yes } = args;
+    let what = session.output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
+    ask_in_production(session, name, &what, change, *yes)?;
+    let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+    let window = from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
+    let kind = match (window, lookback) {
+        (Some(_), _) => v1::RunKind::Window,
+        (None, true) => v1::RunKind::Lookback,
+        (None, false) => v1::RunKind::Scan,
+    };
+    let (name, change) = (name.clone(), Some(client::change(change)));
+    let answer = session.client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?;
+    one(session, &answer.flow.unwrap_or_default()).map(|()| exit::DONE)
 }
 
 /// A flow, and below it what became of the documents of both versions where one is tried.

@@ -18,6 +18,7 @@ mod progress;
 mod reconcile;
 mod record;
 mod replay;
+mod schedule;
 mod secret;
 mod view;
 mod watch;
@@ -57,7 +58,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Explain { what } => explain::run(what.as_deref(), output),
         Command::Flow { command: FlowCommand::Offline(command) } => offline::run(command, output),
         Command::Context { command } => contexts::run(command, &cli.server, &cli.show, output),
-        Command::Doctor => runtime().block_on(doctor::run(cli, output)),
+        Command::Doctor { offline: true } => doctor::offline(cli, output),
+        Command::Doctor { offline: false } => runtime().block_on(doctor::run(cli, output)),
         Command::Auth { command } => {
             let (store, settings) = settled(cli, output)?;
             runtime().block_on(access::run(command, store, &settings, output))
@@ -69,6 +71,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Dlq { command } => {
             let session = open(cli, output)?;
             runtime().block_on(letter::run(command, &session))
+        }
+        Command::Schedule { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(schedule::run(command, &session))
         }
         Command::Replay { command } => {
             let session = open(cli, output)?;

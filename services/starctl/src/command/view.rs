@@ -366,6 +366,35 @@ pub(crate) const FLOW: View = View {
     ],
 };
 
+pub(crate) const FORMATTED: View = View {
+    kind: "FormattedFile",
+    noun: "file",
+    name: "file",
+    columns: &[column("file", "file", "文件"), flag("changed", "changed", "有变化")],
+};
+
+pub(crate) const SCHEDULE: View = View {
+    kind: "Schedule",
+    noun: "flow",
+    name: "flow",
+    columns: &[
+        column("flow", "flow", "流程"),
+        column("cron", "cron", "计划"),
+        column("zone", "zone", "时区"),
+        column("state", "state", "状态"),
+        time("next", "next", "下次触发"),
+        column("title", "title", "名称").if_wide(),
+        column("note", "why", "说明").if_wide(),
+    ],
+};
+
+pub(crate) const FIRING: View = View {
+    kind: "Firing",
+    noun: "firing",
+    name: "at",
+    columns: &[time("at", "at", "时间"), column("local", "in the flow's zone", "流程时区时间")],
+};
+
 pub(crate) const CANARY_SIDE: View = View {
     kind: "CanarySide",
     noun: "version",

@@ -63,6 +63,9 @@ fn what_works_offline_asks_nobody() {
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "text"]).code, Some(0));
     assert!(bed.starctl(&["flow", "lint", &ready(), "-o", "yaml"]).out.starts_with("faults: []\n"));
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "csv"]).code, Some(2));
+    bed.write("rows.json", "[]", 0o644);
+    let preview = bed.starctl(&["flow", "preview", &ready(), "--rows", &bed.path("rows.json").display().to_string()]);
+    assert!(preview.code == Some(0) && preview.err.contains("0 documents"), "{}", preview.seen());
     assert!(bed.desk().asked().is_empty());
 }
 
