@@ -76,6 +76,12 @@ pub(crate) enum OnlineCommand {
         #[arg(long = "at", value_name = "VERSION")]
         version: Option<String>,
     },
+    /// Tells what a published flow does, whether and when it runs, and what of it is open.
+    Describe {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
+    },
     /// Checks a flow folder, publishes it and makes it current.
     Apply {
         /// A flow folder or a flow file.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{Session, page, view};
+use super::{Session, describe, page, view};
 use crate::cli::Form;
 use crate::cli::change::{ChangeArgs, YesArgs};
 use crate::cli::flow::{OnlineCommand, RunArgs};
@@ -36,6 +36,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             }
             .map(|()| exit::DONE);
         }
+        OnlineCommand::Describe { name } => return describe::run(name, session).await,
         OnlineCommand::History { name } => {
             let answer = client.ask(v1::GetFlowRequest { name: name.clone(), version: String::new() }).await?;
             let versions = answer.flow.unwrap_or_default().versions;
@@ -122,7 +123,7 @@ pub(super) async fn run_now(args: &RunArgs, session: &Session) -> Result<u8, Fai
 }
 
 /// A flow, and below it what became of the documents of both versions where one is tried.
-fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
+pub(super) fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
     let output = &session.output;
     let whole = message::value("Flow", flow);
     output.one(&view::FLOW, &whole)?;

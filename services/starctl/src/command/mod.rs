@@ -7,6 +7,7 @@ mod completion;
 mod confirm;
 mod connection;
 mod contexts;
+mod describe;
 mod doctor;
 mod explain;
 mod flow;
@@ -25,6 +26,7 @@ mod watch;
 
 use std::process::ExitCode;
 
+use crate::cli::connection::ConnectionCommand;
 use crate::cli::flow::FlowCommand;
 use crate::cli::{Cli, Command};
 use crate::client::Client;
@@ -104,7 +106,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
                 runtime().block_on(lineage::published(command, &session))
             }
         },
-        Command::Connection { command } => {
+        Command::Connection { command: ConnectionCommand::Offline(command) } => connection::offline(command, output),
+        Command::Connection { command: ConnectionCommand::Online(command) } => {
             let session = open(cli, output)?;
             runtime().block_on(connection::run(command, &session))
         }

@@ -72,8 +72,8 @@ async fn next(session: &Session, name: &str, count: u32, after: AfterArgs) -> Re
 }
 
 /// It is read by its schedule.
-const RUNS: &str = "running";
-const PAUSED: &str = "paused";
+pub(super) const RUNS: &str = "running";
+pub(super) const PAUSED: &str = "paused";
 const DELETED: &str = "deleted";
 /// Its current version cannot be used.
 const FAULTY: &str = "faulty";
@@ -100,9 +100,9 @@ fn plan(flow: &v1::Flow) -> Result<Option<Plan>, Failure> {
     if flow.schedule.is_empty() {
         return Ok(None);
     }
-    let refuse = |detail: String| Failure::of(Fault::new(Code::Cron, detail).of_record(&flow.name), exit::INVALID);
-    let zone = flow.zone.parse().map_err(|_| refuse(format!("{} is not a time zone", flow.zone)))?;
-    Plan::new(&flow.schedule, zone).map(Some).map_err(refuse)
+    let refuse = |code, detail: String| Failure::of(Fault::new(code, detail).of_record(&flow.name), exit::INVALID);
+    let zone = flow.zone.parse().map_err(|_| refuse(Code::Zone, format!("{} is not a time zone", flow.zone)))?;
+    Plan::new(&flow.schedule, zone).map(Some).map_err(|detail| refuse(Code::Cron, detail))
 }
 
 /// The next firings, each as an instant and as the clock of the schedule's zone shows it.

@@ -46,7 +46,7 @@ fn a_flow_that_does_not_fire_says_why() {
     }
     assert_eq!(next("on-command").err, "nothing found\n");
     let wrong = next("wrong-zone");
-    assert!(wrong.code == Some(9) && wrong.err.contains("E_CRON"), "{}", wrong.seen());
+    assert!(wrong.code == Some(9) && wrong.err.contains("E_ZONE"), "{}", wrong.seen());
 }
 
 #[test]

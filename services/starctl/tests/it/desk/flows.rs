@@ -40,6 +40,14 @@ fn named(name: &str) -> Flow {
     }
 }
 
+/// The texts of the ready flow of the repository.
+fn ready() -> FlowBundle {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/flows/misc-inbound");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).expect("part of the repository");
+    let (flow, source, target) = (text("flow.toml"), text("source.json"), text("target.json"));
+    FlowBundle { flow, source, target, ..FlowBundle::default() }
+}
+
 #[tonic::async_trait]
 impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
@@ -50,7 +58,10 @@ impl flow_service_server::FlowService for Desk {
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
         let request = self.take("get_flow", request).await?;
         let flow = named(&request.name);
-        let bundle = FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() };
+        let bundle = match request.name.as_str() {
+            "ready" => ready(),
+            _ => FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() },
+        };
         Ok(Response::new(GetFlowResponse { flow: Some(flow), bundle: Some(bundle) }))
     }
 
