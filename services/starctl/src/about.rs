@@ -132,6 +132,7 @@ const ABOUT: &[(&str, &str)] = &[
     ("connection list", "列出控制面可以访问的连接。"),
     ("connection get", "显示一个连接，不含密钥。"),
     ("connection test", "逐步测试连接并给出建议；有步骤失败时退出码为 9。"),
+    ("connection schema", "输出服务设置中连接（[connections.NAME]）的 JSON Schema。"),
     ("connection rotate", "将连接的新密钥加密写入其文件，并说明后续步骤；无需服务器。"),
     ("audit", "审计记录。"),
     ("audit list", "列出谁做了什么，新的在前。"),

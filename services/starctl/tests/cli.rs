@@ -328,3 +328,12 @@ fn files_are_named_before_they_are_formatted() {
     assert_eq!(starctl(&["flow", "fmt", &inside(&folder, "c.txt")]).code, 9);
     assert_eq!(starctl(&["flow", "fmt", &inside(&folder, "none.json")]).code, 3);
 }
+
+#[test]
+fn the_schema_of_a_connection_is_printed_as_published() {
+    let ran = starctl(&["connection", "schema"]);
+    let published = fs::read_to_string(repository("deploy/flows/connection.schema.json")).expect("it is published");
+    assert_eq!((ran.code, ran.out.as_str()), (0, published.as_str()));
+    assert!(starctl(&["connection", "schema", "-o", "yaml"]).out.contains("app_secret_file:"));
+    assert_eq!(starctl(&["connection", "schema", "-o", "csv"]).code, 2);
+}

@@ -45,6 +45,8 @@ pub(crate) enum OnlineCommand {
 /// What needs no server.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OfflineCommand {
+    /// Prints the JSON Schema of a connection in the settings of services: [connections.NAME].
+    Schema,
     /// Seals the next secret of a connection into its file, and says what is left to do. Needs no server.
     Rotate(RotateArgs),
 }

@@ -20,9 +20,19 @@ use crate::output::failure::Failure;
 /// A slow system is waited for by the control plane, as long as the connection's own settings say.
 const TEST: Duration = Duration::from_secs(300);
 
+/// The schema that the room of the client publishes: its test compares it with the settings themselves, which stay unknown
+/// here.
+const SCHEMA: &str = include_str!("../../../../deploy/flows/connection.schema.json");
+
 /// What needs no server.
 pub(super) fn offline(command: &OfflineCommand, output: &Output) -> Result<u8, Failure> {
     match command {
+        OfflineCommand::Schema => {
+            if !matches!(output.form(), Form::Table | Form::Wide | Form::Json | Form::Yaml) {
+                return Err(Failure::usage("this command shows -o table, json or yaml"));
+            }
+            output.document(&serde_json::from_str(SCHEMA).expect("what is published is JSON")).map(|()| exit::DONE)
+        }
         OfflineCommand::Rotate(args) => rotate::run(args, output),
     }
 }
