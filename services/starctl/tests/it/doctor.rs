@@ -157,6 +157,15 @@ fn offline_judges_files_dates_and_the_clock() {
         assert_eq!(of("client certificate", &pair), ok(code, result), "{days}");
         assert_eq!(of("client key", &pair), ok(code, "ok"), "{days}");
     }
+    // An old authority may stay beside its successor; one that is over alone may not.
+    let over = bed.authority.client_until("old", Utc::now() - TimeDelta::days(7)).0;
+    bed.write("both.pem", &format!("{over}{}", bed.authority.pem), 0o644);
+    bed.write("over.pem", &over, 0o644);
+    assert_eq!(of("authority", &["--ca-cert", &named("both.pem")]), ok(0, "ok"));
+    assert_eq!(of("authority", &["--ca-cert", &named("over.pem")]), ok(9, "failed"));
+    let (_, found) = steps(&bed, &["--offline", "--endpoint", "http://127.0.0.1:1"]);
+    assert!(found.contains(&"endpoint warning".to_owned()), "{found:?}");
+    assert!(!found.iter().any(|step| step.starts_with("authority")), "nobody's certificate is looked at: {found:?}");
     let (_, other) = bed.authority.client("eve");
     bed.write("eve.key", &other, 0o600);
     let pair = ["--client-cert", &named("bob.pem"), "--client-key", &named("eve.key")];

@@ -65,9 +65,11 @@ fn look(settings: &Settings, report: &mut Report) {
     let mut seen = Seen::default();
     report.add("context", context(&output, settings));
     report.add("endpoint", address(&output, settings));
-    report.add("authority", authority(&output, settings, now, &mut seen));
+    if !is_clear_text(settings) {
+        report.add("authority", authority(&output, settings, now, &mut seen));
+    }
     if let Some(path) = &settings.context.client_cert {
-        report.add("client certificate", certificates(&output, path, now, &mut seen));
+        report.add("client certificate", certificates(&output, path, Needed::All, now, &mut seen));
     }
     if let Some(path) = &settings.context.client_key {
         report.add("client key", key(&output, settings, path));
@@ -128,9 +130,15 @@ fn address(output: &Output, settings: &Settings) -> Finding {
     }
 }
 
+/// Whether nobody's certificate is looked at: the endpoint is on this machine and not encrypted.
+fn is_clear_text(settings: &Settings) -> bool {
+    let address = settings.endpoint().and_then(endpoint::address);
+    address.is_ok_and(|uri| uri.scheme_str() == Some("http"))
+}
+
 fn authority(output: &Output, settings: &Settings, now: DateTime<Utc>, seen: &mut Seen) -> Finding {
     if let Some(path) = &settings.context.ca_cert {
-        return certificates(output, path, now, seen);
+        return certificates(output, path, Needed::One, now, seen);
     }
     let count = rustls_native_certs::load_native_certs().certs.len();
     if count == 0 {
@@ -146,8 +154,17 @@ fn authority(output: &Output, settings: &Settings, now: DateTime<Utc>, seen: &mu
     )
 }
 
+/// Which certificates of a file must hold.
+#[derive(Debug, Clone, Copy)]
+enum Needed {
+    /// Those of a chain are shown together.
+    All,
+    /// Of a file of authorities any may be the one that signed: an old one stays beside its successor for a while.
+    One,
+}
+
 /// Whether a file holds certificates, and whether they hold now.
-fn certificates(output: &Output, path: &Path, now: DateTime<Utc>, seen: &mut Seen) -> Finding {
+fn certificates(output: &Output, path: &Path, needed: Needed, now: DateTime<Utc>, seen: &mut Seen) -> Finding {
     let bad = |detail: String| {
         let fault = Fault::new(Code::CliContext, detail).in_file(path.display().to_string());
         Finding::Bad(Failure::of(fault, exit::INVALID))
@@ -163,19 +180,22 @@ fn certificates(output: &Output, path: &Path, now: DateTime<Utc>, seen: &mut See
         Ok(found) => found,
         Err(detail) => return bad(detail),
     };
-    // Those of a chain are needed together; of an authority's file the first is as good a witness.
-    let Some(first) = found.iter().min_by_key(|certificate| certificate.ends) else {
+    let decides = match needed {
+        Needed::All => found.iter().min_by_key(|certificate| certificate.ends),
+        Needed::One => found.iter().max_by_key(|certificate| certificate.ends),
+    };
+    let Some(certificate) = decides else {
         return bad(output.pick("it holds no certificate in PEM", "其中没有 PEM 证书").to_owned());
     };
-    for certificate in &found {
-        seen.past(certificate.begins, certificate.subject.clone());
+    for one in &found {
+        seen.past(one.begins, one.subject.clone());
     }
-    let until = output.time(&first.ends.to_rfc3339());
-    let detail = format!("{}, {} {until}", first.subject, output.pick("until", "有效期至"));
-    if first.ends <= now {
+    let until = output.time(&certificate.ends.to_rfc3339());
+    let detail = format!("{}, {} {until}", certificate.subject, output.pick("until", "有效期至"));
+    if certificate.ends <= now {
         return bad(output.pick(format!("it is over: {detail}"), format!("已过期：{detail}")));
     }
-    match (first.ends - now).num_days() < SOON_DAYS {
+    match (certificate.ends - now).num_days() < SOON_DAYS {
         true => Finding::Warning(detail, output.pick("Renew the certificate.", "请更新证书。").to_owned()),
         false => Finding::Good(detail),
     }
