@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::SortArgs;
 use super::change::ChangeArgs;
 use super::value;
 
@@ -19,7 +20,10 @@ pub(crate) enum ConnectionCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum OnlineCommand {
     /// Lists the connections that the control plane can reach.
-    List,
+    List {
+        #[command(flatten)]
+        sort: SortArgs,
+    },
     /// Shows one connection, without secrets.
     Get {
         /// Its name.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::SortArgs;
 use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
 
@@ -63,9 +64,10 @@ pub(crate) enum OfflineCommand {
 pub(crate) enum OnlineCommand {
     /// Lists the published flows.
     List {
-        /// The field to sort by; a dash before it turns the order round.
-        #[arg(long, allow_hyphen_values = true)]
-        sort_by: Option<String>,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        sort: SortArgs,
     },
     /// Shows one flow; with -o json its texts, too.
     Get {
@@ -188,6 +190,21 @@ pub(crate) enum OnlineCommand {
     },
     /// Runs a flow now, besides its schedule.
     Run(RunArgs),
+}
+
+/// Whose flows are listed. Letters are selected by tenant, as by every other field: -l 'tenant = acme'.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TenantArgs {
+    /// Lists the flows of this tenant alone.
+    #[arg(long, value_parser = value::tenant)]
+    pub(crate) tenant: Option<String>,
+}
+
+impl TenantArgs {
+    /// Whether a flow of this tenant is listed.
+    pub(crate) fn takes(&self, tenant: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
+    }
 }
 
 /// A run besides the schedule.

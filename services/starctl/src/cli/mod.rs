@@ -136,6 +136,14 @@ pub(crate) struct PageArgs {
     pub(crate) sort_by: Option<String>,
 }
 
+/// How a list is shown that comes in one piece.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SortArgs {
+    /// The field to sort by; a dash before it turns the order round.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) sort_by: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Flows: their files offline, and what is published and running.

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::flow::RunArgs;
+use super::SortArgs;
+use super::flow::{RunArgs, TenantArgs};
 use super::value;
 
 #[derive(Debug, Subcommand)]
@@ -11,9 +12,10 @@ pub(crate) enum ScheduleCommand {
     List {
         #[command(flatten)]
         after: AfterArgs,
-        /// The field to sort by; a dash before it turns the order round.
-        #[arg(long, allow_hyphen_values = true)]
-        sort_by: Option<String>,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        sort: SortArgs,
     },
     /// Tells the next firings of a flow's schedule.
     Next {

@@ -8,7 +8,7 @@ use document::Code;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{Session, view};
+use super::{Session, page, view};
 use crate::cli::Form;
 use crate::cli::connection::{OfflineCommand, OnlineCommand};
 use crate::client;
@@ -40,10 +40,11 @@ pub(super) fn offline(command: &OfflineCommand, output: &Output) -> Result<u8, F
 pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8, Failure> {
     let output = &session.output;
     match command {
-        OnlineCommand::List => {
+        OnlineCommand::List { sort } => {
             let answer = session.client.ask(v1::ListConnectionsRequest {}).await?;
-            let items: Vec<Value> =
+            let mut items: Vec<Value> =
                 answer.connections.iter().map(|connection| message::value("Connection", connection)).collect();
+            page::sort(&view::CONNECTION, &mut items, sort.sort_by.as_deref())?;
             output.list(&view::CONNECTION, &items, &Map::new())?;
             Ok(exit::DONE)
         }

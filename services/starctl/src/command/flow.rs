@@ -20,10 +20,11 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     let output = &session.output;
     let client = &session.client;
     let flow = match command {
-        OnlineCommand::List { sort_by } => {
+        OnlineCommand::List { tenant, sort } => {
             let flows = client.ask(v1::ListFlowsRequest {}).await?.flows;
-            let mut items: Vec<Value> = flows.iter().map(|flow| message::value("Flow", flow)).collect();
-            page::sort(&view::FLOW, &mut items, sort_by.as_deref())?;
+            let flows = flows.iter().filter(|flow| tenant.takes(&flow.tenant));
+            let mut items: Vec<Value> = flows.map(|flow| message::value("Flow", flow)).collect();
+            page::sort(&view::FLOW, &mut items, sort.sort_by.as_deref())?;
             return output.list(&view::FLOW, &items, &Map::new()).map(|()| exit::DONE);
         }
         OnlineCommand::Get { name, version } => {

@@ -7,19 +7,21 @@ use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
 
 use super::{Session, flow as flows, page, view};
+use crate::cli::SortArgs;
+use crate::cli::flow::TenantArgs;
 use crate::cli::schedule::{AfterArgs, ScheduleCommand};
 use crate::exit;
 use crate::output::failure::Failure;
 
 pub(super) async fn run(command: &ScheduleCommand, session: &Session) -> Result<u8, Failure> {
     match command {
-        ScheduleCommand::List { after, sort_by } => list(session, *after, sort_by.as_deref()).await,
+        ScheduleCommand::List { after, tenant, sort } => list(session, *after, tenant, sort).await,
         ScheduleCommand::Next { name, count, after } => next(session, name, *count, *after).await,
         ScheduleCommand::Trigger(args) => flows::run_now(args, session).await,
     }
 }
 
-async fn list(session: &Session, after: AfterArgs, sort_by: Option<&str>) -> Result<u8, Failure> {
+async fn list(session: &Session, after: AfterArgs, tenant: &TenantArgs, sort: &SortArgs) -> Result<u8, Failure> {
     let flows = session.client.ask(v1::ListFlowsRequest {}).await?.flows;
     let after = instant(after)?;
     let item = |flow: &v1::Flow| {
@@ -39,8 +41,8 @@ async fn list(session: &Session, after: AfterArgs, sort_by: Option<&str>) -> Res
             "note": if flow.deleted_note.is_empty() { &flow.paused_note } else { &flow.deleted_note },
         })
     };
-    let mut items: Vec<Value> = flows.iter().map(item).collect();
-    page::sort(&view::SCHEDULE, &mut items, sort_by)?;
+    let mut items: Vec<Value> = flows.iter().filter(|flow| tenant.takes(&flow.tenant)).map(item).collect();
+    page::sort(&view::SCHEDULE, &mut items, sort.sort_by.as_deref())?;
     session.output.list(&view::SCHEDULE, &items, &Map::new()).map(|()| exit::DONE)
 }
 

@@ -14,6 +14,11 @@ fn schedules_are_listed_with_their_next_firing() {
     assert_eq!(list(&["-o", "name"]).out, "flow/misc-inbound\n");
     assert!(list(&["-o", "csv"]).out.ends_with("running,2024-03-14T16:00:00Z,其他入库,\n"));
     assert_eq!(list(&["--sort-by", "colour"]).code, Some(2));
+    for command in [["flow", "list"], ["schedule", "list"]] {
+        let of = |tenant| bed.starctl(&[&command[..], &["-o", "name", "--tenant", tenant]].concat());
+        assert_eq!((of("acme").out.as_str(), of("default").out.as_str()), ("flow/misc-inbound\n", ""), "{command:?}");
+        assert_eq!(of("Not A Tenant").code, Some(2));
+    }
 }
 
 #[test]
