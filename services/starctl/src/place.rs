@@ -19,6 +19,23 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     })
 }
 
+/// Writes a file that is there anew, whole or not at all; who may read it stays.
+pub(crate) fn rewrite(path: &Path, text: &str) -> Result<(), Failure> {
+    let attempt = || -> io::Result<()> {
+        // A link stays a link.
+        let path = fs::canonicalize(path)?;
+        let fresh = path.with_extension(uuid::Uuid::new_v4().to_string());
+        let written = fs::write(&fresh, text)
+            .and_then(|()| fs::set_permissions(&fresh, fs::metadata(&path)?.permissions()))
+            .and_then(|()| fs::rename(&fresh, &path));
+        written.inspect_err(|_| fs::remove_file(&fresh).unwrap_or_default())
+    };
+    attempt().map_err(|error| {
+        let fault = Fault::new(Code::NoSuchFile, error.to_string()).in_file(path.display().to_string());
+        Failure::of(fault, exit::OTHER)
+    })
+}
+
 /// A flow on disk: its texts, and its folder for showing places.
 #[derive(Debug)]
 pub(crate) struct FlowFolder {

@@ -273,3 +273,67 @@ fn the_schema_is_printed_as_published() {
     let published = fs::read_to_string(repository("deploy/flows/flow.schema.json")).expect("the schema is published");
     assert_eq!((ran.code, ran.out), (0, published));
 }
+
+#[test]
+fn what_the_repository_holds_is_formatted_and_says_the_same_after() {
+    let flows = repository("deploy/flows/misc-inbound");
+    let ran = starctl(&["flow", "fmt", "--check", &flows]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, "0 of 5 files would change\n"), "{}", ran.out);
+    // Every document of the corpus can be formatted, and is then read as before.
+    let mut number = 0;
+    for entry in fs::read_dir(repository("services/shared/flow/tests/corpus")).expect("part of the repository") {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a document");
+        let folder = folder(&[("x.json", &text)]);
+        let ran = starctl(&["flow", "fmt", &inside(&folder, "x.json")]);
+        assert_eq!(ran.code, 0, "{}: {}", path.display(), ran.err);
+        let formatted = fs::read_to_string(inside(&folder, "x.json")).expect("formatted");
+        let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+        assert_eq!(read(&formatted), read(&text), "{}", path.display());
+        number += 1;
+    }
+    assert!(number > 10, "{number}");
+}
+
+#[test]
+fn files_are_named_before_they_are_formatted() {
+    let folder =
+        folder(&[("flow.toml", "# x\nflow='a'\n"), ("a.json", "{\"n\":1.50}"), ("b.json", "[]\n"), ("c.txt", "")]);
+    let path = folder.path().display().to_string();
+    let check = starctl(&["flow", "fmt", "--check", "-o", "name", &path]);
+    let named = format!("{}\n{}\n", inside(&folder, "a.json"), inside(&folder, "flow.toml"));
+    assert_eq!((check.code, check.out.as_str()), (9, named.as_str()), "{}", check.err);
+    let read = |name: &str| fs::read_to_string(inside(&folder, name)).expect("a file");
+    assert_eq!(read("a.json"), "{\"n\":1.50}", "nothing was written");
+    let json = starctl(&["flow", "fmt", "-o", "json", &path]);
+    let shown: Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(
+        (json.code, &shown["items"][1]["changed"], json.err.as_str()),
+        (0, &json!(false), "2 of 3 files changed\n")
+    );
+    assert_eq!(
+        (read("a.json"), read("flow.toml")),
+        ("{\n  \"n\": 1.50\n}\n".to_owned(), "# x\nflow = 'a'\n".to_owned())
+    );
+    assert_eq!(starctl(&["flow", "fmt", "--check", &path, "--lang", "zh"]).err, "3 个文件中 0 个需要格式化\n");
+    // What cannot be read is named with its place, and the others are formatted all the same.
+    fs::write(inside(&folder, "b.json"), "[1,").expect("writable");
+    fs::write(inside(&folder, "a.json"), "{}").expect("writable");
+    let broken = starctl(&["flow", "fmt", &path]);
+    assert_eq!((broken.code, read("a.json").as_str(), read("b.json").as_str()), (9, "{}\n", "[1,"));
+    assert!(broken.err.contains(Code::Json.as_str()) && broken.err.contains("b.json"), "{}", broken.err);
+    assert_eq!(starctl(&["flow", "fmt", &inside(&folder, "c.txt")]).code, 9);
+    assert_eq!(starctl(&["flow", "fmt", &inside(&folder, "none.json")]).code, 3);
+}
+
+#[test]
+fn the_schema_of_a_connection_is_printed_as_published() {
+    let ran = starctl(&["connection", "schema"]);
+    let published = fs::read_to_string(repository("deploy/flows/connection.schema.json")).expect("it is published");
+    assert_eq!((ran.code, ran.out.as_str()), (0, published.as_str()));
+    assert!(starctl(&["connection", "schema", "-o", "yaml"]).out.contains("app_secret_file:"));
+    assert_eq!(starctl(&["connection", "schema", "-o", "csv"]).code, 2);
+}

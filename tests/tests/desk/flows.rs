@@ -85,13 +85,14 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     engineer.flows().run_flow(run).await.expect("asked");
     until_sample(&mut road, RECORDS, &UNCHANGED, |value| value == unchanged + 50.0).await;
 
-    // Another title is another version; the one before can be made current again.
+    // Another title, and a zone of the schedule's own, is another version; the one before can be made current again.
     let mut changed = bundle.clone();
     changed.flow = changed.flow.replace("title = \"其他入库单 A → B\"", "title = \"其他入库单\"");
+    changed.flow = changed.flow.replace("[schedule]\n", "[schedule]\nzone = \"UTC\"\n");
     let apply = |bundle: &v1::FlowBundle, change| v1::ApplyFlowRequest { bundle: Some(bundle.clone()), change };
     let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
     let planned = engineer.flows().apply_flow(apply(&changed, look)).await.expect("planned").into_inner();
-    assert_eq!(planned.differences.len(), 2, "{:?}", planned.differences);
+    assert_eq!(planned.differences.len(), 3, "{:?}", planned.differences);
     assert_eq!(flow(&engineer).await.flow.expect("a flow").version, shown.version);
     let applied = engineer.flows().apply_flow(apply(&changed, change("shorter title"))).await.expect("applied");
     let version = applied.into_inner().flow.expect("a flow").version;
@@ -101,7 +102,7 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
         if now.version == version { Ok(now) } else { Err(format!("{now:?}")) }
     });
     let now = now.await;
-    assert_eq!((now.title.as_str(), now.versions.len()), ("其他入库单", 2));
+    assert_eq!((now.title.as_str(), now.versions.len(), now.zone.as_str()), ("其他入库单", 2, "UTC"));
     // The extractor runs it without a restart, although its folder holds the other one.
     const VERSION: &str = "starbridge_config_info";
     until_sample(&mut road, VERSION, &[&version], |value| value == 1.0).await;

@@ -352,7 +352,7 @@ impl Flows {
             shown.source_connection.clone_from(&settings.source.connection);
             shown.target_connection.clone_from(&settings.target.connection);
             shown.schedule.clone_from(&settings.schedule.cron);
-            shown.zone = settings.zone.to_string();
+            shown.zone = flow.plan.zone().to_string();
             shown.delivery = settings.delivery.to_string();
         }
         shown

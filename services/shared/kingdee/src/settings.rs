@@ -11,6 +11,7 @@ use crate::outbound::{HostPort, Outbound};
 
 /// How a call proves who makes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum LoginMode {
     /// Every request carries a signature made from the application secret; there is no login call.
@@ -28,6 +29,8 @@ pub enum LoginMode {
 ///
 /// Durations are texts such as `5s`. Secrets are named by file and read when the client is made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "A connection, [connections.NAME] of a service's settings"))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What the settings call it; a sealed secret is for the connection of this name alone.
@@ -42,13 +45,13 @@ pub struct Settings {
     pub acct_id: String,
     /// The user name.
     pub user: String,
-    /// The application id; not needed with [`LoginMode::Password`].
+    /// The application id; not needed where `login` is `password`.
     #[serde(default)]
     pub app_id: String,
-    /// The file that holds the application secret; not needed with [`LoginMode::Password`].
+    /// The file that holds the application secret; not needed where `login` is `password`.
     #[serde(default)]
     pub app_secret_file: Option<PathBuf>,
-    /// The file that holds the password; needed with [`LoginMode::Password`].
+    /// The file that holds the password; needed where `login` is `password`.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// Replaces the built-in mask of the application id, where the server was given its own (`X-KDApi-SecPwd`).
@@ -65,15 +68,19 @@ pub struct Settings {
     pub login: LoginMode,
     /// The zone of the server's date texts, which carry none.
     #[serde(default = "default_zone", deserialize_with = "zone")]
+    #[cfg_attr(test, schemars(with = "String", extend("default" = "Asia/Shanghai")))]
     pub zone: chrono_tz::Tz,
     /// Limit for DNS, TCP and TLS together.
     #[serde(default = "default_connect_timeout", deserialize_with = "crate::duration::deserialize")]
+    #[cfg_attr(test, schemars(with = "String", extend("default" = "5s")))]
     pub connect_timeout: Duration,
     /// Limit for a read, from the first byte sent to the last received, connecting included.
     #[serde(default = "default_query_timeout", deserialize_with = "crate::duration::deserialize")]
+    #[cfg_attr(test, schemars(with = "String", extend("default" = "60s")))]
     pub query_timeout: Duration,
     /// The same for a write.
     #[serde(default = "default_save_timeout", deserialize_with = "crate::duration::deserialize")]
+    #[cfg_attr(test, schemars(with = "String", extend("default" = "120s")))]
     pub save_timeout: Duration,
     /// How many calls any sliding 60 s may hold, all replicas together.
     #[serde(default = "default_calls_per_minute")]
@@ -84,7 +91,7 @@ pub struct Settings {
     /// Permits secret files that every user of the machine may read.
     #[serde(default)]
     pub allow_world_readable_secrets: bool,
-    /// The folder of the master keys that open its secret, where that is sealed ([`vault::file`]).
+    /// The folder of the master keys that open its secret, where that is sealed.
     #[serde(default)]
     pub master_keys: Option<PathBuf>,
 }
@@ -268,6 +275,37 @@ mod tests {
 
     fn read(more: &str) -> Result<Settings, toml::de::Error> {
         toml::from_str(&format!("{LEAST}{more}"))
+    }
+
+    /// Where the schema is published; `starctl connection schema` prints it.
+    const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../deploy/flows/connection.schema.json");
+
+    #[expect(clippy::disallowed_methods, reason = "a test has no settings; who publishes says so by the environment")]
+    fn writing() -> bool {
+        std::env::var("STARBRIDGE_WRITE").is_ok()
+    }
+
+    #[test]
+    fn the_published_schema_is_current() {
+        let schema = serde_json::Value::from(schemars::schema_for!(Settings));
+        let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        if writing() {
+            std::fs::write(SCHEMA, &text).expect("written");
+        }
+        let published = std::fs::read_to_string(SCHEMA).expect("the schema is published");
+        assert!(published == text, "STARBRIDGE_WRITE=1 cargo test -p kingdee --lib writes the schema");
+    }
+
+    #[test]
+    fn the_defaults_of_the_schema_are_those_that_hold() {
+        let schema = serde_json::Value::from(schemars::schema_for!(Settings));
+        let properties = schema["properties"].as_object().expect("properties");
+        let said = properties.iter().filter_map(|(name, property)| {
+            property.get("default").filter(|default| !default.is_null()).map(|default| format!("{name} = {default}\n"))
+        });
+        let said: Vec<String> = said.collect();
+        assert!(said.len() > 8, "{said:?}");
+        assert_eq!(read(&said.concat()).expect("settings"), read("").expect("settings"));
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::PageArgs;
 use super::change::ChangeArgs;
-use super::value;
+use super::{PageArgs, SortArgs, value};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -110,7 +109,10 @@ pub(crate) enum AuthCommand {
         change: ChangeArgs,
     },
     /// Lists who has which role where.
-    Bindings,
+    Bindings {
+        #[command(flatten)]
+        sort: SortArgs,
+    },
     /// Gives somebody a role.
     Bind {
         #[command(flatten)]

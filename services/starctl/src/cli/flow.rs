@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
+use super::SortArgs;
 use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
 
@@ -31,6 +32,7 @@ pub(crate) enum OfflineCommand {
         files: Vec<PathBuf>,
     },
     /// Shows the target documents that sample rows become.
+    #[command(visible_alias = "preview")]
     Render {
         /// A flow folder or a flow file.
         flow: PathBuf,
@@ -44,6 +46,15 @@ pub(crate) enum OfflineCommand {
         #[arg(long, value_parser = value::instant)]
         last_sync_time: Option<i64>,
     },
+    /// Writes flow files and documents in their canonical form; what they say stays, comments too.
+    Fmt {
+        /// Flow files, documents, case files; a folder stands for the flow in it.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Writes nothing; exit code 9 when a file would change. A flow whose texts change has another version.
+        #[arg(long)]
+        check: bool,
+    },
     /// Prints the JSON Schema of the flow file.
     Schema,
 }
@@ -53,9 +64,10 @@ pub(crate) enum OfflineCommand {
 pub(crate) enum OnlineCommand {
     /// Lists the published flows.
     List {
-        /// The field to sort by; a dash before it turns the order round.
-        #[arg(long, allow_hyphen_values = true)]
-        sort_by: Option<String>,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        sort: SortArgs,
     },
     /// Shows one flow; with -o json its texts, too.
     Get {
@@ -65,6 +77,12 @@ pub(crate) enum OnlineCommand {
         /// An earlier version instead of the current one.
         #[arg(long = "at", value_name = "VERSION")]
         version: Option<String>,
+    },
+    /// Tells what a published flow does, whether and when it runs, and what of it is open.
+    Describe {
+        /// The flow.
+        #[arg(value_parser = value::flow_name)]
+        name: String,
     },
     /// Checks a flow folder, publishes it and makes it current.
     Apply {
@@ -171,25 +189,44 @@ pub(crate) enum OnlineCommand {
         yes: YesArgs,
     },
     /// Runs a flow now, besides its schedule.
-    Run {
-        /// The flow.
-        #[arg(value_parser = value::flow_name)]
-        name: String,
-        /// Takes the slow second look at the last days instead of what changed.
-        #[arg(long)]
-        lookback: bool,
-        /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
-        #[arg(long, value_parser = value::instant, requires = "to", conflicts_with = "lookback")]
-        from: Option<i64>,
-        /// Up to here, this instant not included.
-        #[arg(long, value_parser = value::instant, requires = "from")]
-        to: Option<i64>,
-        /// Emits bills again that are as they were seen before.
-        #[arg(long, requires = "from")]
-        again: bool,
-        #[command(flatten)]
-        change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
-    },
+    Run(RunArgs),
+}
+
+/// Whose flows are listed. Letters are selected by tenant, as by every other field: -l 'tenant = acme'.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TenantArgs {
+    /// Lists the flows of this tenant alone.
+    #[arg(long, value_parser = value::tenant)]
+    pub(crate) tenant: Option<String>,
+}
+
+impl TenantArgs {
+    /// Whether a flow of this tenant is listed.
+    pub(crate) fn takes(&self, tenant: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
+    }
+}
+
+/// A run besides the schedule.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The flow.
+    #[arg(value_parser = value::flow_name)]
+    pub(crate) name: String,
+    /// Takes the slow second look at the last days instead of what changed.
+    #[arg(long)]
+    pub(crate) lookback: bool,
+    /// Reads the bills whose watermark date lies from here on: unix seconds or RFC 3339. The watermark stays.
+    #[arg(long, value_parser = value::instant, requires = "to", conflicts_with = "lookback")]
+    pub(crate) from: Option<i64>,
+    /// Up to here, this instant not included.
+    #[arg(long, value_parser = value::instant, requires = "from")]
+    pub(crate) to: Option<i64>,
+    /// Emits bills again that are as they were seen before.
+    #[arg(long, requires = "from")]
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) yes: YesArgs,
 }

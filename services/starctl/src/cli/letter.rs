@@ -26,6 +26,16 @@ pub(crate) struct SelectorArgs {
     /// A selector: 'flow=misc-inbound and category in (reference_missing, validation) and age>10m'. All where absent.
     #[arg(short = 'l', long)]
     pub(crate) selector: Option<String>,
+    /// Only says in words what the selector takes.
+    #[arg(long, requires = "selector")]
+    pub(crate) selector_explain: bool,
+}
+
+impl SelectorArgs {
+    /// The selector; empty for all letters.
+    pub(crate) fn text(&self) -> &str {
+        self.selector.as_deref().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +180,7 @@ pub(crate) enum LetterCommand {
         yes: YesArgs,
     },
     /// Opens parked letters again; discarded ones too, for those who may.
+    #[command(visible_alias = "unpark")]
     Reopen {
         #[command(flatten)]
         selection: SelectionArgs,

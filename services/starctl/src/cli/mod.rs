@@ -10,6 +10,7 @@ pub(crate) mod letter;
 pub(crate) mod lineage;
 pub(crate) mod reconcile;
 pub(crate) mod replay;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod value;
 
@@ -135,12 +136,25 @@ pub(crate) struct PageArgs {
     pub(crate) sort_by: Option<String>,
 }
 
+/// How a list is shown that comes in one piece.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SortArgs {
+    /// The field to sort by; a dash before it turns the order round.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) sort_by: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Flows: their files offline, and what is published and running.
     Flow {
         #[command(subcommand)]
         command: flow::FlowCommand,
+    },
+    /// When flows run: their schedules and next firings.
+    Schedule {
+        #[command(subcommand)]
+        command: schedule::ScheduleCommand,
     },
     /// Dead letters: look, decide, replay.
     Dlq {
@@ -203,7 +217,11 @@ pub(crate) enum Command {
         command: context::ContextCommand,
     },
     /// Checks the way to the control plane step by step, with advice.
-    Doctor,
+    Doctor {
+        /// Checks only what lies on this machine: contexts, certificates, token, clock; exit code 9 when a step fails.
+        #[arg(long)]
+        offline: bool,
+    },
     /// Explains a noun or one of its fields.
     Explain {
         /// NOUN or NOUN.FIELD, such as dead_letter.safety; all nouns where absent.

@@ -73,6 +73,11 @@ pub(crate) fn flow_name(text: &str) -> Result<String, String> {
     named("flow/", text)
 }
 
+/// The name of a tenant.
+pub(crate) fn tenant(text: &str) -> Result<String, String> {
+    document::Tenant::new(text).map(|tenant| tenant.to_string()).map_err(|error| error.to_string())
+}
+
 fn named(prefix: &str, text: &str) -> Result<String, String> {
     match text.strip_prefix(prefix).unwrap_or(text) {
         "" => Err("an empty name".to_owned()),

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::view;
+use super::{page, view};
 use crate::cli::access::{AuthCommand, BindingArgs, ScopeArgs};
 use crate::client::{self, Client};
 use crate::context::{Settings, Store};
@@ -95,9 +95,11 @@ async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Resu
             client.change(v1::RevokeTokenRequest { token_id: token_id.clone(), change }).await?;
             output.remark(&output.pick(format!("{token_id} is revoked"), format!("已吊销 {token_id}")))?;
         }
-        AuthCommand::Bindings => {
+        AuthCommand::Bindings { sort } => {
             let answer = client.ask(v1::ListBindingsRequest {}).await?;
-            let items: Vec<Value> = answer.bindings.iter().map(|binding| message::value("Binding", binding)).collect();
+            let mut items: Vec<Value> =
+                answer.bindings.iter().map(|binding| message::value("Binding", binding)).collect();
+            page::sort(&view::BINDING, &mut items, sort.sort_by.as_deref())?;
             output.list(&view::BINDING, &items, &Map::new())?;
         }
         AuthCommand::Bind { binding, change } => {

@@ -1,38 +1,59 @@
 //! `starctl connection`: the systems behind the flows.
 
+mod rotate;
+
 use std::time::Duration;
 
 use document::Code;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{Session, view};
+use super::{Session, page, view};
 use crate::cli::Form;
-use crate::cli::connection::ConnectionCommand;
+use crate::cli::connection::{OfflineCommand, OnlineCommand};
 use crate::client;
 use crate::exit;
 use crate::message;
+use crate::output::Output;
 use crate::output::failure::Failure;
 
 /// A slow system is waited for by the control plane, as long as the connection's own settings say.
 const TEST: Duration = Duration::from_secs(300);
 
-pub(super) async fn run(command: &ConnectionCommand, session: &Session) -> Result<u8, Failure> {
+/// The schema that the room of the client publishes: its test compares it with the settings themselves, which stay unknown
+/// here.
+const SCHEMA: &str = include_str!("../../../../deploy/flows/connection.schema.json");
+
+/// What needs no server.
+pub(super) fn offline(command: &OfflineCommand, output: &Output) -> Result<u8, Failure> {
+    match command {
+        OfflineCommand::Schema => {
+            if !matches!(output.form(), Form::Table | Form::Wide | Form::Json | Form::Yaml) {
+                return Err(Failure::usage("this command shows -o table, json or yaml"));
+            }
+            output.document(&serde_json::from_str(SCHEMA).expect("what is published is JSON")).map(|()| exit::DONE)
+        }
+        OfflineCommand::Rotate(args) => rotate::run(args, output),
+    }
+}
+
+pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8, Failure> {
     let output = &session.output;
     match command {
-        ConnectionCommand::List => {
+        OnlineCommand::List { sort } => {
             let answer = session.client.ask(v1::ListConnectionsRequest {}).await?;
-            let items: Vec<Value> =
+            let mut items: Vec<Value> =
                 answer.connections.iter().map(|connection| message::value("Connection", connection)).collect();
+            page::sort(&view::CONNECTION, &mut items, sort.sort_by.as_deref())?;
             output.list(&view::CONNECTION, &items, &Map::new())?;
             Ok(exit::DONE)
         }
-        ConnectionCommand::Get { name } => {
+        OnlineCommand::Get { name } => {
             let answer = session.client.ask(v1::GetConnectionRequest { connection: plain(name) }).await?;
             output.one(&view::CONNECTION, &message::value("Connection", &answer.connection.unwrap_or_default()))?;
             Ok(exit::DONE)
         }
-        ConnectionCommand::Test { name, form, save, change } => {
+        OnlineCommand::Test { name, form, save, change } => {
             let request = v1::TestConnectionRequest {
                 connection: plain(name),
                 form: form.clone().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! `starctl doctor`: the way to the control plane, step by step.
 
+mod offline;
 mod tls;
 
 use chrono::{DateTime, Utc};
@@ -42,6 +43,10 @@ struct Report {
 }
 
 impl Report {
+    fn new(output: Output) -> Self {
+        Self { output, steps: Vec::new(), failed: None }
+    }
+
     fn add(&mut self, step: &str, finding: Finding) {
         let (result, detail, advice) = match finding {
             Finding::Good(detail) => ("ok", detail, None),
@@ -68,6 +73,11 @@ impl Report {
     }
 }
 
+/// Looks at what lies on this machine alone.
+pub(super) fn offline(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
+    offline::run(cli, output)
+}
+
 /// Walks the way until a step fails; those behind it could only fail for the same cause.
 pub(super) async fn run(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
     let found = Store::open(&cli.server).and_then(|store| {
@@ -78,13 +88,13 @@ pub(super) async fn run(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
     let settings = match found {
         Ok(settings) => settings,
         Err(failure) => {
-            let mut report = Report { output: *output, steps: Vec::new(), failed: None };
+            let mut report = Report::new(*output);
             report.add("context", Finding::Bad(failure));
             return report.show();
         }
     };
     *output = settings.output(*output, &cli.show);
-    let mut report = Report { output: *output, steps: Vec::new(), failed: None };
+    let mut report = Report::new(*output);
     let address = settings.endpoint()?;
     let name = settings.name.as_deref().unwrap_or(output.pick("no context", "无上下文"));
     report.add("context", Finding::Good(format!("{name}: {address}")));
@@ -126,11 +136,7 @@ async fn tcp(settings: &Settings, address: &str) -> Result<String, Failure> {
 /// The handshake, and how long the certificates hold.
 async fn encrypted(settings: &Settings, report: &mut Report) -> Result<bool, Failure> {
     if endpoint::address(settings.endpoint()?)?.scheme_str() == Some("http") {
-        let (detail, advice) = report.output.pick(
-            ("clear text, on this machine only", "Use https as soon as anybody else connects."),
-            ("明文连接，仅限本机", "其他人连接前请改用 https。"),
-        );
-        report.add("tls", Finding::Warning(detail.to_owned(), advice.to_owned()));
+        report.add("tls", clear_text(&report.output));
         return Ok(true);
     }
     let seen = match tls::look(settings).await {
@@ -151,6 +157,18 @@ async fn encrypted(settings: &Settings, report: &mut Report) -> Result<bool, Fai
         report.add(step, if soon { Finding::Warning(detail, advice) } else { Finding::Good(detail) });
     }
     Ok(true)
+}
+
+fn clear_text(output: &Output) -> Finding {
+    let (detail, advice) = output.pick(
+        ("clear text, on this machine only", "Use https as soon as anybody else connects."),
+        ("明文连接，仅限本机", "其他人连接前请改用 https。"),
+    );
+    Finding::Warning(detail.to_owned(), advice.to_owned())
+}
+
+fn sign_in_soon(output: &Output) -> String {
+    output.pick("Sign in again soon: starctl auth login.", "请尽快重新登录：starctl auth login。").to_owned()
 }
 
 /// What the control plane itself says.
@@ -188,8 +206,7 @@ fn signed_in(output: &Output, who: &v1::WhoAmIResponse) -> Finding {
     };
     let detail = format!("{detail}, {} {}", output.pick("until", "有效期至"), output.time(&ends.to_rfc3339()));
     if (ends - Utc::now()).num_minutes() < SOON_MINUTES {
-        let advice = output.pick("Sign in again soon: starctl auth login.", "请尽快重新登录：starctl auth login。");
-        return Finding::Warning(detail, advice.to_owned());
+        return Finding::Warning(detail, sign_in_soon(output));
     }
     Finding::Good(detail)
 }

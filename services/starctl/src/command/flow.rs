@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{Session, page, view};
+use super::{Session, describe, page, view};
 use crate::cli::Form;
 use crate::cli::change::{ChangeArgs, YesArgs};
-use crate::cli::flow::OnlineCommand;
+use crate::cli::flow::{OnlineCommand, RunArgs};
 use crate::client;
 use crate::exit;
 use crate::message;
@@ -20,10 +20,11 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     let output = &session.output;
     let client = &session.client;
     let flow = match command {
-        OnlineCommand::List { sort_by } => {
+        OnlineCommand::List { tenant, sort } => {
             let flows = client.ask(v1::ListFlowsRequest {}).await?.flows;
-            let mut items: Vec<Value> = flows.iter().map(|flow| message::value("Flow", flow)).collect();
-            page::sort(&view::FLOW, &mut items, sort_by.as_deref())?;
+            let flows = flows.iter().filter(|flow| tenant.takes(&flow.tenant));
+            let mut items: Vec<Value> = flows.map(|flow| message::value("Flow", flow)).collect();
+            page::sort(&view::FLOW, &mut items, sort.sort_by.as_deref())?;
             return output.list(&view::FLOW, &items, &Map::new()).map(|()| exit::DONE);
         }
         OnlineCommand::Get { name, version } => {
@@ -36,6 +37,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             }
             .map(|()| exit::DONE);
         }
+        OnlineCommand::Describe { name } => return describe::run(name, session).await,
         OnlineCommand::History { name } => {
             let answer = client.ask(v1::GetFlowRequest { name: name.clone(), version: String::new() }).await?;
             let versions = answer.flow.unwrap_or_default().versions;
@@ -98,27 +100,31 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
                 .await?
                 .flow
         }
-        OnlineCommand::Run { name, lookback, from, to, again, change, yes } => {
-            let what = output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
-            ask_in_production(session, name, &what, change, *yes)?;
-            let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
-            let window =
-                from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
-            let kind = match (window, lookback) {
-                (Some(_), _) => v1::RunKind::Window,
-                (None, true) => v1::RunKind::Lookback,
-                (None, false) => v1::RunKind::Scan,
-            };
-            let (name, change) = (name.clone(), Some(client::change(change)));
-            client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?.flow
-        }
+        OnlineCommand::Run(args) => return run_now(args, session).await,
     };
     one(session, &flow.unwrap_or_default())?;
     Ok(exit::DONE)
 }
 
+/// Runs a flow besides its schedule.
+pub(super) async fn run_now(args: &RunArgs, session: &Session) -> Result<u8, Failure> {
+    let RunArgs { name, lookback, from, to, again, change, yes } = args;
+    let what = session.output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
+    ask_in_production(session, name, &what, change, *yes)?;
+    let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+    let window = from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
+    let kind = match (window, lookback) {
+        (Some(_), _) => v1::RunKind::Window,
+        (None, true) => v1::RunKind::Lookback,
+        (None, false) => v1::RunKind::Scan,
+    };
+    let (name, change) = (name.clone(), Some(client::change(change)));
+    let answer = session.client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?;
+    one(session, &answer.flow.unwrap_or_default()).map(|()| exit::DONE)
+}
+
 /// A flow, and below it what became of the documents of both versions where one is tried.
-fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
+pub(super) fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
     let output = &session.output;
     let whole = message::value("Flow", flow);
     output.one(&view::FLOW, &whole)?;

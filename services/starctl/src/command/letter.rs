@@ -25,14 +25,18 @@ use crate::output::table::harmless;
 
 pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8, Failure> {
     match command {
-        LetterCommand::List { selector, page, count } => {
-            list(session, selector.selector.as_deref().unwrap_or_default(), page, *count).await
+        LetterCommand::List { selector, .. }
+        | LetterCommand::Stats { selector }
+        | LetterCommand::Tail { selector, .. }
+            if selector.selector_explain =>
+        {
+            explain(session, selector.text()).await
         }
+        LetterCommand::List { selector, page, count } => list(session, selector.text(), page, *count).await,
         LetterCommand::Get { id, unmask } => get(session, id, *unmask).await,
-        LetterCommand::Stats { selector } => stats(session, selector.selector.as_deref().unwrap_or_default()).await,
+        LetterCommand::Stats { selector } => stats(session, selector.text()).await,
         LetterCommand::Tail { selector, position } => {
-            let selector = selector.selector.as_deref().unwrap_or_default();
-            tail::run(session, selector, position.as_deref().unwrap_or_default()).await
+            tail::run(session, selector.text(), position.as_deref().unwrap_or_default()).await
         }
         LetterCommand::ExplainSelector { selector } => explain(session, selector).await,
         LetterCommand::Edit { id, set, patch, expected_revision, change } => {
@@ -211,7 +215,7 @@ async fn stats(session: &Session, selector: &str) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-async fn explain(session: &Session, selector: &str) -> Result<u8, Failure> {
+pub(super) async fn explain(session: &Session, selector: &str) -> Result<u8, Failure> {
     let language = session.output.pick("en", "zh").to_owned();
     let answer = session.client.ask(v1::ExplainSelectorRequest { selector: selector.to_owned(), language }).await?;
     let mut shown = message::value("ExplainSelectorResponse", &answer);

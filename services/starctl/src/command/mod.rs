@@ -7,6 +7,7 @@ mod completion;
 mod confirm;
 mod connection;
 mod contexts;
+mod describe;
 mod doctor;
 mod explain;
 mod flow;
@@ -18,12 +19,14 @@ mod progress;
 mod reconcile;
 mod record;
 mod replay;
+mod schedule;
 mod secret;
 mod view;
 mod watch;
 
 use std::process::ExitCode;
 
+use crate::cli::connection::ConnectionCommand;
 use crate::cli::flow::FlowCommand;
 use crate::cli::{Cli, Command};
 use crate::client::Client;
@@ -57,7 +60,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Explain { what } => explain::run(what.as_deref(), output),
         Command::Flow { command: FlowCommand::Offline(command) } => offline::run(command, output),
         Command::Context { command } => contexts::run(command, &cli.server, &cli.show, output),
-        Command::Doctor => runtime().block_on(doctor::run(cli, output)),
+        Command::Doctor { offline: true } => doctor::offline(cli, output),
+        Command::Doctor { offline: false } => runtime().block_on(doctor::run(cli, output)),
         Command::Auth { command } => {
             let (store, settings) = settled(cli, output)?;
             runtime().block_on(access::run(command, store, &settings, output))
@@ -69,6 +73,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Dlq { command } => {
             let session = open(cli, output)?;
             runtime().block_on(letter::run(command, &session))
+        }
+        Command::Schedule { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(schedule::run(command, &session))
         }
         Command::Replay { command } => {
             let session = open(cli, output)?;
@@ -98,7 +106,8 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
                 runtime().block_on(lineage::published(command, &session))
             }
         },
-        Command::Connection { command } => {
+        Command::Connection { command: ConnectionCommand::Offline(command) } => connection::offline(command, output),
+        Command::Connection { command: ConnectionCommand::Online(command) } => {
             let session = open(cli, output)?;
             runtime().block_on(connection::run(command, &session))
         }

@@ -1,5 +1,7 @@
-//! `starctl flow …`: lint, test, render, schema. Offline and pure.
+//! `starctl flow …`: lint, test, render, fmt, schema. Offline.
 
+mod fmt;
+mod format;
 mod render;
 mod test;
 
@@ -18,7 +20,8 @@ use crate::place::{self, FlowFolder};
 
 /// Runs one command; the number is its exit code.
 pub(crate) fn run(command: &OfflineCommand, output: &Output) -> Result<u8, Failure> {
-    if !matches!(output.form(), Form::Table | Form::Wide | Form::Json | Form::Yaml) {
+    let shown = matches!(output.form(), Form::Table | Form::Wide | Form::Json | Form::Yaml);
+    if !shown && !matches!(command, OfflineCommand::Fmt { .. }) {
         return Err(Failure::usage("this command shows -o table, json or yaml"));
     }
     match command {
@@ -34,6 +37,7 @@ pub(crate) fn run(command: &OfflineCommand, output: &Output) -> Result<u8, Failu
             let sample = render::Sample { rows, now: *now, last_sync_time: *last_sync_time };
             render::run(flow, &sample, output)
         }
+        OfflineCommand::Fmt { paths, check } => fmt::run(paths, *check, output),
         OfflineCommand::Schema => output.document(&flow::file::schema()).map(|()| exit::DONE),
     }
 }

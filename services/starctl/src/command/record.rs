@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
 
-use super::letter::{letters, readable};
+use super::letter::{explain, letters, readable};
 use super::page;
 use super::{Session, view};
 use crate::cli::Form;
@@ -38,8 +38,9 @@ pub(super) async fn run(command: &RecordCommand, session: &Session) -> Result<u8
 
 pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u8, Failure> {
     match command {
+        DoubtCommand::List { selector, .. } if selector.selector_explain => explain(session, selector.text()).await,
         DoubtCommand::List { selector, page } => {
-            let selector = selector.selector.as_deref().unwrap_or_default();
+            let selector = selector.text();
             let part = page::read(page, |page_size, page_token| async move {
                 let request = v1::ListDoubtsRequest { selector: selector.to_owned(), page_size, page_token };
                 let answer = session.client.ask(request).await?;

@@ -63,21 +63,47 @@ fn seal(keys: &Path, connection: &str, path: &Path, output: &Output) -> Result<u
         true => sealed(path)?.version + 1,
         false => 1,
     };
-    let mut text = String::new();
-    let read = std::io::stdin().take(LARGEST + 1).read_to_string(&mut text);
-    let refuse = |detail: &str| Failure::of(Fault::new(Code::CliUsage, detail).at_path("stdin"), exit::USAGE);
-    read.map_err(|error| refuse(&error.to_string()))?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    if text.is_empty() || text.len() as u64 > LARGEST {
-        return Err(refuse("holds no secret: nothing, or more than 64 KiB"));
-    }
-    let sealed = SealedFile::seal(connection, version, &SecretString::from(text), &keys, &mut rand::rng());
-    private_file::write(path, &sealed.to_text())?;
+    let secret = from_stdin()?;
+    let sealed = write(path, connection, version, &secret, &keys)?;
     output.line(&output.pick(
         format!("{}: version {version} for connection {connection}, master key {}", path.display(), sealed.master()),
         format!("{}：连接 {connection} 的第 {version} 版，主密钥 {}", path.display(), sealed.master()),
     ))?;
     Ok(exit::DONE)
+}
+
+/// Seals a secret into a file.
+pub(super) fn write(
+    path: &Path,
+    connection: &str,
+    version: u64,
+    secret: &SecretString,
+    keys: &MasterKeys,
+) -> Result<SealedFile, Failure> {
+    let sealed = SealedFile::seal(connection, version, secret, keys, &mut rand::rng());
+    private_file::write(path, &sealed.to_text())?;
+    Ok(sealed)
+}
+
+/// The secret on standard input.
+pub(super) fn from_stdin() -> Result<SecretString, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(LARGEST + 1).read_to_string(&mut text);
+    read.map_err(|error| no_secret("stdin", &error.to_string()))?;
+    a_secret("stdin", text)
+}
+
+/// A secret as it was read from somewhere, without its line break.
+pub(super) fn a_secret(place: &str, mut text: String) -> Result<SecretString, Failure> {
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() || text.len() as u64 > LARGEST {
+        return Err(no_secret(place, "holds no secret: nothing, or more than 64 KiB"));
+    }
+    Ok(SecretString::from(text))
+}
+
+fn no_secret(place: &str, detail: &str) -> Failure {
+    Failure::of(Fault::new(Code::CliUsage, detail).at_path(place), exit::USAGE)
 }
 
 fn retire(folder: &Path, version: u32, files: &[std::path::PathBuf], output: &Output) -> Result<u8, Failure> {
@@ -100,12 +126,12 @@ fn retire(folder: &Path, version: u32, files: &[std::path::PathBuf], output: &Ou
     Ok(exit::DONE)
 }
 
-fn master_keys(folder: &Path) -> Result<MasterKeys, Failure> {
+pub(super) fn master_keys(folder: &Path) -> Result<MasterKeys, Failure> {
     file::master_keys(folder).map_err(invalid)
 }
 
 /// The sealed secret in a file.
-fn sealed(path: &Path) -> Result<SealedFile, Failure> {
+pub(super) fn sealed(path: &Path) -> Result<SealedFile, Failure> {
     let text = fs::read_to_string(path);
     let text = text.map_err(|error| at(path, Fault::new(Code::CliPrivateFile, error.to_string())))?;
     let plain = || Fault::new(Code::SealedSecret, "it holds no sealed secret");
@@ -116,6 +142,6 @@ fn invalid(fault: Fault) -> Failure {
     Failure::of(fault, exit::INVALID)
 }
 
-fn at(path: &Path, fault: Fault) -> Failure {
+pub(super) fn at(path: &Path, fault: Fault) -> Failure {
     invalid(fault.in_file(path.display().to_string()))
 }

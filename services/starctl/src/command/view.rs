@@ -1,6 +1,9 @@
 //! What is shown of each kind of thing.
 
+mod flows;
+
 use crate::output::view::{Column, Kind, View};
+pub(crate) use flows::*;
 
 const STATE: Kind = Kind::Word("DEAD_LETTER_STATE_");
 const STATUS: Kind = Kind::Word("REPLAY_STATUS_");
@@ -319,6 +322,20 @@ pub(crate) const CONNECTION: View = View {
     ],
 };
 
+/// The next secret of a connection.
+pub(crate) const ROTATED: View = View {
+    kind: "RotatedSecret",
+    noun: "connection",
+    name: "connection",
+    columns: &[
+        column("connection", "connection", "连接"),
+        column("version", "version", "版本"),
+        column("before", "before", "之前版本"),
+        column("master_key", "master key", "主密钥"),
+        column("file", "file", "文件"),
+    ],
+};
+
 /// A test in one piece, for programs.
 pub(crate) const CONNECTION_TEST: View = View {
     kind: "ConnectionTest",
@@ -342,96 +359,6 @@ pub(crate) const CONNECTION_STEP: View = View {
         column("took_ms", "ms", "毫秒"),
         column("code", "code", "代码"),
         column("note", "note", "说明"),
-    ],
-};
-
-pub(crate) const FLOW: View = View {
-    kind: "Flow",
-    noun: "flow",
-    name: "name",
-    columns: &[
-        column("name", "flow", "流程"),
-        column("title", "title", "名称"),
-        column("version", "version", "版本"),
-        column("source_connection", "source", "来源"),
-        column("target_connection", "target", "目标"),
-        column("schedule", "schedule", "计划"),
-        flag("paused", "paused", "已暂停"),
-        column("paused_note", "why", "暂停说明").if_wide(),
-        column("tenant", "tenant", "租户").if_wide(),
-        column("zone", "zone", "时区").if_wide(),
-        column("delivery", "delivery", "投递级别").if_wide(),
-        column("deleted_note", "deleted", "删除说明").if_wide(),
-        column("faults", "faults", "问题").if_wide(),
-    ],
-};
-
-pub(crate) const CANARY_SIDE: View = View {
-    kind: "CanarySide",
-    noun: "version",
-    name: "version",
-    columns: &[
-        column("side", "side", "一侧"),
-        column("version", "version", "版本"),
-        column("applied", "applied", "已写入"),
-        column("failed", "failed", "失败"),
-    ],
-};
-
-/// A flow with its texts, which only programs get in one piece.
-pub(crate) const FLOW_DETAIL: View = View {
-    kind: "FlowDetail",
-    noun: "flow",
-    name: "flow.name",
-    columns: &[column("flow.name", "flow", "流程"), column("flow.version", "version", "版本")],
-};
-
-pub(crate) const FLOW_VERSION: View = View {
-    kind: "FlowVersion",
-    noun: "version",
-    name: "version",
-    columns: &[
-        column("version", "version", "版本"),
-        time("published_at", "published", "发布时间"),
-        flag("current", "current", "当前"),
-    ],
-};
-
-pub(crate) const FLOW_CHANGE: View = View {
-    kind: "FlowChange",
-    noun: "flow",
-    name: "flow.name",
-    columns: &[
-        column("flow.name", "flow", "流程"),
-        column("flow.version", "version", "版本"),
-        column("previous_version", "before", "之前版本"),
-        column("differences", "differences", "差异"),
-    ],
-};
-
-pub(crate) const FLOW_DELETED: View = View {
-    kind: "DeletedFlow",
-    noun: "flow",
-    name: "flow.name",
-    columns: &[
-        column("flow.name", "flow", "流程"),
-        column("flow.deleted_note", "deleted", "删除说明"),
-        column("under_way", "on their way", "在途"),
-        column("open_letters", "open letters", "未处理死信"),
-    ],
-};
-
-pub(crate) const LINEAGE: View = View {
-    kind: "LineageLine",
-    noun: "field",
-    name: "target",
-    columns: &[
-        column("target", "target field", "目标字段"),
-        column("how", "how", "方式"),
-        column("from", "from", "来源字段"),
-        column("expression", "expression", "表达式"),
-        column("collections", "collections", "集合").if_wide(),
-        column("place", "place", "位置").if_wide(),
     ],
 };
 

@@ -110,6 +110,13 @@ fn an_issued_token_goes_to_a_private_file() {
 }
 
 #[test]
+fn bindings_are_sorted_by_their_own_fields() {
+    let bed = Bed::new();
+    assert_eq!(bed.starctl(&["auth", "bindings", "--sort-by", "role"]).code, Some(0));
+    assert_eq!(bed.starctl(&["auth", "bindings", "--sort-by", "colour"]).code, Some(2));
+}
+
+#[test]
 fn roles_are_given_and_taken_where_they_hold() {
     let bed = Bed::new();
     insta::assert_snapshot!(bed.starctl(&["auth", "bindings"]).seen());

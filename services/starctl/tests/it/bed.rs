@@ -89,7 +89,12 @@ impl Authority {
 
     /// A client's certificate and key.
     pub(crate) fn client(&self, name: &str) -> (String, String) {
-        self.certificate(name, far())
+        self.client_until(name, far())
+    }
+
+    /// The same, of a certificate that ends at the beginning of that day.
+    pub(crate) fn client_until(&self, name: &str, ends: DateTime<Utc>) -> (String, String) {
+        self.certificate(name, ends)
     }
 
     /// Starts a replica whose certificate says `localhost`.

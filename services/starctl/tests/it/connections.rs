@@ -6,6 +6,8 @@ use crate::bed::Bed;
 fn connections_are_listed_and_shown_without_secrets() {
     let bed = Bed::new();
     insta::assert_snapshot!("connection_list", bed.starctl(&["connection", "list"]).seen());
+    let sorted = |by| bed.starctl(&["connection", "list", "--sort-by", by, "-o", "name"]);
+    assert_eq!((sorted("-name").code, sorted("colour").code), (Some(0), Some(2)));
     let one = bed.starctl(&["connection", "get", "connection/galaxy-b", "-o", "json"]).json();
     assert_eq!(one["items"][0]["written_by"][0], "misc-inbound");
     assert!(bed.desk().requests("get_connection")[0].contains("connection: \"galaxy-b\""));

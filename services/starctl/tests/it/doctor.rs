@@ -1,5 +1,7 @@
 //! The way to the control plane, step by step.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{TimeDelta, Utc};
 use tonic::Status;
 
@@ -92,4 +94,86 @@ fn a_client_certificate_signs_in_where_there_is_no_token() {
     bed.write("bob.key", "x", 0o640);
     let (code, found) = steps(&bed, arguments.as_flattened());
     assert_eq!((code, found.last().map(String::as_str)), (Some(2), Some("files failed")));
+}
+
+/// A token that was given so many minutes ago and ends in so many.
+fn token(given: i64, ends: i64) -> String {
+    let at = |minutes| (Utc::now() + TimeDelta::minutes(minutes)).timestamp();
+    let claims = format!(r#"{{"sub":"ada","aud":"a","jti":"1","kid":"k","iat":{},"exp":{}}}"#, at(-given), at(ends));
+    format!("sbt1.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+#[test]
+fn offline_looks_at_this_machine_alone() {
+    let bed = Bed::new();
+    bed.write("token", &token(1, 600), 0o600);
+    let (code, found) = steps(&bed, &["--offline"]);
+    let all = ["configuration ok", "context ok", "endpoint ok", "authority ok", "token ok", "clock ok"];
+    assert_eq!((code, found), (Some(0), all.map(str::to_owned).to_vec()));
+    assert!(bed.desk().asked().is_empty());
+    // Each step tells its own fault, and the steps behind it are looked at all the same.
+    bed.write("token", "hunter2", 0o600);
+    bed.write("ca.pem", "no certificate", 0o644);
+    let english = bed.starctl(&["doctor", "--offline", "-o", "json", "--endpoint", "http://control.example"]);
+    assert!(english.code == Some(9) && !english.out.contains("hunter2"), "{}", english.seen());
+    let steps = english.json()["items"].as_array().expect("steps").clone();
+    let failed: Vec<&str> =
+        steps.iter().filter(|step| step["result"] == "failed").filter_map(|step| step["step"].as_str()).collect();
+    assert_eq!(failed, ["endpoint", "authority", "token"]);
+    assert!(steps.iter().filter(|step| step["result"] == "failed").all(|step| step["advice"].is_string()));
+    let table = |lang: &str| {
+        // How wide a table is depends on where the home folder lies.
+        let ran = bed.starctl(&["doctor", "--offline", "-o", "csv", "--utc", "--lang", lang]);
+        ran.seen().lines().filter(|line| !line.starts_with("clock")).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!("doctor_offline", table("en"));
+    insta::assert_snapshot!("doctor_offline_zh", table("zh"));
+}
+
+#[test]
+fn offline_judges_files_dates_and_the_clock() {
+    let bed = Bed::new();
+    let of = |step: &str, more: &[&str]| {
+        let (code, found) = steps(&bed, &[&["--offline"], more].concat());
+        let found = found.into_iter().find(|found| found.starts_with(step)).expect("the step");
+        (code, found.rsplit(' ').next().expect("a result").to_owned())
+    };
+    let ok = |code: i32, result: &str| (Some(code), result.to_owned());
+    for (text, mode, code, result) in
+        [(token(1, 30), 0o600, 0, "warning"), (token(60, -1), 0o600, 9, "failed"), (token(1, 600), 0o640, 9, "failed")]
+    {
+        bed.write("token", &text, mode);
+        assert_eq!(of("token", &[]), ok(code, result), "{mode:o}");
+    }
+    bed.write("token", &token(-60, 600), 0o600);
+    assert_eq!(of("clock", &[]), ok(9, "failed"), "the token is from the future");
+    bed.write("token", &token(1, 600), 0o600);
+    let named = |name: &str| bed.path(name).display().to_string();
+    for (days, code, result) in [(7, 0, "warning"), (-7, 9, "failed"), (700, 0, "ok")] {
+        let (certificate, key) = bed.authority.client_until("bob", Utc::now() + TimeDelta::days(days));
+        bed.write("bob.pem", &certificate, 0o644);
+        bed.write("bob.key", &key, 0o600);
+        let pair = ["--client-cert", &named("bob.pem"), "--client-key", &named("bob.key")];
+        assert_eq!(of("client certificate", &pair), ok(code, result), "{days}");
+        assert_eq!(of("client key", &pair), ok(code, "ok"), "{days}");
+    }
+    // An old authority may stay beside its successor; one that is over alone may not.
+    let over = bed.authority.client_until("old", Utc::now() - TimeDelta::days(7)).0;
+    bed.write("both.pem", &format!("{over}{}", bed.authority.pem), 0o644);
+    bed.write("over.pem", &over, 0o644);
+    assert_eq!(of("authority", &["--ca-cert", &named("both.pem")]), ok(0, "ok"));
+    assert_eq!(of("authority", &["--ca-cert", &named("over.pem")]), ok(9, "failed"));
+    let (_, found) = steps(&bed, &["--offline", "--endpoint", "http://127.0.0.1:1"]);
+    assert!(found.contains(&"endpoint warning".to_owned()), "{found:?}");
+    assert!(!found.iter().any(|step| step.starts_with("authority")), "nobody's certificate is looked at: {found:?}");
+    let (_, other) = bed.authority.client("eve");
+    bed.write("eve.key", &other, 0o600);
+    let pair = ["--client-cert", &named("bob.pem"), "--client-key", &named("eve.key")];
+    assert_eq!(of("client key", &pair), ok(9, "failed"), "another certificate's");
+    assert_eq!(of("client key", &[pair[0], pair[1], pair[2], &named("none")]), ok(9, "failed"));
+    assert_eq!(of("context", &pair[..2]), ok(9, "failed"), "half a pair");
+    assert_eq!(of("context", &["--context", "nowhere"]), ok(9, "failed"));
+    assert_eq!(of("configuration", &["--config", &named("none"), "--endpoint", "https://a"]), ok(9, "warning"));
+    bed.write(".config/starctl/config.toml", "", 0o644);
+    assert_eq!(steps(&bed, &["--offline"]), (Some(9), vec!["configuration failed".to_owned()]));
 }

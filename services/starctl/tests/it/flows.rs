@@ -63,6 +63,9 @@ fn what_works_offline_asks_nobody() {
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "text"]).code, Some(0));
     assert!(bed.starctl(&["flow", "lint", &ready(), "-o", "yaml"]).out.starts_with("faults: []\n"));
     assert_eq!(bed.starctl(&["flow", "lint", &ready(), "-o", "csv"]).code, Some(2));
+    bed.write("rows.json", "[]", 0o644);
+    let preview = bed.starctl(&["flow", "preview", &ready(), "--rows", &bed.path("rows.json").display().to_string()]);
+    assert!(preview.code == Some(0) && preview.err.contains("0 documents"), "{}", preview.seen());
     assert!(bed.desk().asked().is_empty());
 }
 
@@ -126,4 +129,45 @@ fn a_version_is_tried_with_some_documents_promoted_and_aborted() {
         assert_eq!((ran.code, bed.desk().requests(call).len()), (Some(0), 1), "{word}");
     }
     assert_eq!(bed.starctl(&["flow", "canary", &ready(), "--percent", "100", "--reason", "all"]).code, Some(2));
+}
+
+/// What was said without the firings, which depend on when it was asked.
+fn without_firings(text: &str) -> String {
+    text.lines().filter(|line| !line.contains("+08:00")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_flow_is_described_in_words_in_both_languages() {
+    let bed = Bed::new();
+    for (name, language) in [("flow_describe", "en"), ("flow_describe_zh", "zh")] {
+        let ran = bed.starctl(&["flow", "describe", "flow/ready", "--utc", "--lang", language]);
+        assert_eq!(ran.out.lines().filter(|line| line.contains("+08:00")).count(), 3, "{}", ran.seen());
+        insta::assert_snapshot!(name, without_firings(&ran.seen()));
+    }
+    assert!(bed.desk().requests("get_dead_letter_stats")[0].contains("flow = misc-inbound and state = open"));
+    let json = bed.starctl(&["flow", "describe", "ready", "-o", "json"]).json();
+    let item = &json["items"][0];
+    assert_eq!((&item["state"], &item["flow"]["name"]), (&"running".into(), &"misc-inbound".into()));
+    assert_eq!(item["next"].as_array().map(Vec::len), Some(3));
+    assert_eq!(item["open_letters"][0], serde_json::json!({"category": "reference_missing", "count": 5}));
+    assert_eq!(bed.starctl(&["flow", "describe", "ready", "-o", "name"]).out, "flow/misc-inbound\n");
+}
+
+#[test]
+fn a_description_says_what_it_cannot_tell() {
+    let bed = Bed::new();
+    bed.desk().refuse("get_dead_letter_stats", tonic::Status::permission_denied("not yours"));
+    let denied = bed.starctl(&["flow", "describe", "ready"]);
+    assert!(denied.code == Some(0) && denied.out.contains("you may not see them"), "{}", denied.seen());
+    // The desk of these tests keeps texts that are no flow.
+    let faulty = bed.starctl(&["flow", "describe", "faulty"]);
+    assert!(
+        faulty.out.contains("Nothing: its texts cannot be used.") && faulty.out.contains("none (faulty)"),
+        "{}",
+        faulty.seen()
+    );
+    let paused = bed.starctl(&["flow", "describe", "paused"]);
+    assert!(paused.out.contains("none while it is paused"), "{}", paused.seen());
+    bed.desk().refuse("get_dead_letter_stats", tonic::Status::unavailable("away"));
+    assert_eq!(bed.starctl(&["flow", "describe", "ready"]).code, Some(7));
 }

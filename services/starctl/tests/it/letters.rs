@@ -264,3 +264,23 @@ fn a_doubt_is_shown_and_its_target_asked() {
     let asked = bed.desk().requests("check_doubt");
     assert!(asked[0].contains("unmask: false") && asked[1].contains("unmask: true"), "{asked:?}");
 }
+
+#[test]
+fn a_selector_is_only_explained_where_that_is_asked_for() {
+    let bed = Bed::new();
+    let words = bed.starctl(&["dlq", "explain-selector", "flow=misc-inbound"]).out;
+    for command in [["dlq", "list"], ["dlq", "stats"], ["dlq", "tail"], ["doubt", "list"]] {
+        let ran = bed.starctl(&[&command[..], &["-l", "flow=misc-inbound", "--selector-explain"]].concat());
+        assert_eq!((ran.code, &ran.out), (Some(0), &words), "{command:?}");
+    }
+    assert!(bed.desk().asked().iter().all(|asked| asked.call == "explain_selector"));
+    assert_eq!(bed.starctl(&["dlq", "list", "--selector-explain"]).code, Some(2));
+}
+
+#[test]
+fn unpark_is_another_word_for_reopen() {
+    let bed = Bed::new();
+    let id = "a".repeat(32);
+    let ran = bed.starctl(&["dlq", "unpark", &id, "--reason", "answered", "--yes"]);
+    assert_eq!((ran.code, bed.desk().requests("reopen_dead_letters").len()), (Some(0), 1), "{}", ran.seen());
+}

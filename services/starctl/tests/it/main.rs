@@ -13,5 +13,6 @@ mod help;
 mod letters;
 mod reconciliations;
 mod replays;
+mod schedules;
 mod secrets;
 mod terminal;

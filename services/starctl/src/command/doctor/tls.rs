@@ -29,6 +29,7 @@ pub(super) struct Seen {
 /// What matters of a certificate.
 pub(super) struct Certificate {
     pub(super) subject: String,
+    pub(super) begins: DateTime<Utc>,
     pub(super) ends: DateTime<Utc>,
 }
 
@@ -59,10 +60,10 @@ pub(super) async fn look(settings: &Settings) -> Result<Seen, Failure> {
     })
 }
 
-type OwnCertificate = Option<CertificateDer<'static>>;
+pub(super) type OwnCertificate = Option<CertificateDer<'static>>;
 
 /// The same trust and identity as the channel's.
-fn config(settings: &Settings) -> Result<(ClientConfig, OwnCertificate), String> {
+pub(super) fn config(settings: &Settings) -> Result<(ClientConfig, OwnCertificate), String> {
     let context = &settings.context;
     let mut roots = RootCertStore::empty();
     match &context.ca_cert {
@@ -95,11 +96,16 @@ fn config(settings: &Settings) -> Result<(ClientConfig, OwnCertificate), String>
     Ok((config, own))
 }
 
-fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, String> {
+/// What matters of one.
+pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, String> {
     let (_, parsed) = parse_x509_certificate(der).map_err(|error| error.to_string())?;
-    let ends = DateTime::from_timestamp(parsed.validity().not_after.timestamp(), 0);
+    let at = |time: x509_parser::time::ASN1Time| {
+        DateTime::from_timestamp(time.timestamp(), 0).ok_or_else(|| "the certificate lies beyond all dates".to_owned())
+    };
+    let validity = parsed.validity();
     Ok(Certificate {
         subject: parsed.subject().to_string(),
-        ends: ends.ok_or("the certificate ends beyond all dates")?,
+        begins: at(validity.not_before)?,
+        ends: at(validity.not_after)?,
     })
 }

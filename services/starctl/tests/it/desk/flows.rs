@@ -26,6 +26,28 @@ fn tried() -> Flow {
     Flow { canary: Some(canary), ..flow() }
 }
 
+/// The desk's flow, in the state that its name asks for.
+fn named(name: &str) -> Flow {
+    let (name, base) = (name.to_owned(), flow());
+    match name.as_str() {
+        "tried" => tried(),
+        "paused" => Flow { name, paused: true, paused_note: "ada: stocktaking".to_owned(), ..base },
+        "deleted" => Flow { name, deleted_note: "ada: not needed".to_owned(), version: String::new(), ..base },
+        "faulty" => Flow { name, faults: vec!["E_CRON at flow.toml".to_owned()], schedule: String::new(), ..base },
+        "on-command" => Flow { name, schedule: String::new(), ..base },
+        "wrong-zone" => Flow { name, zone: "Asia/Nowhere".to_owned(), ..base },
+        _ => base,
+    }
+}
+
+/// The texts of the ready flow of the repository.
+fn ready() -> FlowBundle {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/flows/misc-inbound");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).expect("part of the repository");
+    let (flow, source, target) = (text("flow.toml"), text("source.json"), text("target.json"));
+    FlowBundle { flow, source, target, ..FlowBundle::default() }
+}
+
 #[tonic::async_trait]
 impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
@@ -35,8 +57,11 @@ impl flow_service_server::FlowService for Desk {
 
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
         let request = self.take("get_flow", request).await?;
-        let flow = if request.name == "tried" { tried() } else { flow() };
-        let bundle = FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() };
+        let flow = named(&request.name);
+        let bundle = match request.name.as_str() {
+            "ready" => ready(),
+            _ => FlowBundle { flow: "name = \"misc-inbound\"\n".to_owned(), ..FlowBundle::default() },
+        };
         Ok(Response::new(GetFlowResponse { flow: Some(flow), bundle: Some(bundle) }))
     }
 

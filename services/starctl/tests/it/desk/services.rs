@@ -75,7 +75,11 @@ impl dead_letter_service_server::DeadLetterService for Desk {
         let count = |by: &str, value: &str| DeadLetterCount { by: by.to_owned(), value: value.to_owned(), count: 5 };
         Ok(Response::new(GetDeadLetterStatsResponse {
             total: i64::from(LETTERS),
-            counts: vec![count("flow", "misc-inbound"), count("code", "E_REFERENCE_MISSING")],
+            counts: vec![
+                count("flow", "misc-inbound"),
+                count("category", "reference_missing"),
+                count("code", "E_REFERENCE_MISSING"),
+            ],
             oldest_open: at(1_767_225_600),
             scan: None,
             unreadable: 1,
