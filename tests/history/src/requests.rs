@@ -14,6 +14,7 @@ struct Line {
     time: DateTime<Utc>,
     method: String,
     outcome: Outcome,
+    result: String,
     #[serde(default)]
     documents: Vec<Document>,
     query: Option<Query>,
@@ -75,7 +76,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<Call>> {
                     let first = there.entry(key.clone()).or_insert(until);
                     *first = until.min(*first);
                 }
-                saves.push(Sent { key, told: told(line.outcome, saved) });
+                saves.push(Sent { key, told: told(line.outcome, &line.result, saved) });
             }
         }
         let answered = line.outcome == Outcome::Executed;
@@ -97,12 +98,16 @@ fn parse(text: &str) -> anyhow::Result<Vec<Call>> {
     Ok(calls)
 }
 
-fn told(outcome: Outcome, saved: bool) -> Told {
+/// What the caller could know by the reply.
+fn told(outcome: Outcome, result: &str, saved: bool) -> Told {
     match outcome {
         Outcome::Executed if saved => Told::Saved,
-        // Refused one by one, or never worked on: nothing was created, whatever the caller knows.
-        Outcome::Executed | Outcome::Refused | Outcome::CutBefore => Told::Rejected,
-        Outcome::Cut => Told::Open,
+        Outcome::Executed => Told::Rejected,
+        // The target's own words, or a limit's: nothing was done.
+        Outcome::Refused if result.starts_with("msgcode") || result == "http 429" => Told::Rejected,
+        // Anything else in place of a reply may hide that it was.
+        Outcome::Refused => Told::Unclear,
+        Outcome::Cut | Outcome::CutBefore => Told::Open,
     }
 }
 
@@ -128,9 +133,10 @@ mod tests {
     use super::*;
 
     fn line(second: u32, method: &str, outcome: &str, rest: &str) -> String {
+        let (outcome, result) = outcome.split_once(':').unwrap_or((outcome, "ok"));
         format!(
             "{{\"sequence\":1,\"time\":\"2026-01-01T00:00:{second:02}.500Z\",\"method\":{method:?},\"form\":\"F\",\
-             \"session\":1,\"outcome\":{outcome:?},\"result\":\"ok\",{rest},\"duration_ms\":250}}\n"
+             \"session\":1,\"outcome\":{outcome:?},\"result\":{result:?},{rest},\"duration_ms\":250}}\n"
         )
     }
 
@@ -141,10 +147,19 @@ mod tests {
 
     #[test]
     fn a_save_says_what_its_caller_was_told() {
-        let log = [saved(1, "executed", "saved"), saved(2, "executed", "no such stock"), saved(3, "cut", "saved")];
+        let log = [
+            saved(1, "executed", "saved"),
+            saved(2, "executed", "no such stock"),
+            saved(3, "cut", "saved"),
+            saved(4, "refused:msgcode 13", ""),
+            saved(5, "refused:http 429", ""),
+            saved(6, "refused:http 502", ""),
+            saved(7, "cut_before:cut", ""),
+        ];
         let calls = parse(&log.concat()).expect("a log");
         let told: Vec<Told> = calls.iter().map(|call| call.saves[0].told).collect();
-        assert_eq!(told, [Told::Saved, Told::Rejected, Told::Open]);
+        let (rejected, open) = (Told::Rejected, Told::Open);
+        assert_eq!(told, [Told::Saved, rejected, open, rejected, rejected, Told::Unclear, open]);
         assert_eq!(calls[0].until - calls[0].at, 250);
         assert_eq!(calls[1].at - calls[0].at, 1_000);
     }

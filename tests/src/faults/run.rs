@@ -15,7 +15,6 @@ use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
 use super::points::Points;
 use super::proxy::{Gate, Links};
 use super::summary::{Outcome, Recovery};
-use crate::compare::letters;
 use crate::compare::rules::{Bill, Expectation};
 use crate::fleet::{Galaxy, Stage};
 use crate::mend::{model, portion};
@@ -390,7 +389,7 @@ impl Run<'_> {
         let mut last = (usize::MAX, usize::MAX, Instant::now());
         loop {
             self.pass(Duration::from_secs(2)).await?;
-            let (open, intents) = self.unaccounted().await?;
+            let (open, intents) = self.road.unaccounted(self.bills.iter().map(|(number, _)| number)).await?;
             if open.is_empty() && intents == 0 {
                 self.outcome.drain_seconds = begin.elapsed().as_secs_f64().round();
                 return Ok(());
@@ -405,20 +404,6 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-    }
-
-    /// Bills that neither ledger nor letters know an end of, and saves whose outcome is open.
-    async fn unaccounted(&self) -> anyhow::Result<(Vec<String>, usize)> {
-        let brokers = self.road.kafka.brokers().to_owned();
-        let read = move || letters::latest(&brokers, "starbridge.misc-inbound.ledger");
-        let ledger = tokio::task::spawn_blocking(read).await?.context("reading the ledger")?;
-        let parked: BTreeSet<String> = self.road.letters().await?.into_values().map(|letter| letter.record).collect();
-        let ended = |number: &String| {
-            parked.contains(number) || ledger.get(&format!("doc/{number}")).is_some_and(Option::is_some)
-        };
-        let open = self.bills.iter().map(|(number, _)| number).filter(|number| !ended(number)).cloned().collect();
-        let intents = ledger.iter().filter(|(key, value)| key.starts_with("intent/") && value.is_some()).count();
-        Ok((open, intents))
     }
 
     async fn judge(&mut self) -> anyhow::Result<()> {
