@@ -27,8 +27,9 @@ type Place = (i32, i64);
 /// A file or a record does not read; names it.
 pub fn read(data: &Path, flow: &str, history: &mut History) -> anyhow::Result<()> {
     let mut log = Log { data, flow, decisions: Decisions::read(data)?, letters: Vec::new(), history };
-    log.extracts()?;
     log.letters()?;
+    log.extracts()?;
+    log.unmapped();
     let mapped = log.mapped()?;
     log.ledger()?;
     log.loaded(&mapped);
@@ -92,6 +93,41 @@ impl Log<'_> {
         barrier
     }
 
+    /// Letters of the flow; those of the loader are ends, too.
+    fn letters(&mut self) -> anyhow::Result<()> {
+        self.each("starbridge.dead-letters", |log, _, readable| {
+            let record = &readable.record;
+            if needed(record, "dl-flow")? != log.flow {
+                return Ok(());
+            }
+            let origin = match header(record, "dl-origin-topic") {
+                None => None,
+                Some(topic) => Some((
+                    topic.to_owned(),
+                    needed(record, "dl-origin-partition")?.parse()?,
+                    needed(record, "dl-origin-offset")?.parse()?,
+                )),
+            };
+            log.letters.push(Letter {
+                id: needed(record, "dl-id")?.to_owned(),
+                document: needed(record, "dl-record-key")?.to_owned(),
+                version: needed(record, "dl-record-version")?.parse()?,
+                stage: needed(record, "dl-stage")?.to_owned(),
+                origin,
+            });
+            let stage = needed(record, "dl-stage")?;
+            if let Some(key) = header(record, "sb-target-key").filter(|_| stage != "extract" && stage != "transform") {
+                log.history.ends.push(Ended {
+                    key: key.to_owned(),
+                    version: needed(record, "dl-record-version")?.parse()?,
+                    end: End::Parked,
+                    at: needed(record, "dl-last-failed-at")?.parse()?,
+                });
+            }
+            Ok(())
+        })
+    }
+
     /// Checkpoints, what was seen, and the extracted topic.
     fn extracts(&mut self) -> anyhow::Result<()> {
         const STATE: &str = "starbridge.extract-state";
@@ -131,7 +167,6 @@ impl Log<'_> {
             log.history.extracted.push(Extracted { document, version, digest, stamp: i64::MIN });
             Ok(())
         })?;
-        self.letters_of_flow()?;
         let extracts = self.letters.iter().filter(|letter| letter.stage == "extract");
         let stand_ins = extracts.map(|letter| {
             let (document, version) = (letter.document.clone(), letter.version);
@@ -145,42 +180,8 @@ impl Log<'_> {
         Ok(())
     }
 
-    fn letters_of_flow(&mut self) -> anyhow::Result<()> {
-        self.each("starbridge.dead-letters", |log, _, readable| {
-            let record = &readable.record;
-            if needed(record, "dl-flow")? != log.flow {
-                return Ok(());
-            }
-            let origin = match header(record, "dl-origin-topic") {
-                None => None,
-                Some(topic) => Some((
-                    topic.to_owned(),
-                    needed(record, "dl-origin-partition")?.parse()?,
-                    needed(record, "dl-origin-offset")?.parse()?,
-                )),
-            };
-            log.letters.push(Letter {
-                id: needed(record, "dl-id")?.to_owned(),
-                document: needed(record, "dl-record-key")?.to_owned(),
-                version: needed(record, "dl-record-version")?.parse()?,
-                stage: needed(record, "dl-stage")?.to_owned(),
-                origin,
-            });
-            let stage = needed(record, "dl-stage")?;
-            if let Some(key) = header(record, "sb-target-key").filter(|_| stage != "extract" && stage != "transform") {
-                log.history.ends.push(Ended {
-                    key: key.to_owned(),
-                    version: needed(record, "dl-record-version")?.parse()?,
-                    end: End::Parked,
-                    at: needed(record, "dl-last-failed-at")?.parse()?,
-                });
-            }
-            Ok(())
-        })
-    }
-
     /// Letters of the transformer are outcomes of its inputs.
-    fn letters(&mut self) -> anyhow::Result<()> {
+    fn unmapped(&mut self) {
         let topic = self.topic("extracted");
         for letter in self.letters.iter().filter(|letter| letter.stage == "transform") {
             let Some((_, partition, offset)) = letter.origin.as_ref().filter(|origin| origin.0 == topic) else {
@@ -194,7 +195,6 @@ impl Log<'_> {
                 kind: Kind::Letter,
             });
         }
-        Ok(())
     }
 
     fn mapped(&mut self) -> anyhow::Result<Vec<Input>> {

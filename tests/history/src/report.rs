@@ -58,7 +58,7 @@ impl fmt::Display for Report {
                 (_, 0) => "holds".to_owned(),
                 (_, count) => format!("{count} VIOLATIONS"),
             };
-            writeln!(f, "{:<4} {words:<56} {looked_at:>8}  {verdict}", format!("{invariant:?}"))?;
+            writeln!(f, "{:<4} {words:<58} {looked_at:>8}  {verdict}", format!("{invariant:?}"))?;
         }
         for invariant in Invariant::ALL {
             let found: Vec<&Violation> = self.violations.iter().filter(|it| it.invariant == invariant).collect();

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
 use super::points::Points;
-use super::proxy::{Gate, Links};
+use super::proxy::{Gate, Links, System};
 use super::summary::{Outcome, Recovery};
 use crate::compare::rules::{Bill, Expectation};
 use crate::fleet::{Galaxy, Stage};
+use crate::history::{self, Known};
 use crate::mend::{model, portion};
 use crate::road::{Road, RoadPlan};
 
@@ -90,6 +91,7 @@ struct Run<'a> {
     ended_at: BTreeMap<String, Instant>,
     poisoned: Vec<String>,
     faults: Vec<(Side, u64, Row)>,
+    known: Known,
     outcome: Outcome,
     producer: BaseProducer,
     tell: &'a mut dyn FnMut(String),
@@ -137,6 +139,7 @@ pub async fn run(
         ended_at: BTreeMap::new(),
         poisoned: Vec::new(),
         faults: Vec::new(),
+        known: Known { settle: if plan.shipped { 110_000 } else { 15_000 }, ..Known::default() },
         outcome: Outcome::of(plan, points.is_some()),
         producer,
         tell,
@@ -182,7 +185,9 @@ impl Run<'_> {
             (self.tell)(format!("{seconds:>5} s: {} given, {applied} applied; {blow}", self.given));
             self.outcome.blows.push(blow.to_string());
             *self.outcome.rows.entry(blow.row().name().to_owned()).or_default() += 1;
+            let since = history::now();
             self.strike(blow).await.with_context(|| format!("while: {blow}"))?;
+            self.known.blackouts.push((since, history::now()));
             self.pass(Duration::from_secs(4)).await?;
         }
         self.heal().await?;
@@ -215,6 +220,9 @@ impl Run<'_> {
             }
             Blow::Poison => self.poison().await,
             Blow::Link { system, gate, time, .. } => {
+                if *system == System::Redis {
+                    self.known.redis.push(history::now());
+                }
                 self.links()?.of(*system).set(*gate);
                 self.pass(*time).await?;
                 self.links()?.of(*system).set(Gate::Cut);
@@ -256,6 +264,7 @@ impl Run<'_> {
                 for stage in &mut self.road.stages {
                     stage.kill()?;
                 }
+                self.known.redis.push(history::now());
                 self.road.redis.kill()?;
                 self.feed(false).await?;
                 self.road.redis.restart()?;
@@ -342,6 +351,7 @@ impl Run<'_> {
     }
 
     async fn redis(&mut self, blow: RedisBlow) -> anyhow::Result<()> {
+        self.known.redis.push(history::now());
         const OTHER_TYPE: &str = "EVAL \"for _, key in ipairs(redis.call('keys', '*')) do redis.call('del', key) \
                                   redis.call('rpush', key, 'x') end return 1\" 0";
         match blow {
@@ -423,6 +433,7 @@ impl Run<'_> {
         self.road.expectation = expectation;
         let ended = self.road.compare().await?;
         self.outcome.take(&ended);
+        self.outcome.take_verdict(history::check(&self.road, self.known.clone()).await?);
         if self.outcome.fullest_minute.iter().any(|calls| *calls > u64::from(CALLS)) {
             let calls = self.outcome.fullest_minute;
             self.outcome.violations.push(format!("{calls:?} calls in one minute, {CALLS} are permitted"));
