@@ -252,6 +252,17 @@ mod tests {
     }
 
     #[test]
+    fn another_compression_is_refused() {
+        let (_, first) = batch(LEDGER).expect("a real batch");
+        let mut zipped = LEDGER[..first].to_vec();
+        zipped[CHECKED + 1] = zipped[CHECKED + 1] & !7 | 1;
+        let sum = checksum(&zipped[CHECKED..]);
+        zipped[CHECKED - 4..CHECKED].copy_from_slice(&sum.to_be_bytes());
+        let error = format!("{:#}", batches(&zipped).expect_err("gzip"));
+        assert_eq!(error, "the batch at byte 0: compression 1 is neither none nor lz4");
+    }
+
+    #[test]
     fn numbers_of_variable_length() {
         for (bytes, number) in [(&[0_u8][..], 0), (&[1], -1), (&[2], 1), (&[0xac, 0x02], 150), (&[0x7f], -64)] {
             assert_eq!(Cursor(bytes).number().expect("a number"), number);
