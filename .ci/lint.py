@@ -51,6 +51,8 @@ ARROWS = {
     "inputs": {"document", "flow"},
     # What judges histories knows nothing of what made them.
     "history-checker": set(),
+    # What reads histories off the disk and the wire knows the rules, and nothing that made them.
+    "history": {"history-checker"},
     # The tests may look at everything; the comparison may not (see below).
     "e2e": {"document", "flow", "queue", "kingdee", "coordination", "runtime", "extractor", "transformer", "loader", "control", "simulator"},
 }
@@ -58,7 +60,7 @@ ARROWS = {
 WRAPPED = {
     "rdkafka": {"queue", "e2e"},
     "redis": {"coordination"},
-    "reqwest": {"kingdee", "e2e"},
+    "reqwest": {"kingdee", "e2e", "history"},
     "redb": {"queue"},
     "figment": {"runtime"},
     "sqlparser": {"flow", "simulator"},

@@ -4,6 +4,7 @@ pub mod compare;
 pub mod demo;
 pub mod faults;
 pub mod fleet;
+pub mod history;
 pub mod mend;
 pub mod road;
 pub mod servers;

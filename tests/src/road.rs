@@ -1,6 +1,6 @@
 //! A whole road for one scenario: a broker, a Redis, two Galaxies and the stages, with the first orders of the real file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -344,6 +344,11 @@ impl Road {
         self.scratch.path()
     }
 
+    /// Calls that both Galaxies permit in any sliding minute.
+    pub fn limit(&self) -> u32 {
+        self.plan.calls_per_minute
+    }
+
     /// Makes the target take what it refused: creates the products it does not know and removes the foreign documents
     /// that hold our numbers.
     ///
@@ -415,6 +420,42 @@ impl Road {
         }
     }
 
+    /// Those of `numbers` that neither ledger nor letters know an end of, and how many saves have an open outcome.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn unaccounted<'a>(
+        &self,
+        numbers: impl Iterator<Item = &'a String>,
+    ) -> anyhow::Result<(Vec<String>, usize)> {
+        let (brokers, ledger) = (self.kafka.brokers().to_owned(), format!("starbridge.{}.ledger", self.plan.flow));
+        let read = move || letters::latest(&brokers, &ledger);
+        let ledger = tokio::task::spawn_blocking(read).await?.context("reading the ledger")?;
+        let parked: BTreeSet<String> = self.letters().await?.into_values().map(|letter| letter.record).collect();
+        let ended = |number: &String| {
+            parked.contains(number) || ledger.get(&format!("doc/{number}")).is_some_and(Option::is_some)
+        };
+        let open = numbers.filter(|number| !ended(number)).cloned().collect();
+        let intents = ledger.iter().filter(|(key, value)| key.starts_with("intent/") && value.is_some()).count();
+        Ok((open, intents))
+    }
+
+    /// Waits until the stages know an end of every order, which may be later than the target holds it.
+    ///
+    /// # Errors
+    /// They do not within `patience`.
+    pub async fn settle(&self, patience: Duration) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let (open, intents) = self.unaccounted(self.expectation.source.keys()).await?;
+            if open.is_empty() && intents == 0 {
+                return Ok(());
+            }
+            anyhow::ensure!(begin.elapsed() < patience, "{} orders and {intents} saves are open", open.len());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until every order has ended, drains the stages and compares.
     ///
     /// # Errors
@@ -477,7 +518,7 @@ fn first_orders(count: usize, copies: usize, scratch: &Path) -> anyhow::Result<P
     let path = scratch.join("orders.csv");
     let mut writer = csv::Writer::from_path(&path).context("writing the orders")?;
     writer.write_record(reader.headers()?)?;
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for row in reader.records() {
         let row = row?;
         let id = row.get(0).unwrap_or_default().to_owned();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 /// A run after its faults have healed and it has drained.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct History {
     /// Bill versions that the source showed.
     pub source: Vec<Sighting>,
@@ -31,22 +32,30 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Bills that stand in the target.
     pub target: Vec<Bill>,
-    /// What each applied number must look like in the target.
+    /// What each number that must be applied has to look like in the target.
     pub expected: Vec<Bill>,
+    /// Numbers that stand in the target by others' doing.
+    pub foreign: Vec<String>,
     /// When Redis was stopped, flushed or damaged.
     pub redis: Vec<i64>,
-    /// Most calls in any sliding minute.
+    /// When calls reached the source.
+    pub source_calls: Vec<i64>,
+    /// Most calls that the source permits in any sliding minute.
+    pub source_limit: usize,
+    /// Most calls that the target permits in any sliding minute.
     pub limit: usize,
     /// How long after a save of unknown outcome its absence proves nothing: network and longest execution.
     pub settle: i64,
     /// Within which time a version must reach an end.
     pub end_within: i64,
+    /// Spans in which no work was possible: they do not count for that.
+    pub blackouts: Vec<(i64, i64)>,
     /// How long calls may stand still after Redis was hurt.
     pub stall: i64,
 }
 
 /// A bill version that the source showed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sighting {
     /// The source's key.
     pub document: String,
@@ -55,20 +64,20 @@ pub struct Sighting {
 }
 
 /// A record of the extracted topic, or a letter of the extractor that stands for one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Extracted {
     /// The source's key.
     pub document: String,
     /// The version given.
     pub version: u64,
-    /// The digest of the body.
-    pub digest: String,
+    /// The digest of the body; a letter has none.
+    pub digest: Option<String>,
     /// The bill's watermark field, in seconds.
     pub stamp: i64,
 }
 
 /// What the extractor remembers as emitted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seen {
     /// The source's key.
     pub document: String,
@@ -79,16 +88,18 @@ pub struct Seen {
 }
 
 /// A checkpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Everything with an older stamp has been emitted; in seconds.
     pub watermark: i64,
     /// The last version given; 0 before the first.
     pub last_version: u64,
+    /// Up to which version the transaction behind it may give out; whoever goes on from here begins above.
+    pub granted: Option<u64>,
 }
 
 /// A record in a partition of state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StateWrite {
     /// The topic's partition.
     pub partition: (String, i32),
@@ -101,7 +112,7 @@ pub struct StateWrite {
 }
 
 /// A stage of which inputs are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Way {
     /// From the extracted to the mapped topic.
     Transform,
@@ -110,7 +121,7 @@ pub enum Way {
 }
 
 /// Every record of a partition before `to` is committed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Committed {
     /// The stage.
     pub way: Way,
@@ -123,7 +134,7 @@ pub struct Committed {
 }
 
 /// What became of an input.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// The stage.
     pub way: Way,
@@ -138,7 +149,7 @@ pub struct Outcome {
 }
 
 /// A kind of outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// A record of the next topic, or an end in the ledger.
     Output,
@@ -149,7 +160,7 @@ pub enum Kind {
 }
 
 /// A record of the mapped topic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mapped {
     /// The target key.
     pub key: String,
@@ -160,16 +171,18 @@ pub struct Mapped {
 }
 
 /// An intent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Intent {
     /// When its commit had finished.
     pub at: i64,
+    /// When it was closed.
+    pub closed: Option<i64>,
     /// What it names.
     pub documents: Vec<Intended>,
 }
 
 /// A document of an intent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Intended {
     /// The target key.
     pub key: String,
@@ -178,7 +191,7 @@ pub struct Intended {
 }
 
 /// How a version ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// It stands in the target.
     Applied,
@@ -191,7 +204,7 @@ pub enum End {
 }
 
 /// The end of a version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ended {
     /// The target key.
     pub key: String,
@@ -204,7 +217,7 @@ pub struct Ended {
 }
 
 /// A call that reached the target.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Call {
     /// When it arrived.
     pub at: i64,
@@ -217,7 +230,7 @@ pub struct Call {
 }
 
 /// A document of a save.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sent {
     /// The target key.
     pub key: String,
@@ -226,7 +239,7 @@ pub struct Sent {
 }
 
 /// What a caller was told of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
     /// Saved.
     Saved,
@@ -239,7 +252,7 @@ pub enum Told {
 }
 
 /// A query by numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probe {
     /// The numbers asked for.
     pub asked: Vec<String>,
@@ -248,7 +261,7 @@ pub struct Probe {
 }
 
 /// A bill as the target's WebAPI shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bill {
     /// Its number.
     pub key: String,
@@ -259,7 +272,7 @@ pub struct Bill {
 }
 
 /// A value of a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Field {
     /// A text, compared as it is.
     Text(String),

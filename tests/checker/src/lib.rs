@@ -1,18 +1,22 @@
 //! The history checker: judges what a run left behind, in the log, at the target and on the wire, by the invariants
 //! I1–I13. It is pure, and shares no code and no record types with the services whose history it judges.
 
+mod count;
 mod history;
 mod log;
 mod target;
 mod wire;
 
+use serde::{Deserialize, Serialize};
+
+pub use count::looked_at;
 pub use history::{
     Bill, Call, Checkpoint, Committed, End, Ended, Extracted, Field, History, Intended, Intent, Kind, Mapped, Outcome,
     Probe, Seen, Sent, Sighting, StateWrite, Told, Way,
 };
 
 /// A numbered invariant of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Invariant {
     /// Nothing is lost at the source.
     I1,
@@ -42,8 +46,35 @@ pub enum Invariant {
     I13,
 }
 
+impl Invariant {
+    /// All of them, in order.
+    pub const ALL: [Invariant; 13] = {
+        use Invariant::*;
+        [I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12, I13]
+    };
+
+    /// What it says, in a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Invariant::I1 => "nothing is lost at the source",
+            Invariant::I2 => "a readable checkpoint has all its records",
+            Invariant::I3 => "one writer for each partition of state",
+            Invariant::I4 => "a committed input has exactly one outcome",
+            Invariant::I5 => "no save without an open intent",
+            Invariant::I6 => "no save after another without proof",
+            Invariant::I7 => "a number stands in the target at most once",
+            Invariant::I8 => "each version reaches an end in time, no intent stays open",
+            Invariant::I9 => "the applied version never decreases",
+            Invariant::I10 => "the target holds what the source maps to",
+            Invariant::I11 => "at most one save of a number in flight",
+            Invariant::I12 => "Redis is disposable",
+            Invariant::I13 => "calls stay under the limit in every minute",
+        }
+    }
+}
+
 /// One breach.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Violation {
     /// What was broken.
     pub invariant: Invariant,

@@ -30,21 +30,24 @@ fn lost_at_source(history: &History) -> Vec<Violation> {
 
 fn facts_without_records(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
-    let records: BTreeSet<(&str, u64, &str)> = history
+    let records: BTreeSet<(&str, u64, Option<&str>)> = history
         .extracted
         .iter()
-        .map(|record| (record.document.as_str(), record.version, record.digest.as_str()))
+        .map(|record| (record.document.as_str(), record.version, record.digest.as_deref()))
         .collect();
     for seen in &history.seen {
-        if !records.contains(&(seen.document.as_str(), seen.version, seen.digest.as_str())) {
+        let stands = |digest| records.contains(&(seen.document.as_str(), seen.version, digest));
+        if !stands(Some(seen.digest.as_str())) && !stands(None) {
             found.push(violation(Invariant::I2, format!("{}@{}: seen, and no record", seen.document, seen.version)));
         }
     }
     let versions: BTreeSet<u64> = records.iter().map(|(_, version, _)| *version).collect();
     let mut before = (i64::MIN, 0);
+    let mut granted = BTreeSet::new();
     for checkpoint in &history.checkpoints {
         let last = checkpoint.last_version;
-        if last != 0 && !versions.contains(&last) {
+        // Whoever goes on from a checkpoint takes what it granted for given.
+        if last != 0 && !versions.contains(&last) && !granted.contains(&last) {
             found.push(violation(Invariant::I2, format!("checkpoint: {last} is its last version, and no record")));
         }
         let now = (checkpoint.watermark, last);
@@ -52,11 +55,13 @@ fn facts_without_records(history: &History) -> Vec<Violation> {
             found.push(violation(Invariant::I2, format!("checkpoint: goes back from {before:?} to {now:?}")));
         }
         before = now;
+        granted.extend(checkpoint.granted);
     }
-    let mut given: BTreeMap<u64, (&str, &str)> = BTreeMap::new();
+    let mut given: BTreeMap<u64, (&str, Option<&str>)> = BTreeMap::new();
     for (document, version, digest) in records {
         let first = *given.entry(version).or_insert((document, digest));
-        if first != (document, digest) {
+        let other = first.1.zip(digest).is_some_and(|(first, digest)| first != digest);
+        if first.0 != document || other {
             found.push(violation(Invariant::I2, format!("{version}: given to {} and to {document}", first.0)));
         }
     }
@@ -109,24 +114,43 @@ fn conservation(history: &History) -> Vec<Violation> {
     found
 }
 
+/// A version that a newer one overtook has ended with it.
 fn limbo(history: &History) -> Vec<Violation> {
-    let mut ends: BTreeMap<(&str, u64), i64> = BTreeMap::new();
+    let mut ends: BTreeMap<&str, Vec<(u64, i64)>> = BTreeMap::new();
     for end in &history.ends {
-        let first = ends.entry((&end.key, end.version)).or_insert(end.at);
-        *first = end.at.min(*first);
+        ends.entry(&end.key).or_default().push((end.version, end.at));
     }
     let mut found = Vec::new();
     for record in &history.mapped {
         let name = format!("{}@{}", record.key, record.version);
-        match ends.get(&(record.key.as_str(), record.version)) {
+        let ends = ends.get(record.key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let at = ends.iter().filter(|(version, _)| *version >= record.version).map(|(_, at)| *at).min();
+        match at.map(|at| possible(history, record.at, at)) {
             None => found.push(violation(Invariant::I8, format!("{name}: no end"))),
-            Some(at) if at - record.at > history.end_within => {
-                found.push(violation(Invariant::I8, format!("{name}: ended after {} ms", at - record.at)));
+            Some(took) if took > history.end_within => {
+                found.push(violation(Invariant::I8, format!("{name}: ended after {took} ms")));
             }
             Some(_) => {}
         }
     }
+    for intent in history.intents.iter().filter(|intent| intent.closed.is_none()) {
+        let keys: Vec<&str> = intent.documents.iter().map(|document| document.key.as_str()).collect();
+        found.push(violation(Invariant::I8, format!("{keys:?}: the intent of {} is open", intent.at)));
+    }
     found
+}
+
+/// How much of a span work was possible in.
+fn possible(history: &History, from: i64, to: i64) -> i64 {
+    let mut spans = history.blackouts.clone();
+    spans.sort_unstable();
+    let (mut took, mut reached) = (to - from, from);
+    for (begin, end) in spans {
+        let (begin, end) = (begin.max(reached), end.min(to));
+        took -= (end - begin).max(0);
+        reached = reached.max(end);
+    }
+    took
 }
 
 fn monotonic(history: &History) -> Vec<Violation> {

@@ -16,8 +16,15 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
             found.push(violation(Invariant::I7, format!("{key}: {} times in the target", bills.len())));
         }
         match expected.get(key) {
+            None if history.foreign.iter().any(|foreign| foreign == key) => {}
             None => found.push(violation(Invariant::I10, format!("{key}: in the target, and nothing maps to it"))),
             Some(expected) => found.extend(bills.iter().filter_map(|bill| difference(expected, bill))),
+        }
+    }
+    for key in expected.keys().filter(|key| !standing.contains_key(*key)) {
+        found.push(violation(Invariant::I10, format!("{key}: mapped to, and not in the target")));
+        if !history.redis.is_empty() {
+            found.push(violation(Invariant::I12, format!("{key}: lost, and Redis was hurt")));
         }
     }
     for end in history.ends.iter().filter(|end| end.end == End::Applied) {

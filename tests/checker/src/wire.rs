@@ -15,7 +15,11 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
             saves.entry(&sent.key).or_default().push((call, sent.told));
         }
     }
-    let mut found = over_limit(history.limit, &calls);
+    let arrivals: Vec<i64> = calls.iter().map(|call| call.at).collect();
+    let mut asked = history.source_calls.clone();
+    asked.sort_unstable();
+    let mut found: Vec<Violation> = over_limit("target", history.limit, &arrivals).into_iter().collect();
+    found.extend(over_limit("source", history.source_limit, &asked));
     found.extend(standstill(history, &calls));
     for (key, saves) in saves {
         found.extend(intents_first(history, key, &saves));
@@ -24,6 +28,14 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether an intent that names the key was readable, and not yet closed.
+fn announced(intents: &[Intent], key: &str, at: i64) -> bool {
+    intents.iter().any(|intent| {
+        let open = intent.at <= at && intent.closed.is_none_or(|closed| at <= closed);
+        open && intent.documents.iter().any(|document| document.key == key)
+    })
 }
 
 /// The versions that intents name for a key, with the times of their commits.
@@ -37,7 +49,8 @@ fn intended<'a>(intents: &'a [Intent], key: &'a str) -> impl Iterator<Item = (i6
 /// Every attempt has an intent of its own: before the n-th save there are n.
 fn intents_first(history: &History, key: &str, saves: &[(&Call, Told)]) -> Vec<Violation> {
     let short = saves.iter().enumerate().filter(|(number, (call, _))| {
-        intended(&history.intents, key).filter(|(at, _)| *at <= call.at).count() <= *number
+        !announced(&history.intents, key, call.at)
+            || intended(&history.intents, key).filter(|(at, _)| *at <= call.at).count() <= *number
     });
     short.map(|(_, (call, _))| violation(Invariant::I5, format!("{key}: saved at {} unannounced", call.at))).collect()
 }
@@ -63,7 +76,7 @@ fn second(history: &History, key: &str, first: (&Call, Told), then: &Call, calls
         Told::Saved => newest(then.at) > newest(before.at),
         Told::Rejected => true,
         Told::Unclear => absent_after(before.until),
-        Told::Open => absent_after(before.at.saturating_add(history.settle)),
+        Told::Open => absent_after(before.until.max(before.at.saturating_add(history.settle))),
     };
     if !proven {
         let detail = format!("{key}: saved at {}, told {told:?}, and again at {} without proof", before.at, then.at);
@@ -72,14 +85,11 @@ fn second(history: &History, key: &str, first: (&Call, Told), then: &Call, calls
     found
 }
 
-fn over_limit(limit: usize, calls: &[&Call]) -> Vec<Violation> {
-    let over = calls
-        .windows(limit.saturating_add(1))
-        .find(|window| window.first().zip(window.last()).is_some_and(|(first, last)| last.at - first.at < MINUTE));
-    let over = over.and_then(|window| window.first());
-    over.map(|first| violation(Invariant::I13, format!("more than {limit} calls in the minute from {}", first.at)))
-        .into_iter()
-        .collect()
+/// Of calls in the order of their arrival.
+fn over_limit(side: &str, limit: usize, arrivals: &[i64]) -> Option<Violation> {
+    let full = |window: &&[i64]| window.first().zip(window.last()).is_some_and(|(first, last)| last - first < MINUTE);
+    let first = arrivals.windows(limit.saturating_add(1)).find(full)?.first()?;
+    Some(violation(Invariant::I13, format!("more than {limit} calls of the {side} in the minute from {first}")))
 }
 
 /// A hurt Redis may hold up calls for a moment only, where documents wait.

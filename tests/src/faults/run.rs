@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
 use super::points::Points;
-use super::proxy::{Gate, Links};
+use super::proxy::{Gate, Links, System};
 use super::summary::{Outcome, Recovery};
-use crate::compare::letters;
 use crate::compare::rules::{Bill, Expectation};
 use crate::fleet::{Galaxy, Stage};
+use crate::history::{self, Known};
 use crate::mend::{model, portion};
 use crate::road::{Road, RoadPlan};
 
@@ -91,6 +91,7 @@ struct Run<'a> {
     ended_at: BTreeMap<String, Instant>,
     poisoned: Vec<String>,
     faults: Vec<(Side, u64, Row)>,
+    known: Known,
     outcome: Outcome,
     producer: BaseProducer,
     tell: &'a mut dyn FnMut(String),
@@ -138,6 +139,7 @@ pub async fn run(
         ended_at: BTreeMap::new(),
         poisoned: Vec::new(),
         faults: Vec::new(),
+        known: Known { settle: if plan.shipped { 110_000 } else { 15_000 }, ..Known::default() },
         outcome: Outcome::of(plan, points.is_some()),
         producer,
         tell,
@@ -184,7 +186,9 @@ impl Run<'_> {
             (self.tell)(format!("{seconds:>5} s: {} given, {applied} applied; {blow}", self.given));
             self.outcome.blows.push(blow.to_string());
             *self.outcome.rows.entry(blow.row().name().to_owned()).or_default() += 1;
+            let since = history::now();
             self.strike(blow).await.with_context(|| format!("while: {blow}"))?;
+            self.known.blackouts.push((since, history::now()));
             self.pass(Duration::from_secs(4)).await?;
         }
         self.heal().await?;
@@ -217,6 +221,9 @@ impl Run<'_> {
             }
             Blow::Poison => self.poison().await,
             Blow::Link { system, gate, time, .. } => {
+                if *system == System::Redis {
+                    self.known.redis.push(history::now());
+                }
                 self.links()?.of(*system).set(*gate);
                 self.pass(*time).await?;
                 self.links()?.of(*system).set(Gate::Cut);
@@ -258,6 +265,7 @@ impl Run<'_> {
                 for stage in &mut self.road.stages {
                     stage.kill()?;
                 }
+                self.known.redis.push(history::now());
                 self.road.redis.kill()?;
                 self.feed(false).await?;
                 self.road.redis.restart()?;
@@ -344,6 +352,7 @@ impl Run<'_> {
     }
 
     async fn redis(&mut self, blow: RedisBlow) -> anyhow::Result<()> {
+        self.known.redis.push(history::now());
         const OTHER_TYPE: &str = "EVAL \"for _, key in ipairs(redis.call('keys', '*')) do redis.call('del', key) \
                                   redis.call('rpush', key, 'x') end return 1\" 0";
         match blow {
@@ -391,7 +400,7 @@ impl Run<'_> {
         let mut last = (usize::MAX, usize::MAX, Instant::now());
         loop {
             self.pass(Duration::from_secs(2)).await?;
-            let (open, intents) = self.unaccounted().await?;
+            let (open, intents) = self.road.unaccounted(self.bills.iter().map(|(number, _)| number)).await?;
             if open.is_empty() && intents == 0 {
                 self.outcome.drain_seconds = begin.elapsed().as_secs_f64().round();
                 return Ok(());
@@ -406,20 +415,6 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-    }
-
-    /// Bills that neither ledger nor letters know an end of, and saves whose outcome is open.
-    async fn unaccounted(&self) -> anyhow::Result<(Vec<String>, usize)> {
-        let brokers = self.road.kafka.brokers().to_owned();
-        let read = move || letters::latest(&brokers, "starbridge.misc-inbound.ledger");
-        let ledger = tokio::task::spawn_blocking(read).await?.context("reading the ledger")?;
-        let parked: BTreeSet<String> = self.road.letters().await?.into_values().map(|letter| letter.record).collect();
-        let ended = |number: &String| {
-            parked.contains(number) || ledger.get(&format!("doc/{number}")).is_some_and(Option::is_some)
-        };
-        let open = self.bills.iter().map(|(number, _)| number).filter(|number| !ended(number)).cloned().collect();
-        let intents = ledger.iter().filter(|(key, value)| key.starts_with("intent/") && value.is_some()).count();
-        Ok((open, intents))
     }
 
     async fn judge(&mut self) -> anyhow::Result<()> {
@@ -439,6 +434,7 @@ impl Run<'_> {
         self.road.expectation = expectation;
         let ended = self.road.compare().await?;
         self.outcome.take(&ended);
+        self.outcome.take_verdict(history::check(&self.road, self.known.clone()).await?);
         if self.outcome.fullest_minute.iter().any(|calls| *calls > u64::from(CALLS)) {
             let calls = self.outcome.fullest_minute;
             self.outcome.violations.push(format!("{calls:?} calls in one minute, {CALLS} are permitted"));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nemesis::Row;
 use super::run::Plan;
+use crate::history::Verdict;
 use crate::road::Ended;
 
 /// From a blow to the first document that went further.
@@ -73,6 +74,9 @@ pub struct Outcome {
     /// Where services died that were to die at a named place: service and place.
     #[serde(default)]
     pub points: Vec<String>,
+    /// How many things the history checker judged each invariant by.
+    #[serde(default)]
+    pub judged: BTreeMap<String, usize>,
     /// Everything that is not as it must be.
     pub violations: Vec<String>,
     /// Where the run's files are, when something is not as it must be.
@@ -110,6 +114,24 @@ impl Outcome {
         if self.violations.is_empty() && !report.is_clean() {
             self.violations.push(format!("{} applied and {} parked of {}", self.applied, self.parked, report.source));
         }
+    }
+}
+
+impl Outcome {
+    /// Takes over what the history checker says. Redis is not hurt in every run.
+    pub(super) fn take_verdict(&mut self, verdict: Verdict) {
+        for blind in verdict.blind().into_iter().filter(|invariant| *invariant != "I12") {
+            self.violations.push(format!("{blind}: nothing to look at"));
+        }
+        let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for violation in &verdict.violations {
+            found.entry(&violation.invariant).or_default().push(&violation.detail);
+        }
+        for (invariant, details) in found {
+            let some = details.get(..10).unwrap_or(&details);
+            self.violations.push(format!("{invariant}: {} {some:?}", details.len()));
+        }
+        self.judged = verdict.invariants.into_iter().map(|judged| (judged.invariant, judged.looked_at)).collect();
     }
 }
 

@@ -111,6 +111,11 @@ impl Kafka {
         &self.brokers
     }
 
+    /// The folder of its partitions, when it is ours.
+    pub fn data(&self) -> Option<PathBuf> {
+        self.home.as_ref().map(|home| home.scratch.join("data"))
+    }
+
     /// The TLS listener, if it was started with one.
     pub fn secure(&self) -> Option<&Secure> {
         self.secure.as_ref()

@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
+use e2e::history::{self, Known};
 use e2e::road::{Road, RoadPlan};
 use serde_json::json;
 
-use super::{PATIENCE, SHORT, clean};
+use super::{PATIENCE, SHORT, holds, old};
 
 fn plan() -> RoadPlan {
     let target = vec![("--unique-numbers", "off".to_owned())];
-    RoadPlan { orders: 300, documents: Some(10), planted: false, target, loader: SHORT, ..RoadPlan::default() }
+    RoadPlan {
+        orders: 300,
+        documents: Some(10),
+        planted: false,
+        source: old(),
+        target,
+        loader: SHORT,
+        ..RoadPlan::default()
+    }
 }
 
 /// Kills every replica of `service` once some bills have arrived, and starts it again.
@@ -27,7 +36,7 @@ async fn kill_in_the_middle(service: &str) {
         stage.kill().expect("killed");
         stage.begin().expect("started again");
     }
-    clean(&mut road).await;
+    holds(&mut road, Known::default(), &["I12"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,10 +60,12 @@ async fn redis_flushed_and_gone_changes_nothing() {
     road.fault(json!({"kind": "latency", "call": "BatchSave", "ms": 100, "count": 0})).await.expect("a known fault");
     road.start_stages().await.expect("started");
     road.until("some arrive", PATIENCE, |applied, _| applied >= 40).await.expect("some arrived");
+    let mut hurt = vec![history::now()];
     road.redis.command("FLUSHALL").expect("flushed");
     road.until("more arrive", PATIENCE, |applied, _| applied >= 120).await.expect("more arrived");
+    hurt.push(history::now());
     road.redis.kill().expect("killed");
     tokio::time::sleep(Duration::from_secs(2)).await;
     road.redis.restart().expect("restarted");
-    clean(&mut road).await;
+    holds(&mut road, Known { redis: hurt, ..Known::default() }, &[]).await;
 }

@@ -2,6 +2,7 @@
 
 mod flows;
 mod happy;
+mod judged;
 mod kills;
 mod limits;
 mod replies;
@@ -9,6 +10,7 @@ mod sealed;
 
 use std::time::Duration;
 
+use e2e::history::{self, Known};
 use e2e::road::{Ended, Road};
 
 /// How long a scenario may take before it has failed.
@@ -38,5 +40,25 @@ patience = "3s"
 async fn clean(road: &mut Road) -> Ended {
     let ended = road.finish(PATIENCE).await.expect("the road comes to its end");
     assert!(ended.report.is_clean(), "{:#?}\n{:#?}", ended.report, ended.letters);
+    ended
+}
+
+/// Options of a source whose orders are so old that the watermark passes all of them.
+fn old() -> Vec<(&'static str, String)> {
+    let approved = chrono::Utc::now() - chrono::Duration::hours(2);
+    vec![("--approved-at", approved.format("%Y-%m-%dT%H:%M:%S+00:00").to_string())]
+}
+
+/// Runs to the end as [`clean`] does, and asserts that the invariants hold of everything that was left behind and that only
+/// `blind` had nothing to look at.
+async fn holds(road: &mut Road, known: Known, blind: &[&str]) -> Ended {
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, letters| applied + letters >= orders).await.expect("ended");
+    road.settle(PATIENCE).await.expect("every end is known");
+    let ended = clean(road).await;
+    // As long as a save may run by `SHORT`.
+    let verdict = history::check(road, Known { settle: 2_000, ..known }).await.expect("read");
+    assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+    assert_eq!(verdict.blind(), blind);
     ended
 }

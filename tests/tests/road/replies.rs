@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use e2e::history::Known;
 use e2e::road::{Road, RoadPlan};
 use serde_json::json;
 
-use super::{SHORT, clean};
+use super::{SHORT, clean, holds, old};
 
 fn plan() -> RoadPlan {
-    RoadPlan { orders: 120, documents: Some(20), loader: SHORT, ..RoadPlan::default() }
+    RoadPlan { orders: 120, documents: Some(20), source: old(), loader: SHORT, ..RoadPlan::default() }
 }
 
 /// Lays a road, adds `faults` to the target, runs it, and asserts that all is well in the end.
@@ -18,7 +19,7 @@ async fn run(plan: RoadPlan, faults: &[serde_json::Value]) -> (Road, e2e::road::
         road.fault(fault.clone()).await.expect("a known fault");
     }
     road.start_stages().await.expect("started");
-    let ended = clean(&mut road).await;
+    let ended = holds(&mut road, Known::default(), &["I12"]).await;
     (road, ended)
 }
 

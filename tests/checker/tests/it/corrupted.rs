@@ -20,7 +20,8 @@ fn again(history: &mut History, key: &str, after: i64) {
     call.at += after;
     call.until += after;
     let version = end_of(history, key).version;
-    history.intents.push(Intent { at: call.at - 1, documents: vec![Intended { key: key.into(), version }] });
+    let documents = vec![Intended { key: key.into(), version }];
+    history.intents.push(Intent { at: call.at - 1, closed: Some(call.until), documents });
     history.calls.push(call);
 }
 
@@ -62,6 +63,7 @@ const CORRUPTIONS: &[(&str, Invariant, Corruption)] = &[
     }),
     ("an intent after its save", Invariant::I5, |it| it.intents[0].at += 51),
     ("one intent for two attempts", Invariant::I5, |it| drop(it.intents.remove(4))),
+    ("an intent closed before its save", Invariant::I5, |it| it.intents[0].closed = Some(it.intents[0].at + 1)),
     ("saved again after it was saved", Invariant::I6, |it| again(it, "K0", 200_000)),
     ("sent again with no probe", Invariant::I6, |it| {
         it.calls.retain(|call| call.probe.as_ref().is_none_or(|probe| probe.asked[0] != "K3"));
@@ -89,6 +91,7 @@ const CORRUPTIONS: &[(&str, Invariant, Corruption)] = &[
     ("a number twice", Invariant::I7, |it| it.target.push(it.target[0].clone())),
     ("no end", Invariant::I8, |it| it.ends.retain(|end| end.key != "K0")),
     ("an end after sixteen minutes", Invariant::I8, |it| end_of(it, "K1").at += 960_000),
+    ("an intent that stays open", Invariant::I8, |it| it.intents[0].closed = None),
     ("an older version applied", Invariant::I9, |it| {
         let mut end = end_of(it, "K4").clone();
         end.version -= 1;
@@ -105,10 +108,24 @@ const CORRUPTIONS: &[(&str, Invariant, Corruption)] = &[
     }),
     ("a bill that nothing maps to", Invariant::I10, |it| it.target[0].key.push('x')),
     ("an applied bill missing", Invariant::I10, |it| drop(it.target.remove(0))),
+    ("a bill that never arrived", Invariant::I10, |it| {
+        let mut bill = it.expected[0].clone();
+        bill.key.push('x');
+        it.expected.push(bill);
+    }),
     ("two saves in flight", Invariant::I11, |it| again(it, "K0", 399)),
     ("the first still works", Invariant::I11, |it| call_of(it, "K3").until += SETTLE + 2_000),
     ("a bill gone with Redis", Invariant::I12, |it| drop(it.target.remove(0))),
+    ("a bill that never arrived, and Redis was hurt", Invariant::I12, |it| {
+        let mut bill = it.expected[0].clone();
+        bill.key.push('x');
+        it.expected.push(bill);
+    }),
     ("calls stand still without Redis", Invariant::I12, |it| it.redis[0] = call_of(it, "K3").at + 60_000),
+    ("one call of the source over the limit", Invariant::I13, |it| {
+        it.source_limit = 100;
+        it.source_calls = (0..=100).map(|number| number * 599).collect();
+    }),
     ("one call over the limit", Invariant::I13, |it| {
         let mut call = it.calls[0].clone();
         call.saves.clear();

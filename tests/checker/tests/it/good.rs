@@ -37,8 +37,8 @@ impl Scribe {
         let (document, version, digest) = (format!("源单 {key}"), self.version, format!("d{}", self.version));
         self.history.source.push(Sighting { document: document.clone(), stamp });
         self.history.seen.push(Seen { document: document.clone(), version, digest: digest.clone() });
-        self.history.extracted.push(Extracted { document, version, digest, stamp });
-        self.history.checkpoints.push(Checkpoint { watermark: stamp, last_version: version });
+        self.history.extracted.push(Extracted { document, version, digest: Some(digest), stamp });
+        self.history.checkpoints.push(Checkpoint { watermark: stamp, last_version: version, granted: None });
         version
     }
 
@@ -60,7 +60,8 @@ impl Scribe {
     }
 
     fn save(&mut self, key: &str, version: u64, at: i64, told: Told) {
-        self.history.intents.push(Intent { at: at - 50, documents: vec![Intended { key: key.into(), version }] });
+        let documents = vec![Intended { key: key.into(), version }];
+        self.history.intents.push(Intent { at: at - 50, closed: Some(at + 500), documents });
         let saves = vec![Sent { key: key.into(), told }];
         self.history.calls.push(Call { at, until: at + 400, saves, probe: None });
     }
@@ -145,7 +146,7 @@ pub(crate) fn history(seed: u64, rounds: usize) -> History {
         }
     }
     let bills = i64::try_from(rounds).unwrap() * 60_000;
-    scribe.history.checkpoints.push(Checkpoint { watermark: bills, last_version: scribe.version });
+    scribe.history.checkpoints.push(Checkpoint { watermark: bills, last_version: scribe.version, granted: None });
     let committed = |way, to: i64| Committed { way, partition: 0, records: (0..to).collect(), to };
     scribe.history.committed = vec![committed(Way::Transform, scribe.offset), committed(Way::Load, scribe.mapped)];
     // Redis falls just before a call.
@@ -159,6 +160,50 @@ fn good_histories_are_accepted() {
     for seed in 1..=200 {
         assert_eq!(check(&history(seed, 1 + usize::try_from(seed % 7).unwrap())), [], "seed {seed}");
     }
+}
+
+#[test]
+fn what_takes_long_while_no_work_is_possible_is_no_breach() {
+    let mut history = history(3, 1);
+    let end = history.ends.iter_mut().find(|end| end.key == "K1").unwrap();
+    end.at += 960_000;
+    let late = end.at;
+    assert_eq!(check(&history)[0].invariant, Invariant::I8);
+    history.blackouts = vec![(late - 90_000, late - 30_000), (late - 60_000, late + 60_000)];
+    assert_eq!(check(&history), []);
+    history.blackouts = vec![(late - 60_000, late - 30_000), (late - 60_000, late - 30_000)];
+    assert_eq!(check(&history)[0].invariant, Invariant::I8);
+}
+
+#[test]
+fn what_stands_under_a_held_number_is_not_ours() {
+    let mut history = history(3, 1);
+    let mut bill = history.target[0].clone();
+    bill.key.push('x');
+    history.target.push(bill.clone());
+    assert_eq!(check(&history)[0].invariant, Invariant::I10);
+    history.foreign.push(bill.key);
+    assert_eq!(check(&history), []);
+}
+
+#[test]
+fn whoever_goes_on_from_a_checkpoint_may_begin_where_its_grant_ends() {
+    let mut history = history(3, 1);
+    let last = history.checkpoints.last_mut().unwrap();
+    last.granted = Some(last.last_version + 500);
+    let resumed = Checkpoint { last_version: last.last_version + 500, ..*last };
+    history.checkpoints.push(resumed);
+    assert_eq!(check(&history), []);
+    history.checkpoints.last_mut().unwrap().last_version += 1;
+    assert_eq!(check(&history)[0].invariant, Invariant::I2);
+}
+
+#[test]
+fn each_invariant_looks_at_something() {
+    let mut history = history(3, 1);
+    assert!(looked_at(&history).values().all(|count| *count > 0));
+    history.redis.clear();
+    assert_eq!(looked_at(&history)[&Invariant::I12], 0);
 }
 
 #[test]

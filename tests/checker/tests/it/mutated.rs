@@ -1,6 +1,6 @@
 //! Good histories of many bills with one random blow: each is rejected.
 
-use history_checker::{Field, History, check};
+use history_checker::{End, Field, History, check};
 
 use crate::good::{Chance, history};
 
@@ -13,7 +13,10 @@ fn mutate(history: &mut History, chance: &mut Chance) -> &'static str {
             "a record of the extracted topic dropped"
         }
         1 => {
-            history.ends.remove(chance.below(history.ends.len()));
+            // A newer end stands for that of a version it overtook.
+            let ends = 0..history.ends.len();
+            let ends: Vec<usize> = ends.filter(|at| history.ends[*at].end != End::Superseded).collect();
+            history.ends.remove(ends[chance.below(ends.len())]);
             "an end dropped"
         }
         2 => {
