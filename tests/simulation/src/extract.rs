@@ -1,14 +1,16 @@
-//! The extractor's shell: runs one scan after another for the owner of the flow.
+//! The extractor's shell: runs for the owner of the flow whatever is due, one run after another.
 
 use std::time::Duration;
 
-use document::{Fault, Record, TraceParent};
-use extractor::core::checkpoint::Checkpoint;
+use document::{BackfillId, Fault, Record, TraceParent};
+use extractor::core::checkpoint::{Checkpoint, Part, Window};
 use extractor::core::key::Key;
 use extractor::core::lookback::Lookback;
 use extractor::core::run::{Answer, Ask, Batch, Instant, Run};
+use extractor::core::schedule::{Board, Ended, Kind, Timing};
 use extractor::core::seen::{Seen, seen_key};
 use extractor::core::window;
+use flow::schedule;
 
 use crate::flow;
 use crate::log::{Table, Topic};
@@ -47,6 +49,7 @@ impl Engine {
 /// What an extractor process holds in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Extractor {
+    board: Board,
     engine: Option<Engine>,
     /// The page on its way: one that was asked for by an earlier run is nobody's.
     fetching: Option<u64>,
@@ -63,6 +66,10 @@ pub(crate) struct Extractor {
 
 const PARTITION: i32 = 0;
 
+/// When the flow runs by itself, beside what is wished for.
+const SCANS: &str = "*/3 * * * *";
+const LOOKBACKS: &str = "*/7 * * * *";
+
 fn seen(table: &Table, id: &Key) -> Result<Option<Seen>, Fault> {
     let key = seen_key(&flow(), id);
     table.get(key.as_bytes()).map(|bytes| Seen::from_bytes(&key, bytes)).transpose()
@@ -78,6 +85,7 @@ impl World {
             Message::Opened(_) => {
                 self.extractor(node).owns = true;
                 self.extractor(node).next_at = self.now;
+                self.take_on(node);
             }
             Message::Revoking(partition) => {
                 self.extractor(node).draining = true;
@@ -90,7 +98,7 @@ impl World {
                 let finished = self.extractor(node).finishing;
                 self.extractor(node).committing = false;
                 if finished {
-                    self.end_run(node);
+                    self.end_run(node, true);
                 }
             }
             Message::Page { fetch, .. } if self.extractor(node).fetching != Some(fetch) => {}
@@ -98,7 +106,7 @@ impl World {
                 self.extractor(node).fetching = None;
                 match answer {
                     Some(answer) => self.extractor(node).answer = Some(answer),
-                    None => self.end_run(node),
+                    None => self.end_run(node, false),
                 }
             }
             _ => {}
@@ -106,10 +114,43 @@ impl World {
         self.drive(node);
     }
 
-    fn end_run(&mut self, node: usize) {
+    /// The flow is ours: what is due from now on?
+    fn take_on(&mut self, node: usize) {
+        let Some(checkpoint) = self.checkpoint(node) else { return };
+        let plan = |cron| schedule::Plan::new(cron, ZONE).expect("a cron");
+        let timing = Timing {
+            scan: plan(SCANS),
+            lookback: self.setting.plan.lookback.is_some().then(|| plan(LOOKBACKS)),
+            windows: self.setting.plan.number_column.is_none(),
+            when_running: self.setting.when_running,
+        };
+        let now = self.wall_of(node).div_euclid(1_000);
+        self.extractor(node).board.put(flow(), timing, &checkpoint, now, true);
+    }
+
+    /// What somebody asks for now: mostly a scan.
+    fn wish(&mut self, node: usize, scanned: bool) -> Kind {
+        self.extractor(node).runs += 1;
+        let (runs, every, plan) = (self.extractor(node).runs, self.setting.lookback_every, &self.setting.plan);
+        let (looks, windows) = (plan.lookback.is_some(), plan.number_column.is_none());
+        if looks && scanned && runs.is_multiple_of(every) {
+            return Kind::Lookback;
+        }
+        if !windows || !self.dice.one_in(6) {
+            return Kind::Scan;
+        }
+        let to = self.seconds() - self.dice.between(0, 3_600);
+        let from = to - self.dice.between(1, 2 * 86_400);
+        let backfill = self.dice.one_in(2).then(|| BackfillId::new(runs.into()));
+        let part = backfill.map(|backfill| Part { backfill, rate: None });
+        Kind::Window(Window { from, to, again: self.dice.one_in(3), part })
+    }
+
+    fn end_run(&mut self, node: usize, complete: bool) {
         let wait = self.dice.millis(self.setting.scan_every, self.setting.scan_every * 2);
         let next_at = self.now + wait;
         let extractor = self.extractor(node);
+        extractor.board.ended(&flow(), if complete { Ended::Complete } else { Ended::Retry(next_at) });
         extractor.engine = None;
         extractor.fetching = None;
         extractor.answer = None;
@@ -153,7 +194,7 @@ impl World {
             && !self.take_page(node, *answer)
         {
             self.note(|| format!("node {node} gives up the run: the page is not what was asked"));
-            return self.end_run(node);
+            return self.end_run(node, false);
         }
         let most = self.setting.batch;
         let Some(engine) = &self.extractor(node).engine else { return };
@@ -189,25 +230,36 @@ impl World {
             self.release(node, PARTITION);
             return false;
         }
-        if self.extractor(node).next_at > now {
-            return false;
-        }
         let Some(checkpoint) = self.checkpoint(node) else { return false };
-        let plan = std::sync::Arc::clone(&self.setting.plan);
         let local = self.wall_of(node).div_euclid(1_000);
-        let every = self.setting.lookback_every;
+        if self.extractor(node).next_at <= now {
+            let wait = Duration::from_millis(self.setting.scan_every * 2);
+            self.extractor(node).next_at = now + wait;
+            self.tell(wait, node, Message::Tick);
+            // Now and then nobody asks, and the next firing has to come.
+            if !self.dice.one_in(4) {
+                let kind = self.wish(node, checkpoint.completed.is_some());
+                self.extractor(node).board.wish(&flow(), kind);
+            }
+        }
+        let resting = (now < self.rests_until).then(flow).into_iter().collect();
+        self.extractor(node).board.rest(resting);
+        let Some(due) = self.extractor(node).board.tick(local, now).pop() else { return false };
+        let plan = std::sync::Arc::clone(&self.setting.plan);
         // No two lookbacks begin in one second.
-        let fired = self.seconds();
-        let extractor = self.extractor(node);
-        extractor.runs += 1;
-        extractor.newest = 0;
-        let engine = if checkpoint.completed.is_some() && extractor.runs.is_multiple_of(every) {
-            Lookback::begin(plan, checkpoint, local, Some(fired)).map(Engine::Look)
-        } else {
-            Some(Engine::Scan(Run::begin(plan, checkpoint, local, None)))
+        let looked = Some(self.seconds());
+        self.note(|| format!("node {node} begins a {}", due.kind.as_str()));
+        let engine = match due.kind {
+            Kind::Scan => Some(Engine::Scan(Run::begin(plan, checkpoint, local, due.fired))),
+            Kind::Lookback => Lookback::begin(plan, checkpoint, local, looked).map(Engine::Look),
+            Kind::Window(window) => Some(Engine::Scan(Run::window(plan, checkpoint, window, local))),
         };
+        let extractor = self.extractor(node);
+        extractor.newest = 0;
         extractor.engine = engine;
-        self.note(|| format!("node {node} begins a run"));
+        if extractor.engine.is_none() {
+            extractor.board.ended(&flow(), Ended::Complete);
+        }
         self.extractor(node).engine.is_some()
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Judge {
     owners: BTreeMap<Place, (i64, u64)>,
     entries: BTreeMap<(i32, TargetKey), Entry>,
     intents: BTreeMap<(i32, String), Vec<TargetKey>>,
+    /// What is no record of ours.
+    scribbled: BTreeSet<(Place, usize)>,
     watermark: i64,
     /// Scans and lookbacks that were complete.
     pub(crate) scans: u64,
@@ -47,6 +49,11 @@ pub(crate) fn lines_of(content: &[u8]) -> Option<Vec<i64>> {
 impl Judge {
     pub(crate) fn new(watermark: i64) -> Self {
         Self { watermark, ..Self::default() }
+    }
+
+    /// What lies there is nothing to judge by.
+    pub(crate) fn scribbled(&mut self, at: (Place, usize)) {
+        self.scribbled.insert(at);
     }
 
     /// Whether some letter is about the document.
@@ -103,6 +110,9 @@ impl World {
         let place = at.0;
         let entry = self.log.entry(at);
         let (offset, session, record) = (entry.offset, entry.session, entry.record.clone());
+        if self.judge.scribbled.contains(&at) {
+            return self.wake_readers(place);
+        }
         match place.0 {
             Topic::Extracted => match Extracted::from_record(&record) {
                 Ok(extracted) => {

@@ -17,8 +17,9 @@ use crate::log::{Table, Topic};
 use crate::message::{Happening, Message, Save};
 use crate::rule::Rule;
 use crate::session::Purpose;
+use crate::setting::{FLOW_VERSION, Setting};
 use crate::target::{Course, Sent};
-use crate::world::{Role, World};
+use crate::world::{Role, Shell, World};
 
 /// Records that one look gives.
 const AT_ONCE: usize = 100;
@@ -37,7 +38,8 @@ pub(crate) struct Loader {
 
 struct View<'a> {
     tables: &'a BTreeMap<i32, BTreeMap<Topic, Table>>,
-    rules: &'a Arc<Rules>,
+    setting: &'a Setting,
+    now: Duration,
 }
 
 impl View<'_> {
@@ -58,12 +60,12 @@ impl Facts for View<'_> {
         Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn rules(&self, _: &FlowName, _: &FlowVersion) -> Option<Arc<Rules>> {
-        Some(Arc::clone(self.rules))
+    fn rules(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<Rules>> {
+        self.setting.is_known(version, self.now).then(|| Arc::clone(&self.setting.rules))
     }
 
-    fn is_current(&self, _: &FlowName, _: &FlowVersion) -> bool {
-        true
+    fn is_current(&self, _: &FlowName, version: &FlowVersion) -> bool {
+        version.as_str() == FLOW_VERSION
     }
 }
 
@@ -150,11 +152,14 @@ impl World {
     fn tell_core(&mut self, node: usize, event: Event) {
         let moment = Moment { mono: self.now, wall: self.wall_of(node) };
         let Some(mut core) = self.loader(node).core.take() else { return };
-        let rules = Arc::clone(&self.setting.rules);
         let Some(session) = &self.nodes[node].session else { return };
         self.trace.note(self.now, || format!("node {node} hears {}", words(&event)));
-        let actions = core.handle(event, moment, &View { tables: &session.tables, rules: &rules });
-        let wake = core.wake_at();
+        let actions =
+            core.handle(event, moment, &View { tables: &session.tables, setting: &self.setting, now: self.now });
+        let waits = core.waiting().iter().any(|(_, why, _)| *why == "version");
+        // What a process looks at every second anyway.
+        let look = waits.then(|| self.now + Duration::from_secs(1));
+        let wake = core.wake_at().into_iter().chain(look).min();
         self.loader(node).core = Some(core);
         match actions {
             Ok(actions) => actions.into_iter().for_each(|action| self.act(node, action)),
@@ -165,6 +170,17 @@ impl World {
             self.tell(at.saturating_sub(self.now), node, Message::Tick);
         }
         self.release_idle(node);
+    }
+
+    /// What loaders have in hand although everything has ended, if anything.
+    pub(crate) fn left_with_loaders(&self) -> Option<String> {
+        (0..self.nodes.len()).find_map(|node| {
+            let Shell::Loader(loader) = &self.nodes[node].shell else { return None };
+            let core = loader.core.as_ref()?;
+            let (doubt, oldest, waiting) = (core.in_doubt(), core.oldest_in_hand(), core.waiting());
+            let nothing = doubt.is_empty() && oldest.is_empty() && waiting.is_empty();
+            (!nothing).then(|| format!("node {node} still has {doubt:?}, {oldest:?}, {waiting:?}"))
+        })
     }
 
     /// Lets moving partitions go that nothing is in flight for.
@@ -241,7 +257,11 @@ impl World {
             }
             Course::Throttled => return self.answer_save(soon, node, call, SaveReply::Throttled(None)),
             Course::SessionLost => {
-                return self.answer_save(soon, node, call, SaveReply::UnknownClosed(Unknown::SessionLost));
+                let why = match self.dice.one_in(4) {
+                    true => Unknown::CallRefused("no licence is left".to_owned()),
+                    false => Unknown::SessionLost,
+                };
+                return self.answer_save(soon, node, call, SaveReply::UnknownClosed(why));
             }
             Course::Open(_, work_after) => {
                 let cut = if work_after > Duration::from_secs(10) && self.dice.one_in(2) {
@@ -305,7 +325,7 @@ impl World {
             Course::Closed(some) | Course::Open(some, _) => some.min(save.sent.len()),
             _ => save.sent.len(),
         };
-        let (mut outcomes, wrong) = self.target.execute(&save.sent[..some], save.reached, wall);
+        let (mut outcomes, wrong) = self.target.execute(self.now, &save.sent[..some], save.reached, wall);
         if let Some(wrong) = wrong {
             self.violate(wrong);
         }
@@ -337,9 +357,12 @@ impl World {
             return;
         }
         let down = self.now < self.target.down_until && self.target.dead;
-        let reply = if down || self.dice.one_in(self.target.trouble * 2) {
+        let reply = if self.now < self.target.mute_until {
+            ProbeReply::Failed(Trouble::Refused("no such field".to_owned()))
+        } else if down || self.dice.one_in(self.target.trouble * 2) {
             match self.dice.below(4) {
                 0 => ProbeReply::Throttled(None),
+                1 => ProbeReply::Throttled(Some(Duration::from_secs(3))),
                 _ => ProbeReply::Failed(Trouble::Unreachable("503".to_owned())),
             }
         } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use document::{DeadLetter, Stage, TargetKey, header};
+use document::{Code, DeadLetter, Mapped, Record, Stage, TargetKey, header};
 use loader::core::ledger::Reached;
 
 use crate::log::Topic;
@@ -129,6 +129,8 @@ impl World {
                 self.redis_stalls_until = self.now + self.dice.millis(100, stall);
             }
             9 | 10 => self.replay(),
+            12 => self.scribble(),
+            13 => self.refuse(),
             11 => {
                 if self.setting.skewed {
                     let skew = self.dice.between(-240_000, 240_000);
@@ -189,6 +191,7 @@ impl World {
         let letters = self.log.read((Topic::Letters, 0), 0, 1_000);
         let letters: Vec<DeadLetter> =
             letters.iter().filter_map(|received| DeadLetter::from_record(&received.record).ok()).collect();
+        let mut doubted = false;
         let mut record = if letters.is_empty() || self.dice.one_in(2) {
             let partition = i32::try_from(self.dice.below(u64::try_from(self.setting.partitions).unwrap_or(1)));
             let records = self.log.read((Topic::Mapped, partition.expect("few")), 0, 1_000);
@@ -202,17 +205,75 @@ impl World {
                 return;
             }
             let Some(record) = letter.original() else { return };
+            // Whoever decides waits until nothing can be under way any more.
+            let key = TargetKey(String::from_utf8_lossy(&record.key).into_owned());
+            let busy = self.target.executing.get(&key).is_some_and(|count| *count > 0);
+            doubted = letter.code == Code::InDoubt && !busy && !self.dice.one_in(3);
             record
         };
+        if Mapped::from_record(&record).is_err() {
+            return;
+        }
         // Nobody replays what makes every save fail: each try takes ten minutes.
         if self.target.poison.contains(&TargetKey(String::from_utf8_lossy(&record.key).into_owned())) {
             return;
         }
         record.headers.set(header::REPLAY, format!("r{id}"));
+        if doubted {
+            let key = TargetKey(String::from_utf8_lossy(&record.key).into_owned());
+            let docs = self.target.docs.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let word = match docs.iter().find(|doc| doc.ours) {
+                Some(doc) => format!("applied as {}", doc.id),
+                None => "absent".to_owned(),
+            };
+            self.note(|| format!("somebody says of {key}: {word}"));
+            record.headers.set(header::VERDICT, word);
+        }
         let at = self.wall();
         let place = (Topic::Mapped, self.partition_of(&record.key));
         self.note(|| format!("replay r{id} of {}", String::from_utf8_lossy(&record.key)));
         let written = self.log.write_plain(place, record, at);
+        self.written(written);
+    }
+
+    /// A time in which the target or a person says no.
+    fn refuse(&mut self) {
+        let until = self.now + self.dice.millis(1_000, 60_000);
+        match self.dice.below(3) {
+            0 => {
+                self.target.closed_until = until;
+                self.note(|| "the target refuses every document".to_owned());
+            }
+            1 => {
+                self.target.mute_until = until;
+                self.note(|| "the target refuses every question".to_owned());
+            }
+            _ => {
+                self.rests_until = until;
+                self.note(|| "the flow rests".to_owned());
+            }
+        }
+    }
+
+    /// Something that is no record of ours lies in a topic, or a record of ours whose value was cut.
+    fn scribble(&mut self) {
+        let topic = if self.dice.one_in(2) { Topic::Extracted } else { Topic::Mapped };
+        let partitions = u64::try_from(self.setting.partitions).expect("positive");
+        let place = (topic, i32::try_from(self.dice.below(partitions)).expect("few"));
+        let records = self.log.read(place, 0, 1_000);
+        let record = if records.is_empty() || self.dice.one_in(2) {
+            Record { key: b"?".to_vec(), value: Some(b"{".to_vec()), ..Record::default() }
+        } else {
+            let mut record = records[self.dice.index(records.len())].record.clone();
+            if let Some(value) = &mut record.value {
+                value.truncate(value.len() / 2);
+            }
+            record
+        };
+        self.note(|| format!("somebody scribbles into {place:?}"));
+        let at = self.wall();
+        let written = self.log.write_plain(place, record, at);
+        self.judge.scribbled(written);
         self.written(written);
     }
 
@@ -223,6 +284,9 @@ impl World {
         self.quiet = true;
         self.target.trouble = 0;
         self.target.down_until = self.now;
+        self.target.closed_until = self.now;
+        self.target.mute_until = self.now;
+        self.rests_until = self.now;
         // Somebody mends the target: alone in a quiet flow, each version of such a document takes ten minutes to convict.
         self.target.poison.clear();
         self.redis_stalls_until = self.now;

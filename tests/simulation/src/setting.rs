@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::Tenant;
+use document::{FlowVersion, Tenant};
 use extractor::core::columns::Columns;
 use extractor::core::emit;
 use extractor::core::run::{LookbackPlan, Plan};
+use flow::file::WhenRunning;
 use loader::core::ledger::Reached;
 use loader::core::rules::OnChange;
 use loader::core::{Numbers, Retry, Rules};
@@ -17,8 +18,10 @@ use crate::rule::Rule;
 use crate::source::{ZONE, columns};
 use crate::world::EPOCH;
 
-/// The one definition of the flow.
+/// The definition of the flow.
 pub(crate) const FLOW_VERSION: &str = "aaaaaaaaaaaaaaaa";
+/// Another one that says the same, tried with some of the documents.
+pub(crate) const TRIED_VERSION: &str = "bbbbbbbbbbbbbbbb";
 /// Behind how much of a delay in the source a scan looks, seconds.
 pub(crate) const OVERLAP: i64 = 600;
 /// How long the watermark stays behind the start of a scan, seconds.
@@ -38,6 +41,12 @@ pub(crate) struct Setting {
     pub(crate) scan_every: u64,
     /// Every so many runs is a lookback.
     pub(crate) lookback_every: u64,
+    /// What a transformer keeps of records that wait.
+    pub(crate) hold_bytes: usize,
+    /// What a firing does while a run goes on.
+    pub(crate) when_running: WhenRunning,
+    /// Transformers and loaders do not know the version that is tried before this instant.
+    pub(crate) tried_from: Duration,
     /// How the loader works.
     pub(crate) rules: Arc<Rules>,
     pub(crate) numbers: Numbers,
@@ -72,6 +81,9 @@ impl Setting {
             batch: 1 + dice.index(6),
             scan_every: 5_000 + dice.below(30_000),
             lookback_every: 2 + dice.below(4),
+            hold_bytes: if dice.one_in(3) { 300 } else { 1 << 20 },
+            when_running: if dice.one_in(2) { WhenRunning::Skip } else { WhenRunning::Wait },
+            tried_from: Duration::from_secs(1_000) + dice.millis(0, 240_000),
             rules: Arc::new(rules),
             numbers,
             unique: dice.one_in(2),
@@ -84,6 +96,11 @@ impl Setting {
             touches: [0, 3, 8][dice.index(3)],
             pace: [8_000, 20_000, 60_000][dice.index(3)],
         }
+    }
+
+    /// Whether a version is known where documents are mapped and loaded.
+    pub(crate) fn is_known(&self, version: &FlowVersion, now: Duration) -> bool {
+        version.as_str() != TRIED_VERSION || now >= self.tried_from
     }
 
     /// Where the first scan begins, unix seconds.
@@ -99,7 +116,7 @@ fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
             tenant: Tenant::default(),
             flow: flow(),
             flow_version: FLOW_VERSION.into(),
-            canary: None,
+            canary: dice.one_in(3).then(|| emit::Share { version: TRIED_VERSION.into(), percent: 30 }),
             zone: ZONE,
             columns: columns(),
             by_number: true,
@@ -141,7 +158,7 @@ fn rules(dice: &mut Dice) -> Rules {
         on_change: [OnChange::Update, OnChange::Update, OnChange::Skip, OnChange::Park][dice.index(4)],
         wanted,
         together,
-        told_by_save: true,
+        told_by_save: !dice.one_in(4),
         retry: Retry::default(),
     }
 }
@@ -155,8 +172,15 @@ fn numbers(dice: &mut Dice, rules: &Rules, off: Option<Rule>) -> Numbers {
         OnChange::Update => rules.wanted > Reached::Saved,
         OnChange::Skip => false,
     };
-    let flow_breaker_least = if parks { usize::MAX } else { defaults.flow_breaker_least };
-    let numbers = Numbers { calls: 1 + dice.index(2), verify_first: dice.one_in(10), flow_breaker_least, ..defaults };
+    let flow_breaker_least = if parks { usize::MAX } else { 4 + dice.index(20) };
+    let flow_breaker_pause = Duration::from_secs(120);
+    let numbers = Numbers {
+        calls: 1 + dice.index(2),
+        verify_first: dice.one_in(10),
+        flow_breaker_least,
+        flow_breaker_pause,
+        ..defaults
+    };
     let numbers = match settles {
         true => numbers,
         false => Numbers { net: Duration::ZERO, exec_max: Duration::ZERO, ..numbers },

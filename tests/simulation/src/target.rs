@@ -69,6 +69,10 @@ pub(crate) struct Target {
     /// Everything but queries fails until then; queries too where `dead`.
     pub(crate) down_until: Duration,
     pub(crate) dead: bool,
+    /// Until then a rule refuses every document.
+    pub(crate) closed_until: Duration,
+    /// Until then every question is refused, whatever it is about.
+    pub(crate) mute_until: Duration,
     /// One in so many calls goes wrong.
     pub(crate) trouble: u64,
     pub(crate) ids: u64,
@@ -114,8 +118,18 @@ impl Target {
     }
 
     /// Does the work of a save. What is wrong with it, if anything, is the second part.
-    pub(crate) fn execute(&mut self, sent: &[Sent], reached: Reached, wall: i64) -> (Vec<Outcome>, Option<String>) {
+    pub(crate) fn execute(
+        &mut self,
+        now: Duration,
+        sent: &[Sent],
+        reached: Reached,
+        wall: i64,
+    ) -> (Vec<Outcome>, Option<String>) {
         let mut wrong = None;
+        if now < self.closed_until {
+            let refused = || Outcome::Rejected(vec![refusal(Code::TargetRefused, "期间已关闭")]);
+            return (sent.iter().map(|_| refused()).collect(), None);
+        }
         let outcomes = sent.iter().map(|document| self.execute_one(document, reached, wall, &mut wrong)).collect();
         (outcomes, wrong)
     }

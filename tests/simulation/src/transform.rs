@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, TraceParent};
-use queue::{Next, Outgoing};
+use queue::{Next, Outgoing, TopicPartition};
 use serde_json::{Map, Value, json};
-use transformer::core::{BreakerSettings, Core, Definition, Flows, Traces};
+use transformer::core::{BreakerSettings, Core, Definition, Flows, Reason, Traces};
 
 use crate::group::Stamp;
 use crate::log::Topic;
 use crate::message::Message;
 use crate::rule::Rule;
-use crate::setting::FLOW_VERSION;
-use crate::world::{Role, World};
+use crate::setting::{FLOW_VERSION, Setting};
+use crate::world::{Role, Shell, World};
 
 /// What a transformer process holds in memory.
 #[derive(Debug, Default)]
@@ -21,6 +22,10 @@ pub(crate) struct Transformer {
     core: Option<Core>,
     positions: BTreeMap<i32, i64>,
     working: bool,
+}
+
+fn named(partition: i32) -> TopicPartition {
+    TopicPartition::new(Topic::Extracted.name(), partition)
 }
 
 /// The mapping: one bill of all rows; a quantity below zero fits no target.
@@ -47,11 +52,15 @@ impl Definition for Mapping {
     }
 }
 
-struct Published;
+/// What is published as far as one process knows.
+struct Published<'a> {
+    setting: &'a Setting,
+    now: Duration,
+}
 
-impl Flows for Published {
-    fn get(&self, _: &FlowName, _: &FlowVersion) -> Option<Arc<dyn Definition>> {
-        Some(Arc::new(Mapping))
+impl Flows for Published<'_> {
+    fn get(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<dyn Definition>> {
+        self.setting.is_known(version, self.now).then(|| Arc::new(Mapping) as Arc<dyn Definition>)
     }
 
     fn current(&self, _: &FlowName) -> Option<FlowVersion> {
@@ -72,7 +81,19 @@ impl Traces for Untold {
 impl World {
     pub(crate) fn begin_transformer(&mut self, node: usize) {
         let breaker = BreakerSettings { records: 20, percent: 50 };
-        *self.transformer(node) = Transformer { core: Some(Core::new(breaker, 1 << 20)), ..Transformer::default() };
+        let core = Some(Core::new(breaker, self.setting.hold_bytes));
+        *self.transformer(node) = Transformer { core, ..Transformer::default() };
+    }
+
+    /// What transformers have in hand although everything has ended, if anything.
+    pub(crate) fn left_with_transformers(&self) -> Option<String> {
+        (0..self.nodes.len()).find_map(|node| {
+            let Shell::Transformer(transformer) = &self.nodes[node].shell else { return None };
+            let holds = transformer.core.as_ref()?.holds();
+            let reasons: Vec<&str> = holds.reasons().keys().map(Reason::as_str).collect();
+            let nothing = reasons.is_empty() && holds.bytes() == 0;
+            (!nothing).then(|| format!("node {node} still holds {} bytes back: {reasons:?}", holds.bytes()))
+        })
     }
 
     pub(crate) fn forget_transformer(&mut self, node: usize) {
@@ -88,7 +109,13 @@ impl World {
             }
             Message::Revoking(partition) => self.release(node, partition),
             Message::Revoked(partition) => {
-                self.transformer(node).positions.remove(&partition);
+                let transformer = self.transformer(node);
+                transformer.positions.remove(&partition);
+                let left: Vec<TopicPartition> =
+                    transformer.positions.keys().map(|partition| named(*partition)).collect();
+                if let Some(core) = &mut transformer.core {
+                    core.keep_only(&left);
+                }
             }
             Message::Poll => self.map_some(node),
             Message::Write { outputs, commits } => self.write(node, outputs, commits),
@@ -101,17 +128,29 @@ impl World {
             return;
         }
         let most = 1 + self.dice.index(8);
-        let mut batch = Vec::new();
-        for (partition, from) in self.transformer(node).positions.clone() {
-            batch.extend(self.log.read((Topic::Extracted, partition), from, most));
-        }
-        if batch.is_empty() {
-            return;
-        }
         let now = self.wall_of(node);
         let Some(mut core) = self.transformer(node).core.take() else { return };
-        let plan = core.map(batch, &Published, &mut Untold, now);
-        self.note(|| format!("node {node} maps {} records", plan.handled.len()));
+        let published = Published { setting: &self.setting, now: self.now };
+        let released = core.release(&published);
+        if released.rejoin {
+            return self.end_session(node, "what waited was not kept");
+        }
+        // What waited comes before anything else of its partition.
+        let mut batch = released.records;
+        for (partition, from) in self.transformer(node).positions.clone() {
+            let waits = core.holds().contains(&named(partition));
+            if !waits && !released.resume.contains(&named(partition)) {
+                batch.extend(self.log.read((Topic::Extracted, partition), from, most));
+            }
+        }
+        let published = Published { setting: &self.setting, now: self.now };
+        let plan = core.map(batch, &published, &mut Untold, now);
+        for fault in &plan.alerts {
+            self.note(|| format!("node {node} tells {fault}"));
+        }
+        if !core.holds().partitions().is_empty() {
+            self.tell(Duration::from_secs(1), node, Message::Poll);
+        }
         let transformer = self.transformer(node);
         transformer.core = Some(core);
         for next in &plan.commits {
@@ -121,6 +160,7 @@ impl World {
             return;
         }
         transformer.working = true;
+        self.note(|| format!("node {node} maps {} records", plan.handled.len()));
         let outputs = plan.handled.into_iter().flat_map(|handled| handled.output).collect();
         let wait = self.dice.millis(5, 60);
         self.tell(wait, node, Message::Write { outputs, commits: plan.commits });

@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) ids: u64,
     /// Permits come late until then.
     pub(crate) redis_stalls_until: Duration,
+    /// Somebody lets the flow rest until then.
+    pub(crate) rests_until: Duration,
     /// Whether faults still happen.
     pub(crate) chaos: bool,
     /// Whether the source is left alone.
@@ -119,6 +121,7 @@ impl World {
             sequence: 0,
             ids: 0,
             redis_stalls_until: Duration::ZERO,
+            rests_until: Duration::ZERO,
             chaos: true,
             quiet: false,
             violation: None,

@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// The entry of the record's own version, begun where there is none; an older version's target is kept.
-    fn entry_of(&self, at: &ItemRef) -> Entry {
+    pub(super) fn entry_of(&self, at: &ItemRef) -> Entry {
         let item = self.item(at).expect("only called for records in hand");
         let mapped = &item.mapped;
         let begun = || {

@@ -223,13 +223,24 @@ impl Core {
         let Some(item) = self.item_mut(at) else { return };
         item.entry.clone_from(&entry);
         let (version, document, replay) = (item.version(), item.document().clone(), item.mapped.replay.clone());
-        if let Some(text) = item.verdict.clone() {
-            match read_verdict(&text) {
-                Some(verdict) => return self.obey(at, entry, verdict),
-                None => return self.park_plainly(at, Code::Verdict, format!("the verdict {text:?} does not read")),
-            }
+        let text = item.verdict.clone();
+        let verdict = text.as_deref().and_then(read_verdict);
+        if let (Some(text), None) = (text, &verdict) {
+            return self.park_plainly(at, Code::Verdict, format!("the verdict {text:?} does not read"));
         }
-        let Some(entry) = entry else { return self.begin(at, distrusted) };
+        let entry = match (entry, verdict) {
+            (None, Some(verdict)) => return self.obey(at, verdict),
+            (None, None) => return self.begin(at, distrusted),
+            // A word is about the version that is in doubt. One that has ended since, and any other, is judged as ever.
+            (Some(entry), Some(verdict))
+                if entry.document == document
+                    && entry.version == version
+                    && matches!(entry.end, None | Some(End::InDoubt)) =>
+            {
+                return self.obey(at, verdict);
+            }
+            (Some(entry), _) => entry,
+        };
         if entry.document != document {
             let detail = format!("the target key belongs to document {}", entry.document);
             return self.collide(at, detail);
@@ -371,36 +382,26 @@ impl Core {
         self.set_state(at, State::Probe { purpose: Purpose::Status(Vec::new()), due: now, settle: now });
     }
 
-    /// A person has looked.
-    fn obey(&mut self, at: &ItemRef, entry: Option<Entry>, verdict: Verdict) {
-        let stale = entry.as_ref().is_some_and(|entry| {
-            let Some(item) = self.item(at) else { return true };
-            let ended = entry.end.is_some() && entry.end != Some(End::InDoubt);
-            let known = item.mapped.replay.as_ref().is_some_and(|replay| entry.replays.contains(replay));
-            item.version() < entry.version || (item.version() == entry.version && ended && known)
-        });
-        if stale {
-            return self.drop_stale(at, Ended::Superseded);
-        }
-        let now = self.now.wall;
+    /// A person has looked. What was in doubt is open again; what else is known of the document stays known.
+    fn obey(&mut self, at: &ItemRef, verdict: Verdict) {
+        let mut entry = self.entry_of(at);
+        (entry.end, entry.code, entry.letter) = (None, None, None);
         let Some(item) = self.item_mut(at) else { return };
-        let mapped = &item.mapped;
-        let mut fresh =
-            Entry::begun(mapped.document_key.clone(), mapped.version, mapped.flow_version.clone(), mapped.digest, now);
-        if let Some(old) = entry.filter(|old| old.version == mapped.version && old.document == mapped.document_key) {
-            fresh.replays = old.replays;
-            fresh.attempts = old.attempts;
-            fresh.first_failed_at = old.first_failed_at;
-        }
-        item.entry = Some(fresh);
+        let older = entry.target.clone().filter(|target| target.version != entry.version);
+        item.entry = Some(entry);
         let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
+        let in_target = item.is_in_target();
         match verdict {
             Verdict::AppliedAs(id) => {
                 self.note_in_target(at, id, wanted);
                 self.end_applied(at);
             }
             // The word is taken, and still looked at: a probe costs little, a duplicate much.
-            Verdict::Absent => self.look_up(at, self.now.mono),
+            Verdict::Absent => match older {
+                _ if in_target => self.read_status(at),
+                Some(older) => self.judge_change(at, &older),
+                None => self.look_up(at, self.now.mono),
+            },
         }
     }
 

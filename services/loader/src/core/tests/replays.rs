@@ -166,6 +166,24 @@ fn the_verdict_applied_frees_its_key_without_a_call() {
 }
 
 #[test]
+fn a_word_too_late_or_about_a_version_that_never_was_in_doubt_changes_nothing() {
+    let mut world = in_doubt(true);
+    publish(&mut world, "A", 1, Some("r1"), Some("applied as A-1"));
+    run(&mut world);
+    publish(&mut world, "A", 2, Some("r2"), None);
+    run(&mut world);
+    let before = (calls(&world), world.letters.len());
+    for (version, replay) in [(1, "r3"), (2, "r4")] {
+        publish(&mut world, "A", version, Some(replay), Some("absent"));
+        run(&mut world);
+        let entry = world.entry(0, &"A".into()).expect("an entry");
+        assert_eq!((entry.version, entry.end, entry.changed), (Version(1), Some(End::Applied), Some(Version(2))));
+        assert_eq!(entry.target.map(|target| target.id), Some("A-1".to_owned()));
+    }
+    assert_eq!((calls(&world), world.letters.len()), before);
+}
+
+#[test]
 fn a_replay_without_a_verdict_is_not_sent_again_where_the_target_does_not_keep_keys() {
     let mut world = world();
     world.renumbers = true;
