@@ -11,12 +11,11 @@ use serde_json::json;
 
 use super::{PATIENCE, SHORT, holds, old};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_leaves_behind_is_judged() {
+async fn lay(orders: usize) -> Road {
     // Without unique numbers nothing but the loader stands between a document and its copy.
     let target = vec![("--unique-numbers", "off".to_owned())];
     let plan = RoadPlan {
-        orders: 40,
+        orders,
         documents: Some(4),
         planted: false,
         source: old(),
@@ -24,7 +23,12 @@ async fn what_a_run_leaves_behind_is_judged() {
         loader: SHORT,
         ..RoadPlan::default()
     };
-    let mut road = Road::lay(plan).await.expect("laid");
+    Road::lay(plan).await.expect("laid")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_leaves_behind_is_judged() {
+    let mut road = lay(40).await;
     let poisoned = road.expectation.source.keys().nth(7).expect("an order").clone();
     for fault in [
         json!({"kind": "latency", "call": "BatchSave", "ms": 200, "count": 0}),
@@ -56,17 +60,7 @@ async fn what_a_run_leaves_behind_is_judged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_save_later_than_a_save_may_be_is_named() {
-    let target = vec![("--unique-numbers", "off".to_owned())];
-    let plan = RoadPlan {
-        orders: 20,
-        documents: Some(4),
-        planted: false,
-        source: old(),
-        target,
-        loader: SHORT,
-        ..RoadPlan::default()
-    };
-    let mut road = Road::lay(plan).await.expect("laid");
+    let mut road = lay(20).await;
     // By `SHORT` a save is over after 2.5 s; what nobody found by then is sent again.
     road.fault(json!({"kind": "late", "call": "BatchSave", "nth": 1, "ms": 10_000, "how": "rst"}))
         .await
