@@ -133,6 +133,8 @@ impl World {
         self.extractor(node).runs += 1;
         let (runs, every, plan) = (self.extractor(node).runs, self.setting.lookback_every, &self.setting.plan);
         let (looks, windows) = (plan.lookback.is_some(), plan.number_column.is_none());
+        // Once faults have stopped, both kinds are waited for.
+        let every = if self.chaos { every } else { 2 };
         if looks && scanned && runs.is_multiple_of(every) {
             return Kind::Lookback;
         }

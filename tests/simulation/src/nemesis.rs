@@ -297,6 +297,7 @@ impl World {
             {
                 // A stopped process goes on, as it would have later.
                 self.nodes[node].paused_until = None;
+                self.wake(node, until);
                 let session = self.nodes[node].session.as_ref().map_or(0, |session| session.id);
                 let role = self.nodes[node].role;
                 let known = self.groups[&role].members.get(&node) == Some(&session);

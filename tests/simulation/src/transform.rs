@@ -192,6 +192,11 @@ impl World {
         let still_ours = offsets.iter().all(|(partition, _)| session.owned.contains(partition));
         if taken && still_ours {
             for (partition, offset) in offsets {
+                let Some(session) = &mut self.nodes[node].session else { return };
+                // A partition that went and came back is read again from before what is saved meanwhile.
+                let saved = session.saved.entry(partition).or_default();
+                *saved = offset.max(*saved);
+                let offset = *saved;
                 self.save_position(Role::Transformer, partition, offset);
             }
             self.tell(wait, node, Message::Poll);

@@ -195,6 +195,22 @@ impl World {
         self.nodes[node].paused_until.is_some_and(|until| until > self.now)
     }
 
+    /// What a stopped process was to hear at `until` it hears now.
+    pub(crate) fn wake(&mut self, node: usize, until: Duration) {
+        let is_for_it = |happening: &Happening| matches!(happening, Happening::Node { node: of, .. } if *of == node);
+        let waiting: Vec<_> = self
+            .queue
+            .iter()
+            .filter(|((at, _), waits)| *at == until && is_for_it(waits))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in waiting {
+            if let Some(happening) = self.queue.remove(&key) {
+                self.after(Duration::ZERO, *happening);
+            }
+        }
+    }
+
     /// Lets things happen until `until`, or until something that must never happen does.
     pub(crate) fn run(&mut self, until: Duration) {
         while self.violation.is_none() {

@@ -257,14 +257,11 @@ impl Core {
         }
         let in_target = self.item(at).is_some_and(Item::is_in_target);
         match (entry.end, replay) {
-            (None, _) if in_target => self.read_status(at),
-            (None, _) => self.look_up(at, self.now.mono),
-            (Some(_), None) => self.drop_stale(at, Ended::Superseded),
+            (Some(_), None) | (Some(End::Applied), Some(_)) => self.drop_stale(at, Ended::Superseded),
             (Some(_), Some(replay)) if entry.replays.contains(&replay) => self.drop_stale(at, Ended::Superseded),
-            (Some(End::Applied), Some(_)) => self.drop_stale(at, Ended::Superseded),
             (Some(End::InDoubt), Some(_)) => self.resolve(at, self.now.mono + self.numbers.settle()),
-            (Some(End::Parked), Some(_)) if in_target => self.read_status(at),
-            (Some(End::Parked), Some(_)) => match &entry.target {
+            (None | Some(End::Parked), _) if in_target => self.read_status(at),
+            (None | Some(End::Parked), _) => match &entry.target {
                 Some(older) => self.judge_change(at, older),
                 None => self.look_up(at, self.now.mono),
             },
@@ -368,6 +365,11 @@ impl Core {
 
     /// Finds out what became of an earlier save. To find nothing proves nothing where the target does not keep keys.
     fn resolve(&mut self, at: &ItemRef, settle: Duration) {
+        if let Some(item) = self.item_mut(at) {
+            // What the save was to change is still there until it is done.
+            let older = item.entry.as_ref().and_then(|entry| entry.target.as_ref());
+            item.update = older.filter(|target| target.version != item.version()).map(|target| target.id.clone());
+        }
         if self.resume_left_open(at) {
             return;
         }

@@ -187,31 +187,33 @@ impl Core {
         let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
         let together = item.rules.as_ref().is_some_and(|rules| rules.together);
         let update = item.update.is_some();
-        if !update && self.older_than_ours(at, &present) {
-            self.verdict(at, "conflict");
-            return self.park_plainly(at, Code::Conflict, "the document in the target is older than ours".to_owned());
-        }
+        let foreign = !update && self.older_than_ours(at, &present);
         match present.likeness {
-            Likeness::Same if together && present.reached < wanted && !asked.settled() => {
+            Likeness::Same if together && !foreign && present.reached < wanted && !asked.settled() => {
                 // The call may still be between its steps.
                 self.ask_again(at, Purpose::Resolve, asked);
             }
-            Likeness::Same => {
+            Likeness::Same if !foreign => {
                 self.verdict(at, "applied");
                 self.note_in_target(at, present.id, present.reached);
                 self.leave_group(at);
                 self.go_on_or_end(at);
             }
-            // An update that is not there yet may still come; one that did not happen is made again, by id.
-            Likeness::Different(_) if update && asked.settled() => self.resolved_absent(at),
-            Likeness::Different(_) if update => self.ask_again(at, Purpose::Resolve, asked),
-            Likeness::Different(detail) => {
-                self.verdict(at, "conflict");
-                self.park_plainly(at, Code::Conflict, detail);
-            }
-            Likeness::Unclear(detail) => {
+            Likeness::Unclear(detail) if !foreign => {
                 self.verdict(at, "in_doubt");
                 self.park_in_doubt(at, Code::InDoubt, detail);
+            }
+            // That something else is there does not tell that ours is not coming, and the key may not be given away yet.
+            _ if !asked.settled() => self.ask_again(at, Purpose::Resolve, asked),
+            // An update that did not happen is made again, by id.
+            Likeness::Different(_) if update => self.resolved_absent(at),
+            likeness => {
+                let detail = match likeness {
+                    Likeness::Different(detail) if !foreign => detail,
+                    _ => "the document in the target is older than ours".to_owned(),
+                };
+                self.verdict(at, "conflict");
+                self.park_plainly(at, Code::Conflict, detail);
             }
         }
     }

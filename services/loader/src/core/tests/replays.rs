@@ -199,3 +199,26 @@ fn a_replay_without_a_verdict_is_not_sent_again_where_the_target_does_not_keep_k
     run(&mut world);
     assert_eq!((world.end_of("A"), world.saves.len()), (Some(End::InDoubt), saves));
 }
+
+#[test]
+fn an_update_in_doubt_is_still_an_update_when_it_is_replayed() {
+    for (fault, saves) in [(Fault::OpenDone, 2), (Fault::OpenNothing, 3)] {
+        let mut world = world();
+        let update = |world: &mut World, version: u64, replay: Option<&str>| {
+            let mut mapped = world.mapped("A", version, "update");
+            mapped.replay = replay.map(str::to_owned);
+            world.publish(0, mapped);
+            run(world);
+        };
+        update(&mut world, 1, None);
+        world.unclear = true;
+        world.script.push_back(fault);
+        update(&mut world, 2, None);
+        assert_eq!(world.end_of("A"), Some(End::InDoubt));
+        world.unclear = false;
+        update(&mut world, 2, Some("r1"));
+        assert_eq!((world.saves.len(), world.end_of("A")), (saves, Some(End::Applied)));
+        assert_eq!(world.target[&"A".into()][0].content, b"{\"FBillNo\":\"A\",\"v\":2}");
+        assert_eq!(world.letters_of("A"), [(Stage::Load, Code::InDoubt)]);
+    }
+}

@@ -110,11 +110,15 @@ fn a_lost_reply_where_the_number_is_foreign_ends_in_conflict() {
         world.publish_many("A", 3, "v1");
         let before = world.wall() - 3_600_000;
         world.foreign("A001", before);
+        let sure = if fault == Fault::ClosedNothing { Duration::ZERO } else { world.numbers.settle() };
         world.script.push_back(fault);
         world.start();
         world.run(minutes(10));
         world.assert_done();
         assert_eq!(world.letters_of("A001"), [(Stage::Load, Code::Conflict)]);
+        let saved = EPOCH + i64::try_from(world.save_times[0].as_millis()).expect("small");
+        let waited = Duration::from_millis((world.letters[0].last_failed_at - saved).try_into().expect("later"));
+        assert!(waited >= sure, "the key is given away after {waited:?} although ours may still come");
         assert_eq!(world.target[&"A001".into()][0].content, b"{\"other\":1}", "never overwritten");
         assert_eq!(applied(&world), 2);
     }

@@ -405,10 +405,15 @@ impl Shared {
         Some((Next::at(&name.topic, name.partition, partition.saved), partition.committed))
     }
 
-    /// Those of `next` that are owned.
+    /// Those of `next` that are owned, none before what is saved: records that were read before a partition went and came
+    /// back are read twice.
     pub(crate) fn owned_of(&self, next: &[Next]) -> Vec<Next> {
         let state = self.lock();
-        next.iter().filter(|n| state.partitions.contains_key(&n.topic_partition())).cloned().collect()
+        let at_least = |n: &Next| {
+            let partition = state.partitions.get(&n.topic_partition())?;
+            Some(Next::at(&n.topic, n.partition, partition.saved.max(n.offset)))
+        };
+        next.iter().filter_map(at_least).collect()
     }
 
     /// Notes saved positions.

@@ -194,5 +194,6 @@ fn saved_positions_never_go_back() {
     shared.saved(&[Next::at("t", 0, 9), Next::at("t", 7, 1)]);
     shared.saved(&[Next::at("t", 0, 6)]);
     assert_eq!(shared.saved_of(&at(0)), Some((Next::at("t", 0, 9), true)));
-    assert_eq!(shared.owned_of(&[Next::at("t", 0, 1), Next::at("t", 7, 1)]), [Next::at("t", 0, 1)]);
+    assert_eq!(shared.owned_of(&[Next::at("t", 0, 1), Next::at("t", 7, 1)]), [Next::at("t", 0, 9)]);
+    assert_eq!(shared.owned_of(&[Next::at("t", 0, 12)]), [Next::at("t", 0, 12)]);
 }
