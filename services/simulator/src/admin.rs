@@ -48,6 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/dump", get(dump))
         .route("/clock", get(clock).post(set_clock))
         .route("/session-loss", post(lose_sessions))
+        .route("/snapshot", post(take_snapshot))
         .with_state(app)
 }
 
@@ -213,6 +214,11 @@ async fn set_clock(State(app): Shared, body: Result<Json<ClockOrder>, JsonReject
 
 fn tell(app: &App) -> Value {
     json!({ "utc": app.clock.utc().to_rfc3339(), "local": crate::clock::write_time(app.clock.local()) })
+}
+
+async fn take_snapshot(State(app): Shared) -> Json<Value> {
+    app.galaxy().take_snapshot();
+    Json(json!({ "taken": true }))
 }
 
 async fn lose_sessions(State(app): Shared) -> Json<Value> {

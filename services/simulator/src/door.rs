@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::clock::Clock;
 use crate::fault::{ErrorBody, Kind, Manner, Moment, Spec};
-use crate::galaxy::{Executed, Galaxy, Request, call_locked, wraps};
+use crate::galaxy::{Conditions, Executed, Galaxy, Request, call_locked, wraps};
 use crate::journal::{Asked, Carried, Outcome, Record};
 use crate::options::LimitReply;
 use crate::query::Package;
@@ -176,7 +176,9 @@ impl Passing {
         let lost = self.of(Kind::SessionLoss).any(|fault| fault.force);
         let refusals = Refusals(self.faults.iter().filter_map(refusal).collect());
         let mut galaxy = self.app.galaxy();
-        let executed = galaxy.execute(&self.request, &refusals, lost, &self.app.clock);
+        let stale = self.of(Kind::Stale).next().is_some();
+        let conditions = Conditions { refusals: &refusals, lost, stale };
+        let executed = galaxy.execute(&self.request, &conditions, &self.app.clock);
         let outcome = if executed.refused { Outcome::Refused } else { outcome };
         self.log(&mut galaxy, outcome, executed.session, &executed.reply);
         executed

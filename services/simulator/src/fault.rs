@@ -45,6 +45,8 @@ pub enum Kind {
     Messages,
     /// Refuses the call with MsgCode `code` and `message`, without doing the work.
     Error,
+    /// Answers queries from what the last snapshot holds: a replica that lags behind.
+    Stale,
 }
 
 /// Where in a call.

@@ -46,6 +46,8 @@ pub struct Galaxy {
     tasks: HashMap<String, Value>,
     /// Digests of packages saved with ValidateRepeatJson.
     packages: HashSet<[u8; 32]>,
+    /// What stood when it was last asked for.
+    snapshot: Option<Store>,
 }
 
 /// What a server is made of.
@@ -80,6 +82,17 @@ pub struct Request {
     pub call: Call,
 }
 
+/// What faults make of the work itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a> {
+    /// Refusals of documents.
+    pub refusals: &'a Refusals,
+    /// The call is refused as if its session and signature were worth nothing.
+    pub lost: bool,
+    /// Queries are answered from the last snapshot, where there is one.
+    pub stale: bool,
+}
+
 /// What executing a call gave.
 #[derive(Debug, Clone)]
 pub struct Executed {
@@ -110,12 +123,14 @@ impl Galaxy {
             signed_path,
             tasks: HashMap::new(),
             packages: HashSet::new(),
+            snapshot: None,
         }
     }
 
-    /// Executes a call. `lost` refuses it as if its session and signature were worth nothing.
-    pub fn execute(&mut self, request: &Request, refusals: &Refusals, lost: bool, clock: &Clock) -> Executed {
+    /// Executes a call.
+    pub fn execute(&mut self, request: &Request, conditions: &Conditions<'_>, clock: &Clock) -> Executed {
         let now = Instant::now();
+        let lost = conditions.lost;
         match request.service {
             Service::Account => {
                 let centre = json!({ "Id": self.credentials.acct_id, "Number": "001", "Name": "Starbridge" });
@@ -146,7 +161,7 @@ impl Galaxy {
                         }
                     }
                 };
-                let reply = self.document_call(request, refusals, clock.local());
+                let reply = self.document_call(request, conditions, clock.local());
                 Executed { cookies: set, session: Some(session), ..Executed::of(reply) }
             }
         }
@@ -169,12 +184,17 @@ impl Galaxy {
         Executed { cookies, refused: opened.is_none(), session: opened.map(|(_, count)| count), ..Executed::of(reply) }
     }
 
-    fn document_call(&mut self, request: &Request, refusals: &Refusals, now: NaiveDateTime) -> Reply {
+    /// Keeps what stands now for queries that are to be answered from it.
+    pub fn take_snapshot(&mut self) {
+        self.snapshot = Some(self.store.clone());
+    }
+
+    fn document_call(&mut self, request: &Request, conditions: &Conditions<'_>, now: NaiveDateTime) -> Reply {
         let call = &request.call;
         if request.method == "QueryAsyncResult" {
             return self.poll(&call.body);
         }
-        let reply = self.dispatch(&request.method, call, refusals, now);
+        let reply = self.dispatch(&request.method, call, conditions, now);
         let reply = reply.unwrap_or_else(|problem| Reply::refused(&problem, wraps(&request.method)));
         if !call.body.keys().any(|key| key.eq_ignore_ascii_case("beginmethod")) {
             return reply;
@@ -206,14 +226,15 @@ impl Galaxy {
         &mut self,
         method: &str,
         call: &Call,
-        refusals: &Refusals,
+        conditions: &Conditions<'_>,
         now: NaiveDateTime,
     ) -> Result<Reply, Problem> {
         let rules = self.rules.clone();
-        let context = Context { now, rules: &rules, refusals };
+        let context = Context { now, rules: &rules, refusals: conditions.refusals };
+        let seen = self.snapshot.as_ref().filter(|_| conditions.stale).unwrap_or(&self.store);
         match method {
-            "ExecuteBillQuery" => return query::run(&self.store, &call.data, rules.ceiling, false),
-            "BillQuery" => return query::run(&self.store, &call.data, rules.ceiling, true),
+            "ExecuteBillQuery" => return query::run(seen, &call.data, rules.ceiling, false),
+            "BillQuery" => return query::run(seen, &call.data, rules.ceiling, true),
             "QueryBusinessInfo" => return view::business_info(&self.store, &call.data),
             _ => {}
         }

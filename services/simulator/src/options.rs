@@ -189,6 +189,9 @@ pub struct Options {
     /// Whether a form refuses a number that another document carries.
     #[arg(long, value_enum, default_value = "on")]
     pub unique_numbers: OnOff,
+    /// Whether a new document keeps the number it was sent with; otherwise the server numbers it, as a numbering rule does.
+    #[arg(long, value_enum, default_value = "on")]
+    pub kept_numbers: OnOff,
     /// Whether fields marked required are demanded when a document is saved.
     #[arg(long, value_enum, default_value = "on")]
     pub required_fields: OnOff,

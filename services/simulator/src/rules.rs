@@ -9,6 +9,8 @@ use crate::reply::Problem;
 pub struct Rules {
     /// Whether a number may be carried once only.
     pub unique_numbers: bool,
+    /// Whether a new document keeps the number it was sent with.
+    pub kept_numbers: bool,
     /// Whether required fields are demanded.
     pub required_fields: bool,
     /// How a text that was never given reads.
@@ -29,6 +31,7 @@ impl Rules {
         let (rows, refuse) = options.page();
         Self {
             unique_numbers: options.unique_numbers == OnOff::On,
+            kept_numbers: options.kept_numbers == OnOff::On,
             required_fields: options.required_fields == OnOff::On,
             empty_text: options.empty_text,
             audit_failure_rolls_back: options.audit_failure == AuditFailure::Rollback,

@@ -216,7 +216,8 @@ pub(crate) fn save_one(
     }
     let mut problems = work.problems;
     // An update without a number keeps the one it has; a draft may stay without.
-    if document.number(&form).is_none() && mode != Mode::Draft {
+    let renumbered = mode == Mode::Save && before.is_none() && !context.rules.kept_numbers;
+    if renumbered || (document.number(&form).is_none() && mode != Mode::Draft) {
         let number = store.allot_number(table);
         document.maintain(Some(form.number), Cell::text(&number));
     }

@@ -30,7 +30,7 @@ pub struct Entry {
 }
 
 /// The documents of one form.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Table {
     /// The form.
     pub form: Arc<Form>,
@@ -41,7 +41,7 @@ pub struct Table {
 }
 
 /// Everything the server holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     tables: Vec<Table>,
     forms: HashMap<String, usize>,

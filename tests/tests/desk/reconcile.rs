@@ -13,7 +13,7 @@ use starbridge_proto::v1;
 use super::client::{Caller, People, change};
 use super::{PATIENCE, until};
 
-const FORM: &str = "STK_MISCELLANEOUS";
+pub(crate) const FORM: &str = "STK_MISCELLANEOUS";
 
 /// Asks for a report on everything there ever was, and waits for it.
 pub(crate) async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
@@ -147,60 +147,6 @@ async fn everything_done_behind_our_back_is_in_one_report() {
     let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
     let ids: Vec<&str> = listed.reconciliations.iter().map(|report| report.id.as_str()).collect();
     assert_eq!(ids[..2], [dirty.id.as_str(), clean.id.as_str()]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bill_that_no_scan_could_see_is_named_and_read_again_where_the_flow_says_so() {
-    let plan = RoadPlan { orders: 20, planted: false, controls: 1, ..RoadPlan::default() };
-    let mut road = Road::lay(plan).await.expect("laid");
-    let file = road.flow_folder().join("flow.toml");
-    let text = std::fs::read_to_string(&file).expect("the flow file");
-    std::fs::write(&file, format!("{text}\n[reconcile]\ncron = \"0 0 29 2 *\"\nrepair = true\n")).expect("written");
-    road.start_stages().await.expect("started");
-    let orders = road.expectation.source.len();
-    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
-    let people = People::begin(&road).await;
-    let token = people.hire(&road, "wang", "operator").await;
-    let operator = people.at_writer(&road, &token).await;
-
-    settled(&operator, orders, 0.0).await;
-    // Its commit shows only now, long behind the watermark and the lookback: what the scans take for granted is broken.
-    let late = "late-1".to_owned();
-    let mut bill = model(&late, &road.expectation.source.values().next().expect("one").clone());
-    bill["FApproveDate"] = json!("2015-06-01 10:00:00");
-    road.source.admin_port().plant(FORM, vec![bill]).await.expect("planted");
-
-    let first = report(&operator, 0.0, 1).await;
-    let missing: Vec<&str> = first.findings.iter().map(|finding| finding.document_key.as_str()).collect();
-    assert_eq!((missing, first.read_again, first.clean), (vec![late.as_str()], 1, false), "{first:#?}");
-    road.until("it is read again", PATIENCE, |applied, _| applied > orders).await.expect("applied");
-    let second = settled(&operator, orders + 1, 1.0).await;
-    assert!(second.clean && second.findings.is_empty(), "{second:#?}");
-    assert_eq!(second.applied, i64::try_from(orders).expect("few") + 1);
-}
-
-/// A save that the target works on for longer than it promised: what the loader takes for granted is broken.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_save_that_comes_later_than_it_may_is_doubled_and_named() {
-    // Batches are full, or the second one would not be of five.
-    let loader = "[save]\nlinger = \"30s\"\nsend_deadline = \"2s\"\nnet = \"500ms\"\nexec_max = \"2s\"\n";
-    let target = vec![("--unique-numbers", "off".to_owned())];
-    let plan =
-        RoadPlan { orders: 20, documents: Some(5), planted: false, target, loader, controls: 1, ..RoadPlan::default() };
-    let mut road = Road::lay(plan).await.expect("laid");
-    let late = json!({"kind": "late", "how": "rst", "ms": 15_000, "call": "BatchSave", "nth": 2, "count": 1});
-    road.fault(late).await.expect("a known fault");
-    road.start_stages().await.expect("started");
-    let orders = road.expectation.source.len();
-    // Five of them were saved again in the belief that they never came, and then they came.
-    road.until("every order ends, and five twice", PATIENCE, |held, _| held >= orders + 5).await.expect("ended");
-    let people = People::begin(&road).await;
-    let token = people.hire(&road, "wang", "operator").await;
-    let operator = people.at_writer(&road, &token).await;
-    let report = settled(&operator, orders, 0.0).await;
-    let totals: Vec<(&str, i64)> = report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
-    assert_eq!(totals, [("duplicate", 5)], "{report:#?}");
-    assert!(report.findings.iter().all(|finding| finding.target_ids.len() == 2), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

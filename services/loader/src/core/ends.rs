@@ -42,6 +42,7 @@ impl Core {
         entry.end = Some(End::Applied);
         entry.letter = None;
         entry.code = None;
+        entry.changed = entry.changed.filter(|changed| *changed > entry.version);
         self.write_end(at, Ended::Applied, Some(entry), None);
     }
 

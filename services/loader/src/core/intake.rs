@@ -281,9 +281,23 @@ impl Core {
         };
         let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
         if target.digest == item.mapped.digest && item.mapped.replay.is_none() {
-            return if target.reached < wanted { self.read_status(at) } else { self.drop_stale(at, Ended::Superseded) };
+            if target.reached < wanted {
+                return self.read_status(at);
+            }
+            // What lies between the two and was not loaded is overtaken by this one, which stands in the target.
+            let overtakes = entry.end != Some(End::Applied) || entry.changed.is_some();
+            return if overtakes { self.stands(at, target.clone()) } else { self.drop_stale(at, Ended::Superseded) };
         }
         self.judge_change(at, target);
+    }
+
+    /// A version whose content is in the target already.
+    fn stands(&mut self, at: &ItemRef, target: InTarget) {
+        if self.resume_left_open(at) {
+            return;
+        }
+        self.note_in_target(at, target.id, target.reached);
+        self.end_applied(at);
     }
 
     /// A content that differs from what we loaded under the key.

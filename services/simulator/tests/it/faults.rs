@@ -114,6 +114,18 @@ async fn latency_delays_and_the_work_goes_on_without_its_caller() {
 }
 
 #[tokio::test]
+async fn a_replica_that_lags_behind_shows_what_stood() {
+    let galaxy = Galaxy::with_base_data(&[]).await;
+    galaxy.call("BatchSave", save_of("F")).await;
+    galaxy.tell("/snapshot", json!({})).await;
+    galaxy.call("BatchSave", save_of("G")).await;
+    assert_eq!(galaxy.rows("FBillNo", "").await, json!([["F"], ["G"]]), "only where a fault asks for it");
+    galaxy.tell("/faults", json!({ "kind": "stale", "call": "ExecuteBillQuery", "count": 1 })).await;
+    assert_eq!(galaxy.rows("FBillNo", "").await, json!([["F"]]));
+    assert_eq!(galaxy.rows("FBillNo", "").await, json!([["F"], ["G"]]));
+}
+
+#[tokio::test]
 async fn refusals_of_a_whole_call_leave_no_work() {
     for (fault, code) in [
         (json!({ "kind": "lock", "call": "BatchSave" }), 13),

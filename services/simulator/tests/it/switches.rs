@@ -38,6 +38,20 @@ async fn numbers_are_unique_or_not() {
 }
 
 #[tokio::test]
+async fn numbers_are_kept_or_given_by_the_server() {
+    for (switch, kept) in [("on", true), ("off", false)] {
+        let galaxy = Galaxy::with_base_data(&["--kept-numbers", switch]).await;
+        let reply = galaxy.batch_save(json!([bill("S-1", "M1", "1")]), json!({})).await;
+        let saved = &reply["Result"]["ResponseStatus"]["SuccessEntitys"][0];
+        assert_eq!(saved["Number"] == json!("S-1"), kept, "{switch}: {reply}");
+        // A change names the document by its id, and its number stays.
+        let model = json!([{ "FID": saved["Id"], "FNOTE": "new" }]);
+        galaxy.batch_save(model, json!({})).await;
+        assert_eq!(galaxy.rows("FBillNo,FNOTE", "").await, json!([[saved["Number"], "new"]]), "{switch}");
+    }
+}
+
+#[tokio::test]
 async fn texts_that_were_never_given_read_as_told() {
     for (switch, absent, empty) in
         [("null", json!(null), json!("")), ("empty", json!(""), json!("")), ("blank", json!(" "), json!(" "))]

@@ -3,7 +3,7 @@
 use document::{Code, Stage, TargetKey, Version};
 
 use super::super::event::Ended;
-use super::super::ledger::{Dropped, End};
+use super::super::ledger::{Dropped, End, Reached};
 use super::world::*;
 
 fn world() -> World {
@@ -220,5 +220,36 @@ fn an_update_in_doubt_is_still_an_update_when_it_is_replayed() {
         assert_eq!((world.saves.len(), world.end_of("A")), (saves, Some(End::Applied)));
         assert_eq!(world.target[&"A".into()][0].content, b"{\"FBillNo\":\"A\",\"v\":2}");
         assert_eq!(world.letters_of("A"), [(Stage::Load, Code::InDoubt)]);
+    }
+}
+
+#[test]
+fn a_correction_that_was_taken_back_is_overtaken_and_its_replay_changes_nothing() {
+    for (flow_version, code) in [("park", Code::ChangedAfterLoad), ("update", Code::AuditedInTarget)] {
+        let mut world = world();
+        let publish = |world: &mut World, version: u64, content: u64, replay: Option<&str>| {
+            let mut mapped = world.mapped("A", content, flow_version);
+            (mapped.version, mapped.replay) = (Version(version), replay.map(str::to_owned));
+            world.publish(0, mapped);
+            run(world);
+        };
+        publish(&mut world, 1, 1, None);
+        world.target.get_mut(&"A".into()).expect("loaded")[0].reached = Reached::Audited;
+        publish(&mut world, 2, 2, None);
+        assert_eq!(world.letters_of("A"), [(Stage::Load, code)]);
+        publish(&mut world, 3, 1, None);
+        let entry = world.entry(0, &"A".into()).expect("an entry");
+        assert_eq!((entry.version, entry.end, entry.letter), (Version(3), Some(End::Applied), None));
+        assert_eq!(entry.target.map(|target| target.version), Some(Version(3)));
+        // The bill could be changed now; but the source itself took the correction back.
+        world.target.get_mut(&"A".into()).expect("loaded")[0].reached = Reached::Saved;
+        let before = calls(&world);
+        publish(&mut world, 2, 2, Some("r1"));
+        assert_eq!((calls(&world), world.ended.last()), (before, Some(&Ended::Superseded)));
+        assert_eq!(world.target[&"A".into()][0].content, b"{\"FBillNo\":\"A\",\"v\":1}");
+        // A version that says once more what stands writes nothing.
+        publish(&mut world, 4, 1, None);
+        let entry = world.entry(0, &"A".into()).expect("an entry");
+        assert_eq!((calls(&world), entry.version), (before, Version(3)));
     }
 }
