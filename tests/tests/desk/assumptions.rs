@@ -34,8 +34,11 @@ async fn operator(road: &Road) -> Caller {
     people.at_writer(road, &token).await
 }
 
+/// Findings of each kind, by the kind's name.
 fn totals(report: &v1::Reconciliation) -> Vec<(&str, i64)> {
-    report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect()
+    let mut totals: Vec<(&str, i64)> = report.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    totals.sort_unstable();
+    totals
 }
 
 async fn ask_for(operator: &Caller, kind: v1::RunKind) {
