@@ -48,9 +48,9 @@ test-coverage: setup ## Which lines of the cores the simulated histories walk th
 	@python3 .ci/coverage.py --seeds $(or $(SEEDS),2000)
 
 test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
-	cargo test -p e2e --locked --lib --bins --test broker --test compose --test dashboards --test golden -- --test-threads=1
-	@# A scenario has servers of its own and mostly waits for them: two at a time.
-	cargo test -p e2e --locked --test desk --test road -- --test-threads=2
+	cargo test -p e2e --locked --lib --bins --test compose --test dashboards --test golden -- --test-threads=1
+	@# A scenario mostly waits for servers: two at a time.
+	cargo test -p e2e --locked --test broker --test desk --test road -- --test-threads=2
 
 # Services that can be made to die at named places are built apart: no other build has such places.
 test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about five minutes each (RESUME=1 goes on); not part of test

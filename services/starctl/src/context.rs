@@ -44,6 +44,12 @@ pub(crate) struct Context {
     pub(crate) server_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    /// A program and its arguments whose standard output is the token: a keyring's, or a sign-in of the house.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) token_command: Vec<String>,
+    /// Whose things lists show; everybody's where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
     /// How long to wait for an answer: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<String>,
@@ -79,6 +85,9 @@ impl Context {
         lay(&args.client_key, &mut self.client_key);
         lay(&args.server_name, &mut self.server_name);
         lay(&args.token_file, &mut self.token_file);
+        if args.token_file.is_some() {
+            self.token_command.clear();
+        }
         lay(&args.timeout.map(|timeout| format!("{}s", timeout.as_secs())), &mut self.timeout);
         self
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SortArgs;
 use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
+use super::{SortArgs, TenantArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlowCommand {
@@ -190,21 +190,6 @@ pub(crate) enum OnlineCommand {
     },
     /// Runs a flow now, besides its schedule.
     Run(RunArgs),
-}
-
-/// Whose flows are listed. Letters are selected by tenant, as by every other field: -l 'tenant = acme'.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct TenantArgs {
-    /// Lists the flows of this tenant alone.
-    #[arg(long, value_parser = value::tenant)]
-    pub(crate) tenant: Option<String>,
-}
-
-impl TenantArgs {
-    /// Whether a flow of this tenant is listed.
-    pub(crate) fn takes(&self, tenant: &str) -> bool {
-        self.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
-    }
 }
 
 /// A run besides the schedule.

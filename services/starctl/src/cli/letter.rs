@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::PageArgs;
 use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
 use super::value;
+use super::{PageArgs, TenantArgs};
+use crate::context::Context;
 
 /// Which letters a change is about.
 #[derive(Debug, Clone, Args)]
@@ -29,12 +30,18 @@ pub(crate) struct SelectorArgs {
     /// Only says in words what the selector takes.
     #[arg(long, requires = "selector")]
     pub(crate) selector_explain: bool,
+    #[command(flatten)]
+    pub(crate) tenant: TenantArgs,
 }
 
 impl SelectorArgs {
-    /// The selector; empty for all letters.
-    pub(crate) fn text(&self) -> &str {
-        self.selector.as_deref().unwrap_or_default()
+    /// The selector, narrowed to the tenant that is meant; empty for all letters.
+    pub(crate) fn text(&self, context: &Context) -> String {
+        match (self.tenant.chosen(context), self.selector.as_deref()) {
+            (None, selector) => selector.unwrap_or_default().to_owned(),
+            (Some(tenant), None) => format!("tenant = \"{tenant}\""),
+            (Some(tenant), Some(selector)) => format!("tenant = \"{tenant}\" and ({selector})"),
+        }
     }
 }
 

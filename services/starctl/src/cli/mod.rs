@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::context::Context;
 use crate::words::Language;
 
 /// Looks after Starbridge: its flows, its dead letters and what became of them.
@@ -120,6 +121,29 @@ pub(crate) enum When {
     Auto,
     Always,
     Never,
+}
+
+/// Whose things are meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TenantArgs {
+    /// What belongs to this tenant alone; the context's where absent.
+    #[arg(long, value_parser = value::tenant, conflicts_with = "all_tenants")]
+    pub(crate) tenant: Option<String>,
+    /// What belongs to any tenant, whatever the context says.
+    #[arg(long)]
+    pub(crate) all_tenants: bool,
+}
+
+impl TenantArgs {
+    /// The tenant that is meant, `None` for all of them.
+    pub(crate) fn chosen<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
+        if self.all_tenants { None } else { self.tenant.as_deref().or(context.tenant.as_deref()) }
+    }
+
+    /// Whether what belongs to this tenant is meant.
+    pub(crate) fn takes(&self, context: &Context, tenant: &str) -> bool {
+        self.chosen(context).is_none_or(|wanted| wanted == tenant)
+    }
 }
 
 /// Which part of a list is shown.

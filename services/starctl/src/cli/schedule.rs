@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::SortArgs;
-use super::flow::{RunArgs, TenantArgs};
+use super::flow::RunArgs;
 use super::value;
+use super::{SortArgs, TenantArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {

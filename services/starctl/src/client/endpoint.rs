@@ -8,6 +8,7 @@ use document::{Code, Fault};
 use secrecy::SecretString;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
 
+use super::token_command;
 use crate::context::Settings;
 use crate::exit;
 use crate::output::failure::Failure;
@@ -89,8 +90,11 @@ fn key_of(path: &Path) -> Result<String, Failure> {
     private_file::read(path)?.ok_or_else(|| no_file(path, "there is no such file".to_owned()))
 }
 
-/// The token to sign in with, where a file of one is named.
+/// The token to sign in with, where a file of one is named or a program that tells one.
 pub(crate) fn token(settings: &Settings) -> Result<Option<SecretString>, Failure> {
+    if let Some((program, arguments)) = settings.context.token_command.split_first() {
+        return token_command::run(program, arguments, settings.timeout).map(Some);
+    }
     let Some(path) = &settings.context.token_file else { return Ok(None) };
     match private_file::read(path)? {
         Some(text) => Ok(Some(SecretString::from(text.trim()))),

@@ -4,6 +4,7 @@ mod ask;
 pub(crate) mod endpoint;
 mod sign;
 pub(crate) mod status;
+mod token_command;
 
 use std::time::Duration;
 

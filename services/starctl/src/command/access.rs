@@ -135,6 +135,9 @@ fn binding_of(binding: &BindingArgs) -> v1::Binding {
 
 /// Where the token of these settings is kept.
 fn token_path(store: &Store, settings: &Settings) -> Result<PathBuf, Failure> {
+    if !settings.context.token_command.is_empty() {
+        return Err(Failure::usage("this context takes its token from a program; keep one in a file by --token-file"));
+    }
     match (&settings.context.token_file, &settings.name) {
         (Some(path), _) => Ok(path.clone()),
         (None, Some(name)) => Ok(store.token_file(name)),
@@ -150,6 +153,7 @@ fn keep(mut store: Store, settings: &Settings, token: &SecretString, output: &Ou
         && context.token_file.is_none()
     {
         context.token_file = Some(std::path::absolute(&path)?);
+        context.token_command.clear();
         store.save()?;
     }
     output.remark(&format!("{} {}", output.pick("token kept in", "令牌保存于"), path.display()))

@@ -39,7 +39,7 @@ pub(super) fn run(
             store.save()?;
             output.remark(&output.pick(format!("{name} is current"), format!("当前上下文：{name}")))?;
         }
-        ContextCommand::Set { name, production } => {
+        ContextCommand::Set { name, production, token_command, tenant } => {
             if !is_name(name) {
                 return Err(Failure::usage(format!("{name} is no name of a context; use letters, digits, - and _")));
             }
@@ -49,6 +49,11 @@ pub(super) fn run(
             context.utc |= show.utc;
             if let Some(production) = production {
                 context.production = *production;
+            }
+            context.tenant = tenant.chosen(&context).map(str::to_owned);
+            if !token_command.is_empty() {
+                context.token_command.clone_from(token_command);
+                context.token_file = None;
             }
             output.one(&view::CONTEXT, &shown(name, &context, store.chosen(server) == Some(name)))?;
             store.contexts.contexts.insert(name.clone(), context);
@@ -82,6 +87,8 @@ fn shown(name: &str, context: &Context, current: bool) -> Value {
         "client_key": context.client_key,
         "server_name": context.server_name,
         "token_file": context.token_file,
+        "token_command": context.token_command,
+        "tenant": context.tenant,
         "timeout": context.timeout,
         "lang": context.lang,
         "utc": context.utc,

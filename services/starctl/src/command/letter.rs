@@ -24,19 +24,20 @@ use crate::output::failure::Failure;
 use crate::output::table::harmless;
 
 pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8, Failure> {
+    let context = &session.settings.context;
     match command {
         LetterCommand::List { selector, .. }
         | LetterCommand::Stats { selector }
         | LetterCommand::Tail { selector, .. }
             if selector.selector_explain =>
         {
-            explain(session, selector.text()).await
+            explain(session, &selector.text(context)).await
         }
-        LetterCommand::List { selector, page, count } => list(session, selector.text(), page, *count).await,
+        LetterCommand::List { selector, page, count } => list(session, &selector.text(context), page, *count).await,
         LetterCommand::Get { id, unmask } => get(session, id, *unmask).await,
-        LetterCommand::Stats { selector } => stats(session, selector.text()).await,
+        LetterCommand::Stats { selector } => stats(session, &selector.text(context)).await,
         LetterCommand::Tail { selector, position } => {
-            tail::run(session, selector.text(), position.as_deref().unwrap_or_default()).await
+            tail::run(session, &selector.text(context), position.as_deref().unwrap_or_default()).await
         }
         LetterCommand::ExplainSelector { selector } => explain(session, selector).await,
         LetterCommand::Edit { id, set, patch, expected_revision, change } => {

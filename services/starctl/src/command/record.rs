@@ -38,9 +38,11 @@ pub(super) async fn run(command: &RecordCommand, session: &Session) -> Result<u8
 
 pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u8, Failure> {
     match command {
-        DoubtCommand::List { selector, .. } if selector.selector_explain => explain(session, selector.text()).await,
+        DoubtCommand::List { selector, .. } if selector.selector_explain => {
+            explain(session, &selector.text(&session.settings.context)).await
+        }
         DoubtCommand::List { selector, page } => {
-            let selector = selector.text();
+            let selector = &selector.text(&session.settings.context);
             let part = page::read(page, |page_size, page_token| async move {
                 let request = v1::ListDoubtsRequest { selector: selector.to_owned(), page_size, page_token };
                 let answer = session.client.ask(request).await?;

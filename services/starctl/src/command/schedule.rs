@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
 
 use super::{Session, flow as flows, page, view};
-use crate::cli::SortArgs;
-use crate::cli::flow::TenantArgs;
 use crate::cli::schedule::{AfterArgs, ScheduleCommand};
+use crate::cli::{SortArgs, TenantArgs};
 use crate::exit;
 use crate::output::failure::Failure;
 
@@ -41,7 +40,8 @@ async fn list(session: &Session, after: AfterArgs, tenant: &TenantArgs, sort: &S
             "note": if flow.deleted_note.is_empty() { &flow.paused_note } else { &flow.deleted_note },
         })
     };
-    let mut items: Vec<Value> = flows.iter().filter(|flow| tenant.takes(&flow.tenant)).map(item).collect();
+    let mut items: Vec<Value> =
+        flows.iter().filter(|flow| tenant.takes(&session.settings.context, &flow.tenant)).map(item).collect();
     page::sort(&view::SCHEDULE, &mut items, sort.sort_by.as_deref())?;
     session.output.list(&view::SCHEDULE, &items, &Map::new()).map(|()| exit::DONE)
 }

@@ -463,6 +463,8 @@ pub(crate) const CONTEXT: View = View {
         column("client_key", "client key", "客户端私钥").if_wide(),
         column("server_name", "server name", "服务器名").if_wide(),
         column("token_file", "token file", "令牌文件").if_wide(),
+        column("token_command", "token command", "令牌命令").if_wide(),
+        column("tenant", "tenant", "租户").if_wide(),
         column("timeout", "timeout", "超时").if_wide(),
         column("lang", "language", "语言").if_wide(),
         flag("utc", "utc", "UTC").if_wide(),

@@ -77,3 +77,77 @@ fn paths_in_a_context_hold_from_every_folder() {
     let shown = bed.ran(set.expect("the binary runs")).json();
     assert_eq!(shown["items"][0]["ca_cert"], "HOME/ca.pem");
 }
+
+/// A context whose token is what this shell script writes.
+fn with_command(bed: &Bed, script: &str) {
+    let set = ["context", "set", "test", "--token-command", "sh", "--token-command", "-c", "--token-command", script];
+    let ran = bed.starctl(&set);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+}
+
+#[test]
+fn a_program_tells_the_token_and_nobody_else_hears_it() {
+    let bed = Bed::new();
+    with_command(&bed, "echo sbt1.told.aside >&2; echo ' sbt1.from.keyring '");
+    let ran = bed.starctl(&["auth", "whoami", "-v"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let asked = bed.desk().asked();
+    assert_eq!(asked.last().and_then(|asked| asked.authorization.clone()), Some("Bearer sbt1.from.keyring".to_owned()));
+    assert!(ran.err.contains("sbt1.told.aside") && !ran.seen().contains("sbt1.from.keyring"), "{}", ran.seen());
+    // A file that is named for one command wins, and there is nothing to keep or to remove.
+    assert_eq!(
+        bed.starctl(&["auth", "whoami", "--token-file", &bed.path("token").display().to_string()]).code,
+        Some(0)
+    );
+    let authorization = bed.desk().asked().last().and_then(|asked| asked.authorization.clone());
+    assert_eq!(authorization, Some(format!("Bearer {}", crate::bed::TOKEN)));
+    let out = bed.starctl(&["auth", "logout"]);
+    assert_eq!((out.code, out.err.contains("--token-file")), (Some(2), true), "{}", out.seen());
+}
+
+#[test]
+fn a_program_that_tells_no_token_is_named_with_the_reason() {
+    let bed = Bed::new();
+    for (script, reason) in [
+        ("echo sbt1.secret; exit 3", "exit status: 3"),
+        ("true", "it wrote nothing"),
+        ("printf '\\377'", "UTF-8"),
+        ("echo sbt1.secret; exec sleep 60", "within 1 s"),
+    ] {
+        with_command(&bed, script);
+        let ran = bed.starctl(&["auth", "whoami", "--timeout", "1s"]);
+        assert_eq!(ran.code, Some(4), "{script}: {}", ran.seen());
+        let told = ran.err.contains(Code::NotSignedIn.as_str()) && ran.err.contains(reason);
+        assert!(told && !ran.seen().contains("sbt1.secret"), "{script}: {}", ran.seen());
+    }
+    let none = ["context", "set", "test", "--token-command", "no-such-program-anywhere"];
+    assert_eq!(bed.starctl(&none).code, Some(0));
+    let ran = bed.starctl(&["auth", "whoami"]);
+    assert_eq!((ran.code, ran.err.contains("it cannot be started")), (Some(4), true), "{}", ran.seen());
+    assert_eq!(bed.desk().asked().len(), 0, "nothing is asked without a token");
+}
+
+#[test]
+fn a_context_may_be_about_one_tenant() {
+    let bed = Bed::new();
+    let asked = |arguments: &[&str]| {
+        let ran = bed.starctl(arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        bed.desk().asked().last().expect("asked").request.clone()
+    };
+    assert!(asked(&["dlq", "list"]).contains("selector: \"\""));
+    assert!(asked(&["dlq", "list", "--tenant", "acme"]).contains(r#"selector: "tenant = \"acme\"""#));
+    assert_eq!(bed.starctl(&["context", "set", "test", "--tenant", "acme"]).code, Some(0));
+    let narrowed = asked(&["dlq", "stats", "-l", "age>1h or attempts>2"]);
+    assert!(narrowed.contains(r#"selector: "tenant = \"acme\" and (age>1h or attempts>2)""#), "{narrowed}");
+    assert!(asked(&["doubt", "list", "--tenant", "other"]).contains(r#"selector: "tenant = \"other\"""#));
+    assert!(asked(&["dlq", "list", "--all-tenants"]).contains("selector: \"\""));
+    let both = bed.starctl(&["flow", "list", "--tenant", "acme", "--all-tenants"]);
+    assert_eq!(both.code, Some(2), "{}", both.seen());
+    assert_ne!(bed.starctl(&["flow", "list", "-o", "name"]).out, "");
+    assert_eq!(bed.starctl(&["context", "set", "test", "--tenant", "other"]).code, Some(0));
+    assert_eq!(bed.starctl(&["flow", "list", "-o", "name"]).out, "");
+    assert_ne!(bed.starctl(&["flow", "list", "-o", "name", "--all-tenants"]).out, "");
+    assert_eq!(bed.starctl(&["context", "set", "test", "--all-tenants"]).code, Some(0));
+    assert_ne!(bed.starctl(&["flow", "list", "-o", "name"]).out, "");
+}
