@@ -7,13 +7,31 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use document::{BackfillId, BackfillMark, BackfillMarks, FlowName, Received};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::watch;
 
 /// What a flow's checkpoint says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct Extract {
     #[serde(default)]
+    watermark: Option<i64>,
+    #[serde(default)]
+    completed: Option<i64>,
+    #[serde(default)]
+    scan: Option<IgnoredAny>,
+    #[serde(default)]
     backfills: BackfillMarks,
+}
+
+/// How far the source of a flow has been read. Times are unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// When a scan was last complete.
+    pub completed: Option<i64>,
+    /// Every bill whose watermark date was below this when a scan began has been read.
+    pub watermark: Option<i64>,
+    /// Whether a scan is under way.
+    pub scanning: bool,
 }
 
 /// The last checkpoint of every flow, in memory. Cheap to clone; clones are the same.
@@ -53,6 +71,13 @@ impl Extracts {
         known.get(flow).and_then(|extract| extract.backfills.get(id)).copied().unwrap_or_default()
     }
 
+    /// How far a flow has been read; `None` where the extractor has not begun.
+    pub fn reading(&self, flow: &FlowName) -> Option<Reading> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let Extract { watermark, completed, scan, .. } = known.get(flow)?;
+        Some(Reading { completed: *completed, watermark: *watermark, scanning: scan.is_some() })
+    }
+
     /// Hears of every change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -90,6 +115,15 @@ mod tests {
         changes.mark_unchanged();
         let mark = BackfillMark { read_to: Some(9), emitted: 2, unchanged: 1, letters: 0, at: 5 };
         assert_eq!(extracts.mark(&flow, id), mark);
+        let read = Reading { completed: None, watermark: Some(7), scanning: false };
+        assert_eq!(
+            (extracts.reading(&flow), extracts.reading(&FlowName::new("none").expect("valid"))),
+            (Some(read), None)
+        );
+        let going_on = r#"{"format":1,"watermark":8,"config":"","completed":5,"scan":{"run_time":9,"since":1}}"#;
+        extracts.apply(&[received("misc", Some(going_on))]);
+        let read = Reading { completed: Some(5), watermark: Some(8), scanning: true };
+        assert_eq!(extracts.reading(&flow), Some(read));
         extracts.apply(&[received("misc", None)]);
         assert_eq!(extracts.mark(&flow, id), BackfillMark::default());
     }

@@ -39,6 +39,15 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     let (shown, bundle) = (before.flow.expect("a flow"), before.bundle.expect("its texts"));
     assert_eq!((shown.source_connection.as_str(), shown.target_connection.as_str()), ("galaxy-a", "galaxy-b"));
 
+    // It was read before anybody came to the desk, which tells until when.
+    let read = until("the desk knows how far the source was read", async || {
+        let reading = flow(&engineer).await.flow.expect("a flow").reading;
+        reading.filter(|reading| reading.completed_at.is_some() && !reading.scanning).ok_or("nothing".to_owned())
+    })
+    .await;
+    let [completed, up_to] = [read.completed_at, read.read_up_to].map(|at| at.expect("told").seconds);
+    assert!(up_to <= completed && up_to > completed - 3_600, "{read:?}");
+
     // The desk reaches the target as the loader does.
     let asked = v1::TestConnectionRequest {
         connection: "galaxy-b".to_owned(),

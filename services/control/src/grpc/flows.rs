@@ -332,6 +332,11 @@ impl Flows {
             paused: paused.is_some(),
             paused_note: paused.map(|paused| note(&paused.by, &paused.reason)).unwrap_or_default(),
             canary: self.shown_canary(name, pointer.as_ref()),
+            reading: self.0.extracts.reading(name).map(|reading| v1::Reading {
+                completed_at: reading.completed.map(|at| show::time(at.saturating_mul(1_000))),
+                read_up_to: reading.watermark.map(|at| show::time(at.saturating_mul(1_000))),
+                scanning: reading.scanning,
+            }),
             deleted_note: deleted.map(|deleted| note(&deleted.by, &deleted.reason)).unwrap_or_default(),
             faults: faults.iter().map(ToString::to_string).collect(),
             versions: flows

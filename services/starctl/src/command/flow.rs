@@ -138,8 +138,22 @@ pub(super) fn one(session: &Session, flow: &v1::Flow) -> Result<(), Failure> {
         ))?;
         let sides = whole["canary"]["sides"].as_array().cloned().unwrap_or_default();
         output.list(&view::CANARY_SIDE, &sides, &Map::new())?;
+        if let Some(share) = measured(&canary.sides) {
+            output.line(output.pick(
+                &format!("{share} % of the documents that have ended since"),
+                &format!("此后已有结局的单据中占 {share} %"),
+            ))?;
+        }
     }
     Ok(())
+}
+
+/// The share of documents that went by the version that is tried, in percent with one decimal; `None` while none has ended.
+fn measured(sides: &[v1::CanarySide]) -> Option<String> {
+    let ended = |side: &v1::CanarySide| i128::from(side.applied) + i128::from(side.failed);
+    let tried: i128 = sides.iter().filter(|side| side.side == "canary").map(ended).sum();
+    let tenths = (tried * 1_000).checked_div(sides.iter().map(ended).sum())?;
+    Some(format!("{}.{}", tenths / 10, tenths % 10))
 }
 
 /// Tries a flow folder with some documents.

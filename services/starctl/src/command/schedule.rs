@@ -10,6 +10,7 @@ use super::{Session, flow as flows, page, view};
 use crate::cli::schedule::{AfterArgs, ScheduleCommand};
 use crate::cli::{SortArgs, TenantArgs};
 use crate::exit;
+use crate::message;
 use crate::output::failure::Failure;
 
 pub(super) async fn run(command: &ScheduleCommand, session: &Session) -> Result<u8, Failure> {
@@ -36,6 +37,7 @@ async fn list(session: &Session, after: AfterArgs, tenant: &TenantArgs, sort: &S
             "zone": flow.zone,
             "state": state,
             "next": next.map(text),
+            "reading": flow.reading.as_ref().map(|reading| message::value("Reading", reading)),
             "title": flow.title,
             "note": if flow.deleted_note.is_empty() { &flow.paused_note } else { &flow.deleted_note },
         })

@@ -208,6 +208,7 @@ pub(crate) fn flow() -> Flow {
             FlowVersion { version: "00112233445566aa".to_owned(), published_at: at(1_767_229_200), current: true },
             FlowVersion { version: "ffeeddccbbaa9988".to_owned(), published_at: at(1_767_225_600), current: false },
         ],
+        reading: Some(v1::Reading { completed_at: at(1_767_229_500), read_up_to: at(1_767_229_490), scanning: false }),
         ..Flow::default()
     }
 }

@@ -12,7 +12,11 @@ fn schedules_are_listed_with_their_next_firing() {
     insta::assert_snapshot!("schedule_list", list(&[]).seen());
     insta::assert_snapshot!("schedule_list_zh", list(&["--lang", "zh", "-o", "wide"]).seen());
     assert_eq!(list(&["-o", "name"]).out, "flow/misc-inbound\n");
-    assert!(list(&["-o", "csv"]).out.ends_with("running,2024-03-14T16:00:00Z,其他入库,\n"));
+    assert!(
+        list(&["-o", "csv"])
+            .out
+            .ends_with("running,2024-03-14T16:00:00Z,2026-01-01T01:05:00Z,2026-01-01T01:04:50Z,其他入库,\n")
+    );
     assert_eq!(list(&["--sort-by", "colour"]).code, Some(2));
     for command in [["flow", "list"], ["schedule", "list"]] {
         let of = |tenant| bed.starctl(&[&command[..], &["-o", "name", "--tenant", tenant]].concat());
