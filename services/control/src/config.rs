@@ -51,6 +51,8 @@ pub struct Config {
     pub mask: Mask,
     /// How replays are bounded.
     pub replay: ReplaySettings,
+    /// How much is exported at once.
+    pub export: ExportSettings,
     /// Who carries what of flows.
     pub flows: FlowSettings,
     /// How topics are made.
@@ -148,6 +150,14 @@ pub struct ReplaySettings {
     pub emit_again: Duration,
 }
 
+/// Table `[export]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportSettings {
+    /// Letters of one file.
+    pub letters: usize,
+}
+
 /// Table `[flows]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,7 +240,8 @@ impl Config {
     pub fn bounds(&self) -> Bounds {
         let ReplaySettings { rate, rate_max, letters, approval_above, approval_within, .. } = self.replay;
         let within = i64::try_from(approval_within.as_millis()).unwrap_or(i64::MAX);
-        Bounds { rate, rate_max, letters, approval: (approval_above > 0).then_some((approval_above, within)) }
+        let approval = (approval_above > 0).then_some((approval_above, within));
+        Bounds { rate, rate_max, letters, exported: self.export.letters, approval }
     }
 }
 
@@ -268,8 +279,10 @@ impl Settings for Config {
         if self.replay.approval_within.is_zero() {
             refusals.value("replay.approval_within", "must be longer than nothing");
         }
-        if self.replay.letters == 0 {
-            refusals.value("replay.letters", "must be at least 1");
+        for (name, letters) in [("replay.letters", self.replay.letters), ("export.letters", self.export.letters)] {
+            if letters == 0 {
+                refusals.value(name, "must be at least 1");
+            }
         }
         if let Err(fault) = self.masker() {
             refusals.fault(fault);
@@ -340,6 +353,8 @@ mod tests {
         assert_eq!(refused(&environment), [(Code::ControlSettings, Some("$.replay.rate".to_owned()))]);
         environment[3] = ("CONTROL__REPLAY__APPROVAL_WITHIN", "0s");
         assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.replay.approval_within".to_owned()))]);
+        environment[3] = ("CONTROL__EXPORT__LETTERS", "0");
+        assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.export.letters".to_owned()))]);
         environment[3] = ("CONTROL__REPLAY__EMIT_AGAIN", "0s");
         assert_eq!(refused(&environment), [(Code::SettingsValue, Some("$.replay.emit_again".to_owned()))]);
     }

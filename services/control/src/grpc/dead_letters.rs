@@ -23,7 +23,7 @@ use super::{Shared, blocking, digest, edit_check, page_size, show};
 use crate::access::Scope;
 use crate::core::Effects;
 use crate::core::letters::{By, Wish, next_revision, replayable};
-use crate::index::{List, Order};
+use crate::index::{List, Order, Reach};
 use crate::letter::State;
 use crate::selector::Selector;
 use crate::writer::desk::Desk;
@@ -179,7 +179,7 @@ impl DeadLetterService for DeadLetters {
         let shared = Arc::clone(&self.0);
         let caller = shared.caller(&format!("{SERVICE}/ExportDeadLetters"), &request)?;
         let request = request.into_inner();
-        let selected = shared.select(&caller, request.selection.as_ref())?;
+        let selected = shared.select(&caller, request.selection.as_ref(), Reach::End)?;
         let (scopes, object) = (selected.scopes(&shared), selected.object());
         let role = shared.permit(&caller, &scopes, request.unmask, &object).await?;
         selected.whole().map_err(|fault| status(&fault))?;
@@ -258,7 +258,7 @@ impl DeadLetterService for DeadLetters {
         let caller = shared.caller(&format!("{SERVICE}/ImportDeadLetters"), &request)?;
         let request = request.into_inner();
         let ids = import::ids(&request).map_err(|fault| status(&fault))?;
-        let selected = shared.select(&caller, Some(&v1::Selection { ids, selector: String::new() }))?;
+        let selected = shared.select(&caller, Some(&v1::Selection { ids, selector: String::new() }), Reach::OneScan)?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(&caller, &scopes, false, &object).await?;
         let meta = caller.meta(&object, one_or_all(&scopes), digest(&request), role);
@@ -371,7 +371,7 @@ impl Many {
         selection: Option<&v1::Selection>,
         digest: crate::audit::Hash,
     ) -> Result<Self, Status> {
-        let selected = shared.select(caller, selection)?;
+        let selected = shared.select(caller, selection, Reach::OneScan)?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(caller, &scopes, false, &object).await?;
         let meta = caller.meta(&object, one_or_all(&scopes), digest, role);

@@ -57,6 +57,8 @@ pub struct Bounds {
     pub rate_max: f64,
     /// Letters of one replay, or of one change of many.
     pub letters: usize,
+    /// Letters of one export.
+    pub exported: usize,
     /// Above how many letters a replay needs another person's approval, and within how many milliseconds; `None` where
     /// none does.
     pub approval: Option<(usize, i64)>,

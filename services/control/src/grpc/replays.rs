@@ -20,6 +20,7 @@ use crate::core::Letter;
 use crate::core::approval::{self, Approval};
 use crate::core::job::{self, Begin, Counts, Item, Job, Options, Replay, Under};
 use crate::core::letters::replayable;
+use crate::index::Reach;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
 
@@ -46,7 +47,7 @@ impl ReplayService for Replays {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/StartReplay"), &request)?;
         let request = request.into_inner();
-        let selected = shared.select(&caller, request.selection.as_ref())?;
+        let selected = shared.select(&caller, request.selection.as_ref(), Reach::OneScan)?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(&caller, &scopes, false, &object).await?;
         let asked = request.options.clone().unwrap_or_default();

@@ -8,11 +8,10 @@ use super::gate::Caller;
 use super::status::status;
 use super::{Shared, blocking, show};
 use crate::access::Scope;
+use crate::index::{Chosen, Reach};
 
 /// Ids that one request may name.
 const IDS: usize = 10_000;
-/// Ids taken from the index at once.
-const PAGE: usize = 5_000;
 
 /// The letters of a selection, in the order in which they would be published.
 #[derive(Debug, Clone)]
@@ -55,19 +54,20 @@ impl Selected {
 }
 
 impl Shared {
-    /// Finds the letters of a selection. A selector takes only what the caller may see, ids what they name.
+    /// Finds the letters of a selection. A selector takes only what the caller may see, ids what they name. How far a
+    /// selector is followed, and so how many letters it may take, is for the caller of this to say.
     ///
     /// # Errors
     /// INVALID_ARGUMENT for no or two ways to choose or a selector that does not read, NOT_FOUND for an id that is none,
     /// OUT_OF_RANGE for more letters than one request may touch.
-    pub fn select(&self, caller: &Caller, selection: Option<&v1::Selection>) -> Result<Selected, Status> {
+    pub fn select(&self, caller: &Caller, selection: Option<&v1::Selection>, reach: Reach) -> Result<Selected, Status> {
         let wrong = |detail: &str| status(&Fault::new(Code::RequestInvalid, detail).at_path("$.selection"));
         let selection = selection.ok_or_else(|| wrong("is missing"))?;
         match (selection.ids.is_empty(), selection.selector.trim().is_empty()) {
             (true, true) => Err(wrong("names neither ids nor a selector; every letter is `id ~ \"\"`")),
             (false, false) => Err(wrong("names both ids and a selector")),
             (false, true) => self.by_ids(&selection.ids),
-            (true, false) => self.by_selector(caller, &selection.selector),
+            (true, false) => self.by_selector(caller, &selection.selector, reach),
         }
     }
 
@@ -90,28 +90,19 @@ impl Shared {
         Ok(Selected { ids, flows, selector: String::new(), scan: None })
     }
 
-    fn by_selector(&self, caller: &Caller, text: &str) -> Result<Selected, Status> {
+    fn by_selector(&self, caller: &Caller, text: &str, reach: Reach) -> Result<Selected, Status> {
         let selector = self.selector(caller, text)?;
         let now = self.clock.millis();
-        blocking(|| {
-            let (mut ids, mut token, mut scan) = (Vec::new(), None, None);
-            loop {
-                let page = self.index.ids(&selector, token.as_deref(), PAGE, now).map_err(|fault| status(&fault))?;
-                ids.extend(page.items);
-                scan = show::scan(page.scan).or(scan);
-                if ids.len() > self.bounds.letters {
-                    return Err(too_many(ids.len(), self.bounds.letters));
-                }
-                token = page.next;
-                // A scan that reached its limit is told, not gone on with: the caller narrows the selector.
-                if token.is_none() || scan.as_ref().is_some_and(|scan| scan.limited) {
-                    break;
-                }
-            }
-            let stats = self.index.stats(&selector, now).map_err(|fault| status(&fault))?;
-            let flows = stats.by_flow.into_keys().collect();
-            Ok(Selected { ids, flows, selector: text.trim().to_owned(), scan })
-        })
+        let most = match reach {
+            Reach::OneScan => self.bounds.letters,
+            Reach::End => self.bounds.exported,
+        };
+        let chosen = blocking(|| self.index.choose(&selector, reach, most, now)).map_err(|fault| status(&fault))?;
+        if chosen.ids.len() > most {
+            return Err(too_many(chosen.ids.len(), most));
+        }
+        let Chosen { ids, flows, scan } = chosen;
+        Ok(Selected { ids, flows, selector: text.trim().to_owned(), scan: show::scan(scan) })
     }
 
     /// The letter whose id this is, or that alone begins so.

@@ -14,6 +14,7 @@
 //! others read what was committed.
 
 mod apply;
+mod choose;
 mod digest;
 mod ends;
 mod ledger;
@@ -36,6 +37,7 @@ use document::{DeadLetter, DeadLetterId, Fault, Headers, Record};
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use apply::Applied;
+pub use choose::{Chosen, Reach};
 pub use ends::{Unfinished, Unreadable, UnreadableAt};
 pub use ledger::{Dropped, End, Ended, Entry, InTarget, Reached};
 pub use outcomes::Outcomes;

@@ -134,7 +134,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::index::{List, Order};
+    use crate::index::{List, Order, Reach, ScanLimits};
     use crate::letter::{Edit, LetterEvent, State};
     use crate::mask::DEFAULT_RULES;
     use crate::selector::Selector;
@@ -233,7 +233,10 @@ mod tests {
             (ids[number].clone(), event)
         };
         let events: Vec<_> = (0..240).step_by(2).map(event).collect();
-        let (_folder, index) = filled(letters, &events);
+        let (folder, index) = filled(letters, &events);
+        let hasty = Index::open(&folder.path().join("index")).expect("opened again");
+        let hasty = hasty.with_limits(ScanLimits { rows: 13, bytes: 1 << 20 });
+        let mut cuts = 0;
         for text in [
             "",
             "state = open",
@@ -268,8 +271,17 @@ mod tests {
             let mut streamed: Vec<String> = of_stream.map(|row| row.id.0).collect();
             streamed.sort();
             assert_eq!(streamed, listed, "{text}");
-            let chosen = index.ids(&selector, None, 1_000, 10).expect("ids").items;
-            let (lines, count) = lines(&index, &chosen, None);
+            let whole = index.choose(&selector, Reach::OneScan, 1_000, 10).expect("chosen");
+            // Scans that end soon, one after the other, choose the same.
+            let chosen = hasty.choose(&selector, Reach::End, 1_000, 10).expect("chosen");
+            assert_eq!((&chosen.ids, &chosen.flows), (&whole.ids, &whole.flows), "{text}");
+            assert!(!chosen.scan.is_some_and(|scan| scan.limit_reached), "{text}");
+            let one = hasty.choose(&selector, Reach::OneScan, 1_000, 10).expect("chosen");
+            let cut = one.scan.is_some_and(|scan| scan.limit_reached);
+            let scanned = whole.scan.map_or(0, |scan| scan.rows);
+            cuts += usize::from(cut);
+            assert_eq!((cut, one.ids.len() <= whole.ids.len()), (scanned > 13, true), "{text}");
+            let (lines, count) = lines(&index, &chosen.ids, None);
             let id =
                 |line: &String| serde_json::from_str::<Value>(line).expect("JSON")["id"].as_str().map(str::to_owned);
             let mut exported: Vec<String> = lines.iter().filter_map(id).collect();
@@ -277,6 +289,7 @@ mod tests {
             assert_eq!(exported, listed, "{text}");
             assert_eq!(count, i64::try_from(listed.len()).ok(), "{text}");
         }
+        assert!(cuts >= 2, "payloads and regular expressions are looked for by scans");
     }
 
     #[test]
