@@ -3,6 +3,7 @@
 use std::iter;
 use std::sync::Arc;
 
+use flow::api::Api;
 use flow::file::{OnChange as FileOnChange, Retry as FileRetry};
 use flow::{Flow, Operation};
 use serde_json::{Map, Value};
@@ -72,7 +73,7 @@ impl Definition {
             form: call.form_id,
             key: flow.key_field().to_owned(),
             options: call.options,
-            by_save: flow.documents_per_call == 1 && flow.target.api().eq_ignore_ascii_case("save"),
+            by_save: flow.documents_per_call == 1 && Api::named(flow.target.api()) == Some(Api::Save),
         })
     }
 }

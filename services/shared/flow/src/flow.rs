@@ -212,6 +212,11 @@ fn check_target(
     {
         report.faults.push(with_form_hint(fault, "target"));
     }
+    if target.api().eq_ignore_ascii_case("draft") {
+        // It would be saved whole: no status of the target is a draft's, and a save that was lost could not be told from it.
+        let fault = report.fault(Code::Api, "$.api", "drafts are not carried");
+        fault.hint = Some("name save or batchSave; documents are saved whole".to_owned());
+    }
     let own = [source.id_field(), source.number_field(), settings.source.key.as_str()];
     if let Some(fields) = target.group_fields()
         && !fields.iter().any(|field| own.contains(field))

@@ -14,6 +14,7 @@ pub mod number;
 pub mod reference;
 pub mod text;
 
+pub mod api;
 mod bundle;
 pub mod cases;
 pub mod change;

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub(crate) mod access;
+pub(crate) mod api;
 pub(crate) mod backfill;
 pub(crate) mod change;
 pub(crate) mod connection;
@@ -174,6 +175,11 @@ pub(crate) enum Command {
     Flow {
         #[command(subcommand)]
         command: flow::FlowCommand,
+    },
+    /// The interfaces of other systems that flows speak to.
+    Api {
+        #[command(subcommand)]
+        command: api::ApiCommand,
     },
     /// When flows run: their schedules and next firings.
     Schedule {

@@ -1,6 +1,7 @@
 //! What the commands do.
 
 mod access;
+mod api;
 mod audit;
 mod backfill;
 mod completion;
@@ -74,6 +75,13 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
             let session = open(cli, output)?;
             runtime().block_on(letter::run(command, &session))
         }
+        Command::Api { command } => match api::flows_of(command) {
+            None => api::offline(command, output),
+            Some(tenant) => {
+                let session = open(cli, output)?;
+                runtime().block_on(api::with_flows(command, tenant, &session))
+            }
+        },
         Command::Schedule { command } => {
             let session = open(cli, output)?;
             runtime().block_on(schedule::run(command, &session))

@@ -36,6 +36,8 @@ struct State {
     /// What the next watchers of a job see before their stream ends. Once there is nothing left they see nothing at all.
     watched: VecDeque<Vec<Replay>>,
     warnings: Vec<String>,
+    /// Whether the flow with the texts of the repository is published, too.
+    ready: bool,
     /// The call under which the server dies.
     fatal: Option<&'static str>,
 }
@@ -60,6 +62,15 @@ impl Desk {
 
     pub(crate) fn warn(&self, warning: &str) {
         self.state.0.lock().expect("no panic").warnings.push(warning.to_owned());
+    }
+
+    /// Publishes the flow `ready`, which has texts.
+    pub(crate) fn publish_ready(&self) {
+        self.state.0.lock().expect("no panic").ready = true;
+    }
+
+    fn has_ready(&self) -> bool {
+        self.state.0.lock().expect("no panic").ready
     }
 
     /// Lets the server die under the next request of a call, its connections with it.

@@ -171,3 +171,24 @@ fn a_description_says_what_it_cannot_tell() {
     bed.desk().refuse("get_dead_letter_stats", tonic::Status::unavailable("away"));
     assert_eq!(bed.starctl(&["flow", "describe", "ready"]).code, Some(7));
 }
+
+#[test]
+fn interfaces_are_listed_and_told_with_the_flows_that_use_them() {
+    let bed = Bed::new();
+    insta::assert_snapshot!("api_list", bed.starctl(&["api", "list"]).seen());
+    insta::assert_snapshot!("api_list_zh", bed.starctl(&["api", "list", "--lang", "zh", "--sort-by", "-name"]).seen());
+    assert_eq!(bed.desk().asked().len(), 0, "nobody is asked");
+    let of = |name: &str, more: &[&str]| bed.starctl(&[&["api", "get", name], more].concat());
+    insta::assert_snapshot!("api_get", of("api/BATCHSAVE", &[]).seen());
+    let none = of("oms/order/query", &[]);
+    assert_eq!((none.code, none.err.contains("executeBillQuery")), (Some(3), true), "{}", none.seen());
+    let used = of("executeBillQuery", &["--flows", "-o", "json"]).json();
+    assert_eq!(used["items"][0]["flows"], serde_json::json!([]), "the flow of this desk has no texts");
+    bed.desk().publish_ready();
+    for name in ["executeBillQuery", "batchSave"] {
+        let used = of(name, &["--flows", "-o", "json"]).json();
+        assert_eq!(used["items"][0]["flows"], serde_json::json!(["ready"]), "{name}");
+        let other = of(name, &["--flows", "--tenant", "other", "-o", "json"]).json();
+        assert_eq!(other["items"][0]["flows"], serde_json::json!([]), "{name}");
+    }
+}

@@ -103,6 +103,12 @@ fn every_fault_of_all_three_texts_is_listed() {
 }
 
 #[test]
+fn drafts_are_refused_because_a_save_is_whole() {
+    let found = faults(&bundle(FLOW, &source(), &set(target(), "api", "Draft".into())));
+    assert_eq!(found, [at(Code::Api, "target.json", "$.api")]);
+}
+
+#[test]
 fn text_that_is_no_document_names_line_and_column() {
     let mut broken = bundle(FLOW, &source(), &target());
     broken.source = "{\n  \"api\": \n}".to_owned();

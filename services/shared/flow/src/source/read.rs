@@ -4,6 +4,7 @@ use document::Code;
 use serde_json::{Map, Value};
 
 use super::{DEFAULT_PAGE_SIZE, Identity, IdentityForm, Remedy, SourceDocument, condition, format, kingdee};
+use crate::api::Api;
 use crate::collections::Shelf;
 use crate::metadata::document::{self as common, Side};
 use crate::metadata::entry::{self, Entry};
@@ -33,7 +34,7 @@ impl SourceDocument {
         };
         let page_size = page_size(&members, report);
         let response = response(&members, report);
-        let is_bill_query = parts.api.eq_ignore_ascii_case("executeBillQuery");
+        let is_bill_query = Api::named(&parts.api) == Some(Api::ExecuteBillQuery);
         let (flat_entries, other): (Vec<Entry>, Vec<Entry>) =
             parts.other.into_iter().partition(|entry| entry.field == "beatFlat");
         let columns = is_bill_query.then(|| kingdee::columns(&parts.request, &response));

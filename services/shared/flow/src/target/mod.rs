@@ -6,6 +6,7 @@ mod read;
 use document::{Code, Fault};
 use serde_json::{Map, Value};
 
+use crate::api::{Api, Direction};
 use crate::collections::Collections;
 use crate::file::FunctionError;
 use crate::function::Run;
@@ -218,7 +219,7 @@ impl TargetDocument {
 
     /// Whether the interface saves bills in Kingdee.
     pub fn is_save(&self) -> bool {
-        ["save", "batchsave", "draft"].contains(&self.api.to_ascii_lowercase().as_str())
+        Api::named(&self.api).is_some_and(|api| api.direction() == Direction::Write)
     }
 
     pub(crate) fn schemes(&self) -> Vec<Sought> {

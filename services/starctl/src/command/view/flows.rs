@@ -33,6 +33,21 @@ pub(crate) const FORMATTED: View = View {
     columns: &[column("file", "file", "文件"), flag("changed", "changed", "有变化")],
 };
 
+pub(crate) const API: View = View {
+    kind: "Api",
+    noun: "api",
+    name: "name",
+    columns: &[
+        column("name", "name", "接口"),
+        column("system", "system", "系统"),
+        column("direction", "direction", "方向"),
+        column("documents", "documents a call", "每次单据数"),
+        flag("repeatable", "repeatable", "可重复调用"),
+        column("does", "what it does", "作用"),
+        column("flows", "flows", "流程"),
+    ],
+};
+
 pub(crate) const SCHEDULE: View = View {
     kind: "Schedule",
     noun: "flow",

@@ -52,7 +52,8 @@ fn ready() -> FlowBundle {
 impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
         self.take("list_flows", request).await?;
-        Ok(Response::new(ListFlowsResponse { flows: vec![flow()] }))
+        let ready = self.has_ready().then(|| Flow { name: "ready".to_owned(), ..flow() });
+        Ok(Response::new(ListFlowsResponse { flows: std::iter::once(flow()).chain(ready).collect() }))
     }
 
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
