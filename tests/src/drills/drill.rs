@@ -319,6 +319,10 @@ impl<'a> Drill<'a> {
         self.road.source.admin("/documents", Some(&order)).await.context("giving bills to the source")?;
         self.waiting.extend(new.iter().map(|(number, _)| number.clone()));
         self.bills.extend(new);
+        self.ask_for_scan()
+    }
+
+    fn ask_for_scan(&self) -> anyhow::Result<()> {
         // A command that does not reach the broker is followed by another one.
         let command = br#"{"flow":"misc-inbound","command":"run"}"#;
         let record = BaseRecord::to("starbridge.commands").key("misc-inbound").payload(command.as_slice());
@@ -371,9 +375,10 @@ impl<'a> Drill<'a> {
     async fn judge(&mut self, judged: &mut Judged) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
-            // Nothing new arrives, but who ends is still started again.
+            // Nothing new arrives, but who ends is still started again, and a command that met a run under way brought none.
             self.portion_at = Instant::now();
-            self.pass(Duration::from_secs(1)).await?;
+            self.pass(PORTION / 2).await?;
+            self.ask_for_scan()?;
             let (open, intents) = self.road.unaccounted(self.open_numbers().iter()).await?;
             if open.is_empty() && intents == 0 && self.has_old(self.bills.len()).await? {
                 break;
