@@ -58,7 +58,7 @@ impl Kind {
     pub fn times(self) -> usize {
         match self {
             Self::Extractor | Self::Transformer | Self::Loader | Self::OpenIntent | Self::Control => 20,
-            Self::Broker | Self::AllGone => 5,
+            Self::Broker | Self::AllGone => 10,
             Self::KafkaGone => 3,
         }
     }
