@@ -24,12 +24,16 @@ const ORDERS: usize = 200;
 const PORTION: Duration = Duration::from_secs(1);
 /// Bills of a portion.
 const BILLS: usize = 2;
+/// Older bills that are there when Kafka is lost.
+const OLDER: usize = 40;
 /// An ended process is started again after this, as whoever runs a deployment would.
 const RESTART: Duration = Duration::from_secs(1);
 /// Documents that have not ended this long after the last blow never will.
 const DRAIN: Duration = Duration::from_secs(900);
 /// Where the owner of the flow reads its commands.
 const COMMAND_PARTITION: i32 = 8;
+/// The flow's `start_from`, unix seconds.
+const START: i64 = 1_388_505_600;
 /// Calls that both Galaxies permit in any sliding minute.
 const CALLS: u32 = 600;
 /// How long an unknown save may still be at work, milliseconds: the loader's `save.exec_max` as shipped.
@@ -48,8 +52,8 @@ pub struct Drill<'a> {
     waiting: VecDeque<String>,
     portion_at: Instant,
     ended_at: BTreeMap<String, Instant>,
-    /// Whether loaders are started as the guide says after Kafka was lost.
-    verify_first: bool,
+    /// Whether Kafka was lost: loaders are started as the guide says then.
+    kafka_lost: bool,
     known: Known,
     producer: BaseProducer,
     tell: &'a mut dyn FnMut(String),
@@ -96,7 +100,7 @@ impl<'a> Drill<'a> {
             waiting: VecDeque::new(),
             portion_at: Instant::now(),
             ended_at: BTreeMap::new(),
-            verify_first: false,
+            kafka_lost: false,
             known: Known { settle: SETTLE, ..Known::default() },
             producer,
             tell,
@@ -181,10 +185,34 @@ impl<'a> Drill<'a> {
         }
     }
 
+    /// Gives the source bills of two days ago and has them loaded: what the window of an operator leaves for later.
+    async fn load_older(&mut self) -> anyhow::Result<()> {
+        let orders: Vec<(&String, &Bill)> = self.orders.iter().map(|(number, bill)| (number, bill)).collect();
+        let new = portion(&orders, self.bills.len(), OLDER);
+        // The clock of the source shows Chinese time.
+        let then = chrono::Utc::now() + chrono::Duration::hours(8) - chrono::Duration::days(2);
+        let then = then.format("%Y-%m-%dT%H:%M:%S").to_string();
+        let mut documents: Vec<Value> = new.iter().map(|(number, bill)| model(number, bill)).collect();
+        for document in &mut documents {
+            for date in ["FCreateDate", "FModifyDate", "FApproveDate"] {
+                document[date] = then.clone().into();
+            }
+        }
+        self.plant(new, documents).await?;
+        self.ask_for_all()?;
+        let (begin, old) = (Instant::now(), self.bills.len());
+        while !self.has_old(old).await? {
+            self.pass(Duration::from_millis(200)).await?;
+            anyhow::ensure!(begin.elapsed() < DRAIN, "the older bills do not arrive");
+        }
+        Ok(())
+    }
+
     /// The operator's guide, step by step: services are stopped, their folders emptied, the flow's window set in every other
     /// drill, and loaders look everything up first. A save is under way meanwhile that the target finishes at the latest
     /// moment it may.
     async fn lose_kafka(&mut self, turn: usize) -> anyhow::Result<(Instant, usize)> {
+        self.load_older().await?;
         let late = json!({"kind": "late", "how": "hang", "ms": SETTLE - 5_000, "call": "BatchSave", "count": 1});
         self.meet(&late).await?;
         let struck = (Instant::now(), self.bills.len());
@@ -203,7 +231,7 @@ impl<'a> Drill<'a> {
             self.road.set_flow("start_from", &format!("{:?}", hour.to_rfc3339()))?;
         }
         self.road.kafka.begin()?;
-        self.verify_first = true;
+        self.kafka_lost = true;
         self.begin_all()?;
         (self.tell)(format!("        the services come back after {} s", seconds(struck.0)));
         Ok(struck)
@@ -314,18 +342,33 @@ impl<'a> Drill<'a> {
         let orders: Vec<(&String, &Bill)> = self.orders.iter().map(|(number, bill)| (number, bill)).collect();
         // The first of all came with the file.
         let new = portion(&orders, self.bills.len(), BILLS);
-        let documents: Vec<Value> = new.iter().map(|(number, bill)| model(number, bill)).collect();
+        let documents = new.iter().map(|(number, bill)| model(number, bill)).collect();
+        self.plant(new, documents).await?;
+        self.ask_for_scan()
+    }
+
+    async fn plant(&mut self, new: Vec<(String, Bill)>, documents: Vec<Value>) -> anyhow::Result<()> {
         let order = json!({"form": FORM, "documents": documents});
         self.road.source.admin("/documents", Some(&order)).await.context("giving bills to the source")?;
         self.waiting.extend(new.iter().map(|(number, _)| number.clone()));
         self.bills.extend(new);
-        self.ask_for_scan()
+        Ok(())
     }
 
     fn ask_for_scan(&self) -> anyhow::Result<()> {
         // A command that does not reach the broker is followed by another one.
-        let command = br#"{"flow":"misc-inbound","command":"run"}"#;
-        let record = BaseRecord::to("starbridge.commands").key("misc-inbound").payload(command.as_slice());
+        self.command(&json!({"flow": "misc-inbound", "command": "run"}))
+    }
+
+    /// Has everything that was approved up to now read again, as `starctl flow run --from --to` does.
+    fn ask_for_all(&self) -> anyhow::Result<()> {
+        let to = history::now() / 1_000;
+        self.command(&json!({"flow": "misc-inbound", "command": "window", "from": START, "to": to}))
+    }
+
+    fn command(&self, text: &Value) -> anyhow::Result<()> {
+        let text = text.to_string();
+        let record = BaseRecord::to("starbridge.commands").key("misc-inbound").payload(text.as_bytes());
         self.producer.send(record.partition(COMMAND_PARTITION)).map_err(|(error, _)| error).context("a command")?;
         self.producer.poll(Duration::ZERO);
         Ok(())
@@ -341,7 +384,7 @@ impl<'a> Drill<'a> {
             }
             let seen = *self.ended_at.entry(name.clone()).or_insert_with(Instant::now);
             if seen.elapsed() >= RESTART {
-                begin_stage(stage, self.verify_first)?;
+                begin_stage(stage, self.kafka_lost)?;
                 self.ended_at.remove(&name);
             }
         }
@@ -350,7 +393,7 @@ impl<'a> Drill<'a> {
 
     fn begin_all(&mut self) -> anyhow::Result<()> {
         self.ended_at.clear();
-        self.road.stages.iter_mut().try_for_each(|stage| begin_stage(stage, self.verify_first))
+        self.road.stages.iter_mut().try_for_each(|stage| begin_stage(stage, self.kafka_lost))
     }
 
     fn stage(&mut self, service: &str) -> anyhow::Result<&mut Stage> {
@@ -374,12 +417,17 @@ impl<'a> Drill<'a> {
 
     async fn judge(&mut self, judged: &mut Judged) -> anyhow::Result<()> {
         let begin = Instant::now();
+        if self.kafka_lost {
+            // The last step of the guide: what was not read since then is found in the target and put on record again.
+            self.ask_for_all()?;
+        }
+        let numbers: Vec<String> = self.bills.iter().map(|(number, _)| number.clone()).collect();
         loop {
             // Nothing new arrives, but who ends is still started again, and a command that met a run under way brought none.
             self.portion_at = Instant::now();
             self.pass(PORTION / 2).await?;
             self.ask_for_scan()?;
-            let (open, intents) = self.road.unaccounted(self.open_numbers().iter()).await?;
+            let (open, intents) = self.road.unaccounted(numbers.iter()).await?;
             if open.is_empty() && intents == 0 && self.has_old(self.bills.len()).await? {
                 break;
             }
@@ -397,23 +445,18 @@ impl<'a> Drill<'a> {
         (judged.missing, judged.duplicate) = (report.missing.len(), report.duplicate.len());
         (judged.torn, judged.different) = (report.torn.len(), report.different.len());
         judged.violations.extend(report.deviations());
-        if !self.verify_first {
+        if !self.kafka_lost {
             judged.violations.extend(history::check(&self.road, self.known.clone()).await?.breaches());
             judged.history = true;
         }
         Ok(())
     }
-
-    /// The bills that must have an end in the ledger: those from before Kafka was lost may have had theirs in the old one.
-    fn open_numbers(&self) -> Vec<String> {
-        if self.verify_first { Vec::new() } else { self.bills.iter().map(|(number, _)| number.clone()).collect() }
-    }
 }
 
-fn begin_stage(stage: &mut Stage, verify_first: bool) -> anyhow::Result<()> {
+fn begin_stage(stage: &mut Stage, kafka_lost: bool) -> anyhow::Result<()> {
     let loader = stage.name().starts_with("loader-");
     let variables = [("LOADER__LEDGER__VERIFY_FIRST", "true")];
-    stage.begin_with(if verify_first && loader { &variables } else { &[] })
+    stage.begin_with(if kafka_lost && loader { &variables } else { &[] })
 }
 
 /// Seconds since `begin`, to a tenth.
