@@ -66,7 +66,7 @@ impl std::fmt::Debug for Drill<'_> {
 }
 
 impl<'a> Drill<'a> {
-    /// Lays road `number` below `folder`, with every setting as it is shipped, and lets the first orders through.
+    /// Lays road `number` below `folder`, with waits and deadlines as they are shipped, and lets the first orders through.
     ///
     /// # Errors
     /// Something does not start, or the first orders do not arrive.

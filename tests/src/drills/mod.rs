@@ -1,5 +1,5 @@
-//! Drills: one thing at a time is taken away from a road that bills trickle along, every setting as it is shipped, and the
-//! time is taken until a new bill stands in the target. Then the road is drained and compared.
+//! Drills: one thing at a time is taken away from a road that bills trickle along, every wait and deadline as it is shipped,
+//! and the time is taken until a new bill stands in the target. Then the road is drained and compared.
 
 pub mod drill;
 pub mod kind;
