@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-coverage test-e2e test-faults demo bench bench-desk soak fuzz clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-coverage test-e2e test-faults test-faults-ci drills demo bench bench-desk soak fuzz clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -58,6 +58,15 @@ test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEE
 		--features extractor/killpoints,transformer/killpoints,loader/killpoints,control/killpoints
 	@target/armed/debug/faults --points --out $(or $(OUT),target/faults) --runs $(or $(RUNS),4) --seed $(or $(SEED),1) \
 		$(if $(BILLS),--bills $(BILLS)) $(if $(RESUME),--resume) $(if $(KEEP),--keep)
+
+# The binaries of the normal build know no places to die at, so this costs no build of its own. Of a run's bills 500 are
+# there from the beginning; the others arrive between the blows.
+test-faults-ci: build ## Two short runs of test-faults, without places to die at: minutes; the share of CI
+	@rm -rf target/faults-ci
+	@target/debug/faults --out target/faults-ci --runs 2 --seed 11 --bills 800
+
+drills: build ## Take one thing away at a time and measure the time to the first new bill; about an hour (KINDS=loader,broker; RESUME=1 goes on); not part of test
+	@target/debug/drill --out $(or $(OUT),target/drills) $(if $(KINDS),--kinds $(KINDS)) $(if $(RESUME),--resume)
 
 demo: build ## Carry real orders from one simulated Galaxy to another and compare them (ORDERS=other.csv)
 	@target/debug/demo --orders $(ORDERS) $(if $(DEMO_REPLAY),--replay) $(if $(DEMO_STAY),--stay)

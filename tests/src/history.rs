@@ -1,5 +1,6 @@
 //! The history checker over a road that has come to its end: a program of its own judges what everyone left behind.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -54,6 +55,18 @@ impl Verdict {
     pub fn blind(&self) -> Vec<&str> {
         let blind = self.invariants.iter().filter(|judged| judged.looked_at == 0);
         blind.map(|judged| judged.invariant.as_str()).collect()
+    }
+
+    /// The breaches, a line for each invariant.
+    pub fn breaches(&self) -> Vec<String> {
+        let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for violation in &self.violations {
+            found.entry(&violation.invariant).or_default().push(&violation.detail);
+        }
+        let line = |(invariant, details): (&str, Vec<&str>)| {
+            format!("{invariant}: {} {:?}", details.len(), details.get(..10).unwrap_or(&details))
+        };
+        found.into_iter().map(line).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod demo;
+pub mod drills;
 pub mod faults;
 pub mod fleet;
 pub mod history;

@@ -236,6 +236,14 @@ impl Road {
         self.scratch.path().join("flows").join(self.plan.flow)
     }
 
+    /// Gives a line of the flow file another value.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn set_flow(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        change_flow(&self.flow_folder(), &[(name, value.to_owned())])
+    }
+
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
         let linked = |port: u16| format!("127.0.0.1:{port}");
         let (brokers, redis) = match &self.links {
@@ -543,8 +551,13 @@ fn copy_flow(flow: &str, folder: &Path, changes: &[(&str, String)]) -> anyhow::R
         let entry = entry?;
         std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
     }
+    change_flow(folder, changes)
+}
+
+/// Gives lines of the flow file in `folder` another value.
+fn change_flow(folder: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
     let path = folder.join("flow.toml");
-    let text = std::fs::read_to_string(&path)?;
+    let text = std::fs::read_to_string(&path).context("reading the flow")?;
     let changed: Vec<String> = text
         .lines()
         .map(|line| {
@@ -555,6 +568,5 @@ fn copy_flow(flow: &str, folder: &Path, changes: &[(&str, String)]) -> anyhow::R
             }
         })
         .collect();
-    std::fs::write(&path, changed.join("\n"))?;
-    Ok(())
+    std::fs::write(&path, changed.join("\n")).context("writing the flow")
 }

@@ -54,6 +54,31 @@ impl Report {
     }
 }
 
+impl Report {
+    /// What is not as it must be, a line for each kind of it; nothing when it is clean.
+    pub fn deviations(&self) -> Vec<String> {
+        let lists = [
+            ("missing", &self.missing),
+            ("duplicate", &self.duplicate),
+            ("torn", &self.torn),
+            ("different", &self.different),
+            ("extra", &self.extra),
+            ("letters", &self.letters),
+            ("foreign", &self.foreign_changed),
+            ("source", &self.source_different),
+        ];
+        let mut found: Vec<String> = lists
+            .iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(name, list)| format!("{name}: {} {:?}", list.len(), list.get(..10).unwrap_or(list)))
+            .collect();
+        if found.is_empty() && !self.is_clean() {
+            found.push(format!("{} applied and {} parked of {}", self.applied, self.parked, self.source));
+        }
+        found
+    }
+}
+
 /// The first difference between two bills, in words.
 fn difference(expected: &Bill, found: &Bill) -> Option<String> {
     let heads = [

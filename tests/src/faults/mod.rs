@@ -93,7 +93,7 @@ fn append(file: &Path, outcome: &Outcome) -> anyhow::Result<()> {
 }
 
 /// The commit of the sources; ends in `-dirty` when they are not as committed.
-fn commit() -> anyhow::Result<String> {
+pub(crate) fn commit() -> anyhow::Result<String> {
     let output = Command::new("git")
         .current_dir(workspace())
         .args(["describe", "--always", "--dirty", "--exclude=*"])

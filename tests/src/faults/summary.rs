@@ -98,22 +98,7 @@ impl Outcome {
         (self.torn, self.different) = (report.torn.len(), report.different.len());
         self.fullest_minute =
             [&ended.source, &ended.target].map(|stats| stats["fullest_minute"].as_u64().unwrap_or(u64::MAX));
-        let lists = [
-            ("missing", &report.missing),
-            ("duplicate", &report.duplicate),
-            ("torn", &report.torn),
-            ("different", &report.different),
-            ("extra", &report.extra),
-            ("letters", &report.letters),
-            ("source", &report.source_different),
-        ];
-        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-            let some: Vec<&String> = list.iter().take(10).collect();
-            self.violations.push(format!("{name}: {} {some:?}", list.len()));
-        }
-        if self.violations.is_empty() && !report.is_clean() {
-            self.violations.push(format!("{} applied and {} parked of {}", self.applied, self.parked, report.source));
-        }
+        self.violations.extend(report.deviations());
     }
 }
 
@@ -123,14 +108,7 @@ impl Outcome {
         for blind in verdict.blind().into_iter().filter(|invariant| *invariant != "I12") {
             self.violations.push(format!("{blind}: nothing to look at"));
         }
-        let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for violation in &verdict.violations {
-            found.entry(&violation.invariant).or_default().push(&violation.detail);
-        }
-        for (invariant, details) in found {
-            let some = details.get(..10).unwrap_or(&details);
-            self.violations.push(format!("{invariant}: {} {some:?}", details.len()));
-        }
+        self.violations.extend(verdict.breaches());
         self.judged = verdict.invariants.into_iter().map(|judged| (judged.invariant, judged.looked_at)).collect();
     }
 }
@@ -151,7 +129,7 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Outcome>> {
 }
 
 /// The 95th percentile: the smallest value that no more than a twentieth of all exceed.
-fn p95(values: &[f64]) -> f64 {
+pub(crate) fn p95(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = (sorted.len() * 95).div_ceil(100);

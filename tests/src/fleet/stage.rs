@@ -85,6 +85,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Removes what it kept on its disk, once it has ended.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn forget(&self) -> anyhow::Result<()> {
+        let data = data_dir(&self.plan, &self.scratch);
+        if !data.exists() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))
+    }
+
     /// Whether it is ready to work.
     pub async fn is_ready(&self) -> bool {
         self.get("/ready").await.is_ok()
@@ -128,6 +140,10 @@ fn name(plan: &StagePlan) -> String {
     format!("{}-{}", plan.service, plan.ordinal)
 }
 
+fn data_dir(plan: &StagePlan, scratch: &Path) -> PathBuf {
+    scratch.join(format!("{}-data", name(plan)))
+}
+
 fn address_file(plan: &StagePlan, scratch: &Path) -> PathBuf {
     scratch.join(format!("{}.address", name(plan)))
 }
@@ -138,7 +154,7 @@ fn launch(plan: &StagePlan, scratch: &Path, variables: &[(&str, &str)]) -> anyho
     if address.exists() {
         std::fs::remove_file(&address).context("removing an old address")?;
     }
-    let data = scratch.join(format!("{name}-data"));
+    let data = data_dir(plan, scratch);
     let settings = format!(
         "[health]\nlisten = \"127.0.0.1:0\"\naddress_file = {:?}\n\n[worker]\nmember = {name:?}\ndata_dir = {:?}\n{}\n\
          {}",

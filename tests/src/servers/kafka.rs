@@ -148,6 +148,18 @@ impl Kafka {
         }
     }
 
+    /// Kills it and takes its disks away; what is started again is an empty one on its ports.
+    ///
+    /// # Errors
+    /// It is not ours, or the new disks cannot be formatted.
+    pub fn lose(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        let data = self.data().context("this Kafka was not started here")?;
+        std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))?;
+        let secure = self.secure.is_some();
+        self.home.as_ref().map_or(Ok(()), |home| home.format(secure))
+    }
+
     /// Starts it on its old data and ports, and waits until it answers.
     ///
     /// # Errors

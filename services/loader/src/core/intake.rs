@@ -14,6 +14,9 @@ use super::partition::{Item, ItemRef, LeftOpen, Partition, Purpose, State};
 use super::rules::OnChange;
 use super::{Core, Facts, FactsFailed, Fate};
 
+/// A ledger that was begun anew within this is one whose last saves may still settle, however the clock was set meanwhile.
+const SETTLES_WITHIN: i64 = 86_400_000;
+
 /// A person's word on a document in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
@@ -38,19 +41,28 @@ impl Core {
         self.revoked(&id);
         let mut partition = Partition::default();
         let open_settle = self.now.mono + self.numbers.send_deadline + self.numbers.settle();
-        if assigned.ledger_lost {
+        let since = facts.get(&id, ledger::SINCE_KEY.as_bytes())?;
+        // Whoever has everything looked up first says that the ledger cannot be relied on, whatever it was before.
+        if assigned.ledger_lost || (since.is_none() && self.numbers.verify_first) {
             partition.trusted_from = Some(self.now.wall);
             partition.distrust_until = Some(open_settle);
             self.pending.since.push((id.clone(), Since::new(self.now.wall)));
-            self.observe(Observation::Alert(
-                Fault::new(Code::LedgerLost, "an offset is committed but the ledger has no earlier owner")
-                    .of_record(id.to_string()),
-            ));
-        } else if let Some(bytes) = facts.get(&id, ledger::SINCE_KEY.as_bytes())? {
-            partition.trusted_from = match ledger::read::<Since>(ledger::SINCE_KEY, &bytes) {
-                Ok(since) => Some(since.at),
-                Err(error) => Some(self.distrust(&id, &error)),
+            let detail = if assigned.ledger_lost {
+                "an offset is committed but the ledger has no earlier owner"
+            } else {
+                "the ledger is relied on only from now on, as ledger.verify_first says"
             };
+            self.observe(Observation::Alert(Fault::new(Code::LedgerLost, detail).of_record(id.to_string())));
+        } else if let Some(bytes) = since {
+            let at = match ledger::read::<Since>(ledger::SINCE_KEY, &bytes) {
+                Ok(since) => since.at,
+                Err(error) => self.distrust(&id, &error),
+            };
+            partition.trusted_from = Some(at);
+            // Who wrote it may have died before the saves of the life before it had settled.
+            if self.now.wall.saturating_sub(at) < SETTLES_WITHIN {
+                partition.distrust_until = Some(open_settle);
+            }
         }
         for (key, bytes) in facts.intents(&id)? {
             let key = String::from_utf8_lossy(&key).into_owned();
@@ -329,11 +341,15 @@ impl Core {
             return;
         }
         let (Some(item), Some(partition)) = (self.item(at), self.partitions.get(&at.partition)) else { return };
-        let horizon = i64::try_from(self.numbers.horizon.as_millis()).unwrap_or(i64::MAX);
-        let trusted_from = partition.trusted_from.unwrap_or(i64::MIN).max(self.now.wall.saturating_sub(horizon));
         let created = item.mapped.created.map(|seconds| seconds.saturating_mul(1_000));
-        let known_new = created.is_some_and(|created| created > trusted_from);
-        let settle = partition.distrust_until.unwrap_or(self.now.mono);
+        let after = |instant: i64| created.is_some_and(|created| created > instant);
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let allowance = millis(self.numbers.clock_allowance);
+        // The clock of the source made that date.
+        let trusted = partition.trusted_from.is_none_or(|from| after(from.saturating_add(allowance)));
+        let known_new = trusted && after(self.now.wall.saturating_sub(millis(self.numbers.horizon)));
+        // What was created since then is nowhere on its way.
+        let settle = partition.distrust_until.filter(|_| !trusted).unwrap_or(self.now.mono);
         if distrusted {
             return self.look_up(at, self.now.mono + self.numbers.send_deadline + self.numbers.settle());
         }

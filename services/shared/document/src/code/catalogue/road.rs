@@ -525,8 +525,8 @@ macro_rules! with_road {
                 en: ("Records wait for a flow version that is not published here.", "Publish the flow version named in the message."),
                 zh: ("记录等待尚未发布的流程版本。", "发布提示中的流程版本。");
             LedgerLost = "E_LEDGER_LOST", InDoubt,
-                en: ("Progress was committed but the ledger that belongs to it is gone.", "Nothing to do: every document is looked up before it is saved until the ledger is rebuilt. Find out who deleted it."),
-                zh: ("已提交消费进度，但对应台账丢失。", "无需操作：台账重建前每张单据先查后存。请查明删除者。");
+                en: ("The ledger does not tell what was loaded before: it is gone while progress was committed, or it began with ledger.verify_first on.", "Nothing to do: what was created before is looked up before it is saved. If nobody meant this, find out who deleted the ledger."),
+                zh: ("台账无法说明之前加载过什么：已提交进度而台账丢失，或台账在 ledger.verify_first 打开时新建。", "无需操作：此前创建的单据先查后存。若非有意为之，请查明台账被谁删除。");
             LedgerUnreadable = "E_LEDGER_UNREADABLE", InDoubt,
                 en: ("A ledger entry cannot be read by this build.", "Do not go back to an older build; the documents concerned are looked up before they are saved."),
                 zh: ("当前版本无法读取台账条目。", "不要回退到旧版本；相关单据将先查后存。");
