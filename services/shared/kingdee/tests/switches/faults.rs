@@ -136,6 +136,8 @@ fn cases(kind: Kind) -> Vec<Case> {
             vec![case(json!({}), Save::Closed(UnknownReason::Filtered(words)), 0, filtered)]
         }
         Kind::Messages => vec![case(json!({"count": 1}), BOTH, 2, Ok(()))],
+        // Whoever sees an older state cannot know.
+        Kind::Stale => vec![case(json!({}), BOTH, 2, Ok(()))],
         Kind::Error => vec![
             case(json!({"code": 4}), Save::Refused(Code::TargetRefused), 0, Err((Code::TargetRefused, TROUBLE))),
             case(json!({"code": 7}), Save::Refused(Code::TargetLicence), 0, Err((Code::TargetLicence, Class::Final))),
