@@ -152,6 +152,7 @@ pub(crate) fn all() -> Vec<Setting> {
     alone("login-words", &["vague", "exact"]);
     alone("empty-text", &["null", "empty", "blank"]);
     alone("unique-numbers", &["on", "off"]);
+    alone("kept-numbers", &["on", "off"]);
     alone("required-fields", &["on", "off"]);
     alone("audit-failure", &["rollback", "keep"]);
 
