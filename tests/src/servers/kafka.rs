@@ -173,7 +173,9 @@ impl Kafka {
             "-XX:TieredStopAtLevel=1",
         ]);
         let logging = format!("-Dlog4j2.configurationFile={}", home.scratch.join("log4j2.properties").display());
-        spec = spec.arguments([logging, "-cp".to_owned(), home.class_path(), "kafka.Kafka".to_owned()]);
+        // What it unpacks goes with its folder, also when it is killed.
+        let unpacked = format!("-Djava.io.tmpdir={}", home.scratch.display());
+        spec = spec.arguments([logging, unpacked, "-cp".to_owned(), home.class_path(), "kafka.Kafka".to_owned()]);
         spec = spec.arguments([home.settings.clone()]);
         let mut process = Process::spawn(spec)?;
         let begun = Instant::now();
