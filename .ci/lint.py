@@ -36,7 +36,7 @@ ARROWS = {
     "kingdee": {"document", "killpoint", "vault"},
     "coordination": {"document"},
     "connection": {"document", "kingdee", "coordination"},
-    "runtime": {"document"},
+    "runtime": {"document", "killpoint"},
     "vault": {"document"},
     "extractor": {"document", "flow", "queue", "killpoint", "kingdee", "coordination", "connection", "runtime"},
     "transformer": {"document", "flow", "queue", "killpoint", "runtime"},

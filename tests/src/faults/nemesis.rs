@@ -136,6 +136,12 @@ impl Row {
         }
     }
 
+    /// Whether it is not in the deck that every run draws from: kills are in each of them, and what needs more than the
+    /// services as they ship is in each that has it.
+    fn is_drawn_apart(self) -> bool {
+        matches!(self, Row::Kill | Row::PausedBeforeWrite | Row::Clock)
+    }
+
     /// Where a row is tried that these runs do not draw; `None` for those that they do.
     pub fn elsewhere(self) -> Option<&'static str> {
         match self {
@@ -153,14 +159,16 @@ impl Row {
             | Row::Redis
             | Row::Broker
             | Row::RebalanceStorm
-            | Row::AllGone => None,
+            | Row::AllGone
+            | Row::PausedBeforeWrite
+            | Row::Clock => None,
             Row::StaleEndTxn => Some("make test-sim: only a log in memory can lie so"),
             Row::Replays | Row::ConfigChange => Some("tests/tests/desk"),
             Row::EditedInTarget => Some("tests/tests/road, tests/tests/desk"),
-            Row::SourceMoves | Row::SourceDates | Row::Clock => Some("make test-sim"),
+            Row::SourceMoves | Row::SourceDates => Some("make test-sim"),
             Row::DataExpired | Row::TopicRecreated => Some("tests/tests/broker"),
             Row::FlowVersion | Row::OddKey => Some("unit tests of the services"),
-            Row::PausedBeforeWrite | Row::DiskFull => Some("nowhere yet"),
+            Row::DiskFull => Some("nowhere yet"),
         }
     }
 }
@@ -203,6 +211,22 @@ pub enum Blow {
         point: String,
         /// Coming by for the first, second … time.
         passage: u64,
+    },
+    /// A service stands still exactly at a named place, beside another replica of it, and goes on.
+    StandStill {
+        /// The service.
+        service: &'static str,
+        /// The place.
+        point: String,
+        /// How long.
+        time: Duration,
+    },
+    /// The wall clock of a service jumps, again and again.
+    Jump {
+        /// The service.
+        service: &'static str,
+        /// Seconds from the true time, one jump after the other.
+        by: Vec<i64>,
     },
     /// A service stands still, beside another replica of it, and goes on.
     Freeze {
@@ -262,6 +286,8 @@ impl Blow {
     pub fn row(&self) -> Row {
         match self {
             Blow::Kill { .. } | Blow::Die { .. } => Row::Kill,
+            Blow::StandStill { .. } => Row::PausedBeforeWrite,
+            Blow::Jump { .. } => Row::Clock,
             Blow::Freeze { .. } => Row::Zombie,
             Blow::Misbehave { row, .. } | Blow::Link { row, .. } => *row,
             Blow::Poison => Row::Poison,
@@ -278,6 +304,10 @@ impl fmt::Display for Blow {
         match self {
             Blow::Kill { service, away } => write!(out, "kill {service}, away {} ms", away.as_millis()),
             Blow::Die { service, point, passage } => write!(out, "{service} dies at {point}, passage {passage}"),
+            Blow::StandStill { service, point, time } => {
+                write!(out, "{service} stands still at {point} for {} s, beside another", time.as_secs())
+            }
+            Blow::Jump { service, by } => write!(out, "the clock of {service} jumps to {by:+?} s of the true time"),
             Blow::Freeze { service, time, peer } => {
                 let peer = if *peer { ", beside another" } else { "" };
                 write!(out, "freeze {service} {} s{peer}", time.as_secs())
@@ -337,12 +367,16 @@ impl Dice {
 pub const SERVICES: [&str; 4] = ["extractor", "transformer", "loader", "control"];
 const STAGES: [&str; 3] = ["extractor", "transformer", "loader"];
 
+/// Places between the last look at the send deadline and the write to the socket.
+const BEFORE_WRITE: [&str; 3] = ["loader.save.sending", "save.identified", "request.signed"];
+
 /// What befalls the run of this seed, in order: `count` blows, two of them kills, the others of as many rows as there are.
-/// Where there are places to die at, it begins with as many deaths more.
+/// Where services know named places, it begins with as many deaths more, a loader that stands still before it writes, and a
+/// clock that jumps.
 pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
     let mut deck: Vec<Row> =
-        Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && *row != Row::Kill).collect();
+        Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && !row.is_drawn_apart()).collect();
     dice.shuffle(&mut deck);
     let mut blows: Vec<Blow> = (0..2.min(count)).map(|_| kill(&mut dice)).collect();
     let others = deck.into_iter().cycle().take(count.saturating_sub(blows.len()));
@@ -350,8 +384,13 @@ pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
     dice.shuffle(&mut blows);
     if let Some(points) = points {
         let deaths = blows.iter().filter(|blow| blow.row() == Row::Kill).count();
-        let deaths: Vec<Blow> = (0..deaths).filter_map(|_| die(points, &mut dice)).collect();
-        blows.splice(0..0, deaths);
+        let mut first: Vec<Blow> = (0..deaths).filter_map(|_| die(points, &mut dice)).collect();
+        let (point, time) = (dice.one(&BEFORE_WRITE).to_owned(), dice.seconds(15, 60));
+        first.push(Blow::StandStill { service: "loader", point, time });
+        let mut by = [3_600, -3_600, 86_400, -86_400];
+        dice.shuffle(&mut by);
+        first.push(Blow::Jump { service: dice.one(&STAGES), by: by[..3].to_vec() });
+        blows.splice(0..0, first);
     }
     blows
 }
@@ -505,7 +544,8 @@ mod tests {
                 *hits.entry(row).or_default() += 1;
             }
         }
-        let drawn: Vec<Row> = Row::ALL.into_iter().filter(|row| row.elsewhere().is_none()).collect();
+        let drawn = |row: &Row| row.elsewhere().is_none() && (*row == Row::Kill || !row.is_drawn_apart());
+        let drawn: Vec<Row> = Row::ALL.into_iter().filter(drawn).collect();
         assert_eq!(hits.keys().copied().collect::<Vec<_>>(), drawn);
         assert!(hits.values().all(|hits| *hits >= 3), "{hits:?}");
     }
@@ -514,8 +554,11 @@ mod tests {
     fn places_to_die_at_change_nothing_else_of_a_run() {
         let points = Points::find().expect("the sources");
         let (with, without) = (schedule(5, 8, Some(&points)), schedule(5, 8, None));
-        assert_eq!(with[2..], without[..]);
+        assert_eq!(with[4..], without[..]);
         assert!(with[..2].iter().all(|blow| matches!(blow, Blow::Die { .. })), "{:?}", &with[..2]);
+        assert_eq!([with[2].row(), with[3].row()], [Row::PausedBeforeWrite, Row::Clock]);
+        let known = points.of("loader");
+        assert!(BEFORE_WRITE.iter().all(|point| known.iter().any(|known| known == point)), "{known:?}");
     }
 
     #[test]

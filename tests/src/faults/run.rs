@@ -1,14 +1,14 @@
 //! One run: bills arrive while one blow after the other falls; then everything is healed, drained and compared.
 
+mod processes;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
@@ -36,8 +36,6 @@ const PORTION: Duration = Duration::from_secs(8);
 const RECOVERY: Duration = Duration::from_secs(300);
 /// Nothing ended for so long: the road stands.
 const STALL: Duration = Duration::from_secs(300);
-/// A place that is not reached within so long is one that a service comes by when it ends.
-const AT_POINT: Duration = Duration::from_secs(25);
 /// An ended process is started again after this, as whoever runs a deployment would.
 const RESTART: Duration = Duration::from_secs(2);
 
@@ -204,6 +202,8 @@ impl Run<'_> {
         match blow {
             Blow::Kill { service, away } => self.kill(service, *away).await,
             Blow::Die { service, point, passage } => self.die(service, point, *passage).await,
+            Blow::StandStill { service, point, time } => self.stand_still(service, point, *time).await,
+            Blow::Jump { service, by } => self.jump(service, by).await,
             Blow::Freeze { service, time, peer } => self.freeze(service, *time, *peer).await,
             Blow::Misbehave { side, fault, time, .. } => {
                 let added = self.galaxy(*side).admin("/faults", Some(fault)).await?;
@@ -275,70 +275,6 @@ impl Run<'_> {
                 self.recovered("all", since, 0, Some("loader")).await
             }
         }
-    }
-
-    async fn kill(&mut self, service: &str, away: Duration) -> anyhow::Result<()> {
-        let since = Instant::now();
-        let name = format!("{service}-0");
-        self.stage(&name)?.kill()?;
-        self.down.insert(name.clone());
-        self.pass(away).await?;
-        self.stage(&name)?.begin()?;
-        self.down.remove(&name);
-        self.feed(true).await?;
-        self.recovered(service, since, 0, Some(service)).await
-    }
-
-    /// Starts a service that dies at `point`, and starts it again when it has. Places that it only comes by when it ends
-    /// are reached by asking it to.
-    async fn die(&mut self, service: &str, point: &str, passage: u64) -> anyhow::Result<()> {
-        let name = format!("{service}-0");
-        self.stage(&name)?.kill()?;
-        let order = format!("{point}:{passage}");
-        self.stage(&name)?.begin_with(&[("STARBRIDGE_KILLPOINT", &order)])?;
-        self.down.insert(name.clone());
-        self.feed(true).await?;
-        let (begin, mut asked) = (Instant::now(), false);
-        let status = loop {
-            self.pass(Duration::from_millis(250)).await?;
-            if let Some(status) = self.stage(&name)?.process().ended()? {
-                break status;
-            }
-            if begin.elapsed() > AT_POINT && !asked {
-                asked = true;
-                self.stage(&name)?.process().signal(Signal::TERM)?;
-            }
-            if begin.elapsed() > AT_POINT * 3 {
-                self.stage(&name)?.kill()?;
-                anyhow::bail!("{name} does not end when it is asked");
-            }
-        };
-        let reached = status.signal() == Some(Signal::KILL.as_raw());
-        (self.tell)(format!("        {name} {}", if reached { "died there" } else { "never came by" }));
-        let since = Instant::now();
-        self.stage(&name)?.begin()?;
-        self.down.remove(&name);
-        if reached {
-            self.outcome.points.push(format!("{service} {point}"));
-        }
-        self.feed(true).await?;
-        self.recovered(service, since, 0, Some(service)).await
-    }
-
-    async fn freeze(&mut self, service: &'static str, time: Duration, peer: bool) -> anyhow::Result<()> {
-        if peer {
-            self.road.join(service, 1)?;
-            self.pass(Duration::from_secs(8)).await?;
-        }
-        let name = format!("{service}-0");
-        self.stage(&name)?.process().pause()?;
-        self.pass(time).await?;
-        self.stage(&name)?.process().resume()?;
-        self.pass(Duration::from_secs(4)).await?;
-        if peer {
-            self.leave(service, 1);
-        }
-        Ok(())
     }
 
     /// A bill that is still to come is refused by the target from now on, whatever is healed.
@@ -520,6 +456,10 @@ impl Run<'_> {
                 Some(service) => self.works(service).await,
                 None => self.applied().await? > base,
             };
+            if !works && self.is_spent().await? {
+                (self.tell)(format!("        nothing is left to see {of} work by: give the run more bills"));
+                return Ok(());
+            }
         }
         let seconds = (since.elapsed().as_secs_f64() * 10.0).round() / 10.0;
         (self.tell)(format!("        {of} works again after {seconds} s: {works}"));
@@ -537,6 +477,12 @@ impl Run<'_> {
             _ => return stage.is_ready().await,
         };
         stage.metrics().await.is_ok_and(|metrics| metrics.sum("starbridge_records_total", labels) > 0.0)
+    }
+
+    /// Whether every bill of the run has been given and has ended.
+    async fn is_spent(&self) -> anyhow::Result<bool> {
+        let ended = self.applied().await? + self.poisoned.len() as u64;
+        Ok(self.given == self.bills.len() && ended >= self.bills.len() as u64)
     }
 
     /// Bills that the target holds.

@@ -205,6 +205,18 @@ impl Process {
         kill_process(id, signal).with_context(|| format!("signalling {}", self.name))
     }
 
+    /// Whether it stands still, as under SIGSTOP.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn is_stopped(&self) -> anyhow::Result<bool> {
+        let path = format!("/proc/{}/stat", self.id());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path} of {}", self.name))?;
+        // The name before it is in parentheses, and may hold some.
+        let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        Ok(state == Some('T'))
+    }
+
     /// Freezes it.
     ///
     /// # Errors
