@@ -5,14 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rdkafka::config::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord};
 use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::summary::{Blow, Judged};
 use crate::compare::rules::{Bill, Expectation};
-use crate::fleet::Stage;
+use crate::fleet::{Commands, Stage};
 use crate::history::{self, Known};
 use crate::mend::{model, portion};
 use crate::road::{Road, RoadPlan};
@@ -30,8 +28,6 @@ const OLDER: usize = 40;
 const RESTART: Duration = Duration::from_secs(1);
 /// Documents that have not ended this long after the last blow never will.
 const DRAIN: Duration = Duration::from_secs(900);
-/// Where the owner of the flow reads its commands.
-const COMMAND_PARTITION: i32 = 8;
 /// The flow's `start_from`, unix seconds.
 const START: i64 = 1_388_505_600;
 /// Calls that both Galaxies permit in any sliding minute.
@@ -55,7 +51,7 @@ pub struct Drill<'a> {
     /// Whether Kafka was lost: loaders are started as the guide says then.
     kafka_lost: bool,
     known: Known,
-    producer: BaseProducer,
+    commands: Commands,
     tell: &'a mut dyn FnMut(String),
 }
 
@@ -86,12 +82,7 @@ impl<'a> Drill<'a> {
         let orders: Vec<(String, Bill)> =
             road.expectation.source.iter().map(|(number, bill)| (number.clone(), bill.clone())).collect();
         road.until("the first orders end", DRAIN, |applied, _| applied >= orders.len()).await?;
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", road.kafka.brokers())
-            .set("message.timeout.ms", "5000")
-            .set("log_level", "0")
-            .create()
-            .context("making a producer")?;
+        let commands = Commands::to(road.kafka.brokers())?;
         Ok(Self {
             road,
             number,
@@ -102,7 +93,7 @@ impl<'a> Drill<'a> {
             ended_at: BTreeMap::new(),
             kafka_lost: false,
             known: Known { settle: SETTLE, ..Known::default() },
-            producer,
+            commands,
             tell,
         })
     }
@@ -357,21 +348,13 @@ impl<'a> Drill<'a> {
 
     fn ask_for_scan(&self) -> anyhow::Result<()> {
         // A command that does not reach the broker is followed by another one.
-        self.command(&json!({"flow": "misc-inbound", "command": "run"}))
+        self.commands.send(&json!({"flow": "misc-inbound", "command": "run"}))
     }
 
     /// Has everything that was approved up to now read again, as `starctl flow run --from --to` does.
     fn ask_for_all(&self) -> anyhow::Result<()> {
         let to = history::now() / 1_000;
-        self.command(&json!({"flow": "misc-inbound", "command": "window", "from": START, "to": to}))
-    }
-
-    fn command(&self, text: &Value) -> anyhow::Result<()> {
-        let text = text.to_string();
-        let record = BaseRecord::to("starbridge.commands").key("misc-inbound").payload(text.as_bytes());
-        self.producer.send(record.partition(COMMAND_PARTITION)).map_err(|(error, _)| error).context("a command")?;
-        self.producer.poll(Duration::ZERO);
-        Ok(())
+        self.commands.send(&json!({"flow": "misc-inbound", "command": "window", "from": START, "to": to}))
     }
 
     /// Starts again what has ended, as a supervisor would.
@@ -462,15 +445,4 @@ fn begin_stage(stage: &mut Stage, kafka_lost: bool) -> anyhow::Result<()> {
 /// Seconds since `begin`, to a tenth.
 fn seconds(begin: Instant) -> f64 {
     (begin.elapsed().as_secs_f64() * 10.0).round() / 10.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_go_where_the_flows_owner_reads() {
-        let flow = document::FlowName::new("misc-inbound").expect("valid");
-        assert_eq!(document::topic::command_partition(&flow), COMMAND_PARTITION);
-    }
 }

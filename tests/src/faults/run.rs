@@ -7,8 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rdkafka::config::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord};
 use serde_json::{Value, json};
 
 use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
@@ -16,7 +14,7 @@ use super::points::Points;
 use super::proxy::{Gate, Links, System};
 use super::summary::{Outcome, Recovery};
 use crate::compare::rules::{Bill, Expectation};
-use crate::fleet::{Galaxy, Stage};
+use crate::fleet::{Commands, Galaxy, Stage};
 use crate::history::{self, Known};
 use crate::mend::{model, portion};
 use crate::road::{Road, RoadPlan};
@@ -38,9 +36,6 @@ const RECOVERY: Duration = Duration::from_secs(300);
 const STALL: Duration = Duration::from_secs(300);
 /// An ended process is started again after this, as whoever runs a deployment would.
 const RESTART: Duration = Duration::from_secs(2);
-
-/// Where the owner of the flow reads its commands.
-const COMMAND_PARTITION: i32 = 8;
 
 /// Calls that both Galaxies permit in any sliding minute.
 const CALLS: u32 = 1_200;
@@ -91,7 +86,7 @@ struct Run<'a> {
     faults: Vec<(Side, u64, Row)>,
     known: Known,
     outcome: Outcome,
-    producer: BaseProducer,
+    commands: Commands,
     tell: &'a mut dyn FnMut(String),
 }
 
@@ -116,12 +111,7 @@ pub async fn run(
     };
     let bills: Vec<(String, Bill)> = bills.into_iter().enumerate().map(named).collect();
     let given = orders.len();
-    let producer = ClientConfig::new()
-        .set("bootstrap.servers", road.kafka.brokers())
-        .set("message.timeout.ms", "5000")
-        .set("log_level", "0")
-        .create()
-        .context("making a producer")?;
+    let commands = Commands::to(road.kafka.brokers())?;
     let blows = schedule(plan.seed, BLOWS, points);
     road.start_stages().await?;
     let now = Instant::now();
@@ -139,7 +129,7 @@ pub async fn run(
         faults: Vec::new(),
         known: Known { settle: if plan.shipped { 110_000 } else { 15_000 }, ..Known::default() },
         outcome: Outcome::of(plan, points.is_some()),
-        producer,
+        commands,
         tell,
     };
     if let Err(error) = run.all(&blows).await {
@@ -440,11 +430,7 @@ impl Run<'_> {
             self.given += new.len();
         }
         // A command that does not reach the broker is followed by another one.
-        let command = br#"{"flow":"misc-inbound","command":"run"}"#;
-        let record = BaseRecord::to("starbridge.commands").key("misc-inbound").payload(command.as_slice());
-        self.producer.send(record.partition(COMMAND_PARTITION)).map_err(|(error, _)| error).context("a command")?;
-        self.producer.poll(Duration::ZERO);
-        Ok(())
+        self.commands.send(&json!({"flow": "misc-inbound", "command": "run"}))
     }
 
     /// Waits until `service` has done something new since it was started, or the target has more than `base` bills.
@@ -522,12 +508,6 @@ fn reason(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commands_go_where_the_flows_owner_reads() {
-        let flow = document::FlowName::new("misc-inbound").expect("valid");
-        assert_eq!(document::topic::command_partition(&flow), COMMAND_PARTITION);
-    }
 
     #[test]
     fn a_reason_is_one_short_line() {

@@ -1,5 +1,6 @@
 //! Our own processes around real servers: simulated Galaxies, the three stages and the control plane, as a deployment would run them.
 
+mod commands;
 mod desk;
 mod galaxy;
 mod stage;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub use commands::Commands;
 pub use desk::{CLIENT_NAME, DeskFiles};
 pub use galaxy::{AdminPort, Galaxy, GalaxyPlan};
 pub use stage::{Metrics, Stage, StagePlan};
