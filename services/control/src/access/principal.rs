@@ -22,6 +22,8 @@ pub enum Credential {
     Token {
         /// The token's id, by which it can be revoked.
         id: String,
+        /// When it was given.
+        issued: DateTime<Utc>,
         /// When it ends.
         expires: DateTime<Utc>,
     },

@@ -227,17 +227,28 @@ fn accept(claims: Claims, now: DateTime<Utc>, audience: &str, revocations: &Revo
     if issued > now + CLOCK_SKEW {
         return Err(Denial::NotYetValid);
     }
-    if now >= expires {
+    let credential = Credential::Token { id: claims.jti, issued, expires };
+    let principal = Principal { name: claims.sub, credential, only_roles: claims.roles };
+    still_good(&principal, now, revocations)?;
+    Ok(principal)
+}
+
+/// Whether a credential that was good is so at `now`. A certificate is as long as its connection lasts.
+///
+/// # Errors
+/// [`Denial::Expired`], [`Denial::Revoked`] and [`Denial::RevocationsStale`].
+pub fn still_good(principal: &Principal, now: DateTime<Utc>, revocations: &Revocations) -> Result<(), Denial> {
+    let Credential::Token { id, issued, expires } = &principal.credential else { return Ok(()) };
+    if now >= *expires {
         return Err(Denial::Expired);
     }
-    if revocations.is_revoked(&claims.jti, &claims.sub, issued) {
+    if revocations.is_revoked(id, &principal.name, *issued) {
         return Err(Denial::Revoked);
     }
     if !revocations.is_fresh(now) {
         return Err(Denial::RevocationsStale);
     }
-    let credential = Credential::Token { id: claims.jti, expires };
-    Ok(Principal { name: claims.sub, credential, only_roles: claims.roles })
+    Ok(())
 }
 
 #[cfg(test)]

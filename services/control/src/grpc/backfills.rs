@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::gate::Caller;
+use super::held::{Grant, Held};
 use super::status::status;
 use super::{Shared, digest, page_size, show};
 use crate::backfill::job::{BACKFILLS, begun, chunks, unknown};
@@ -104,7 +105,8 @@ impl BackfillService for Backfills {
         &self,
         request: Request<v1::WatchBackfillRequest>,
     ) -> Result<Response<Self::WatchBackfillStream>, Status> {
-        let (backfill, _) = self.admitted("WatchBackfill", &request, |request| &request.id).await?;
+        let (backfill, (caller, _)) = self.admitted("WatchBackfill", &request, |request| &request.id).await?;
+        let grant = Grant::of(&self.0, caller, vec![self.0.scope_of(&backfill.flow)]);
         let service = self.clone();
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
@@ -133,7 +135,7 @@ impl BackfillService for Backfills {
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(Box::pin(Held::new(Arc::clone(&self.0), grant, ReceiverStream::new(receiver)))))
     }
 
     async fn pause_backfill(

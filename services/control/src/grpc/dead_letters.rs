@@ -6,6 +6,7 @@ mod import;
 mod refetch;
 mod tail;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::gate::Caller;
+use super::held::{Grant, Held};
 use super::selection::Selected;
 use super::status::status;
 use super::{Shared, blocking, digest, edit_check, page_size, show};
@@ -55,7 +57,7 @@ impl DeadLetterService for DeadLetters {
         let caller = shared.caller(&format!("{SERVICE}/ListDeadLetters"), &request)?;
         shared.permit(&caller, &[], false, "dead_letter").await?;
         let request = request.into_inner();
-        let selector = shared.selector(&caller, &request.selector)?;
+        let selector = shared.selector(&caller, &request.selector).await?;
         let (order, descending) = order(&request.order_by).map_err(|fault| status(&fault))?;
         let list = List {
             selector: &selector,
@@ -118,7 +120,7 @@ impl DeadLetterService for DeadLetters {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/GetDeadLetterStats"), &request)?;
         shared.permit(&caller, &[], false, "dead_letter").await?;
-        let selector = shared.selector(&caller, &request.get_ref().selector)?;
+        let selector = shared.selector(&caller, &request.into_inner().selector).await?;
         let now = shared.clock.millis();
         let open = Selector::parse("state = open").expect("a selector of our own");
         let (stats, oldest, unreadable) = blocking(|| {
@@ -163,11 +165,12 @@ impl DeadLetterService for DeadLetters {
         let caller = shared.caller(&format!("{SERVICE}/TailDeadLetters"), &request)?;
         shared.permit(&caller, &[], false, "dead_letter").await?;
         let request = request.into_inner();
-        let selector = shared.selector(&caller, &request.selector)?;
+        let selector = shared.selector(&caller, &request.selector).await?;
         let from = Positions::begin(&shared, &request.position).map_err(|fault| status(&fault))?;
         let (sender, receiver) = tokio::sync::mpsc::channel(TAIL);
-        tokio::spawn(tail::follow(shared, selector, from, sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        tokio::spawn(tail::follow(Arc::clone(&shared), selector, from, sender));
+        let grant = Grant::of(&shared, caller, Vec::new());
+        Ok(Response::new(Box::pin(Held::new(shared, grant, ReceiverStream::new(receiver)))))
     }
 
     type ExportDeadLettersStream = Pin<Box<dyn Stream<Item = Result<v1::ExportDeadLettersResponse, Status>> + Send>>;
@@ -179,7 +182,7 @@ impl DeadLetterService for DeadLetters {
         let shared = Arc::clone(&self.0);
         let caller = shared.caller(&format!("{SERVICE}/ExportDeadLetters"), &request)?;
         let request = request.into_inner();
-        let selected = shared.select(&caller, request.selection.as_ref(), Reach::End)?;
+        let selected = shared.select(&caller, request.selection.as_ref(), Reach::End).await?;
         let (scopes, object) = (selected.scopes(&shared), selected.object());
         let role = shared.permit(&caller, &scopes, request.unmask, &object).await?;
         selected.whole().map_err(|fault| status(&fault))?;
@@ -188,8 +191,10 @@ impl DeadLetterService for DeadLetters {
         shared.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(|fault| status(&fault))?;
         let masker = (!request.unmask).then(|| shared.masker.clone());
         let (sender, receiver) = tokio::sync::mpsc::channel(EXPORT);
-        tokio::task::spawn_blocking(move || export::send(&shared, &selected.ids, masker.as_ref(), &sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let grant = Grant::of(&shared, caller, scopes);
+        let sending = Arc::clone(&shared);
+        tokio::task::spawn_blocking(move || export::send(&sending, &selected.ids, masker.as_ref(), &sender));
+        Ok(Response::new(Box::pin(Held::new(shared, grant, ReceiverStream::new(receiver)))))
     }
 
     async fn explain_selector(
@@ -218,9 +223,10 @@ impl DeadLetterService for DeadLetters {
         let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
         let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
         let present = edited.map_or(&letter.letter.body, |edit| &edit.body);
-        let (checked, _) = edit::patched(present, &patch, letter.row.stage == Stage::Transform)
+        let (checked, _) = edit::patched(present, &patch, letter.row.stage == Stage::Transform, &shared.masker)
             .map_err(|fault| status(&fault.of_record(id.0.clone())))?;
-        let checks = edit_check::check(shared, &letter, present, &checked).await.map_err(|fault| status(&fault))?;
+        let checks = edit_check::check(shared, &letter, present, &checked, &mut edit_check::calls(1)).await;
+        let checks = checks.map_err(|fault| status(&fault))?;
         let (name, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
         let (masker, flows) = (shared.masker.clone(), shared.flows.clone());
         let response = shared.change(meta, request.change.as_ref(), true, move |desk, _| {
@@ -229,7 +235,7 @@ impl DeadLetterService for DeadLetters {
             let revision = next_revision(&known, expected)?;
             replayable(&known, true)?;
             let before = edit::published(&known, &found);
-            let (after, differences) = edit::patched(&before, &patch, known.stage == Stage::Transform)
+            let (after, differences) = edit::patched(&before, &patch, known.stage == Stage::Transform, &masker)
                 .map_err(|fault| fault.of_record(id.0.clone()))?;
             if after != checked {
                 let detail = "the letter was edited while the edit was checked";
@@ -258,13 +264,15 @@ impl DeadLetterService for DeadLetters {
         let caller = shared.caller(&format!("{SERVICE}/ImportDeadLetters"), &request)?;
         let request = request.into_inner();
         let ids = import::ids(&request).map_err(|fault| status(&fault))?;
-        let selected = shared.select(&caller, Some(&v1::Selection { ids, selector: String::new() }), Reach::OneScan)?;
+        let selection = v1::Selection { ids, selector: String::new() };
+        let selected = shared.select(&caller, Some(&selection), Reach::OneScan).await?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(&caller, &scopes, false, &object).await?;
         let meta = caller.meta(&object, one_or_all(&scopes), digest(&request), role);
         let (name, why) = (caller.principal.name.clone(), reason(request.change.as_ref()));
         let masker = shared.masker.clone();
         let change = request.change.clone();
+        let checked = if request.as_edit { import::check(shared, &request.letters).await } else { BTreeMap::new() };
         let response = shared.change(meta, change.as_ref(), true, move |desk, _| {
             let by = By { name, reason: Some(why).filter(|why| !why.is_empty()), at: desk.now };
             let (mut effects, mut response) = (Effects::default(), v1::ImportDeadLettersResponse::default());
@@ -272,7 +280,12 @@ impl DeadLetterService for DeadLetters {
             for letter in &request.letters {
                 let id = document::DeadLetterId(letter.id.clone());
                 let judged = desk.known_letter(&id).and_then(|(known, found)| {
-                    import::judge(letter, &known, &edit::published(&known, &found), request.as_edit, &masker, &by)
+                    let published = edit::published(&known, &found);
+                    let event = import::judge(letter, &known, &published, request.as_edit, &masker, &by)?;
+                    if event.is_some() {
+                        import::stood(checked.get(&id.0), &published).map_err(|fault| fault.of_record(id.0.clone()))?;
+                    }
+                    Ok(event)
                 });
                 match judged {
                     Ok(None) => response.unchanged += 1,
@@ -371,7 +384,7 @@ impl Many {
         selection: Option<&v1::Selection>,
         digest: crate::audit::Hash,
     ) -> Result<Self, Status> {
-        let selected = shared.select(caller, selection, Reach::OneScan)?;
+        let selected = shared.select(caller, selection, Reach::OneScan).await?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(caller, &scopes, false, &object).await?;
         let meta = caller.meta(&object, one_or_all(&scopes), digest, role);

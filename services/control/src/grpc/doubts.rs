@@ -40,12 +40,9 @@ impl DoubtService for Doubts {
         let caller = shared.caller(&format!("{SERVICE}/ListDoubts"), &request)?;
         shared.permit(&caller, &[], false, "doubt").await?;
         let request = request.into_inner();
-        let own = shared.selector(&caller, &request.selector)?;
-        let mut text = "category = in_doubt and state in (open, parked, replaying)".to_owned();
-        if !own.text().is_empty() {
-            text = format!("{text} and ({})", own.text());
-        }
-        let selector = Selector::parse(&text).map_err(|fault| status(&fault))?;
+        let own = shared.selector(&caller, &request.selector).await?;
+        let doubts = Selector::parse("category = in_doubt and state in (open, parked, replaying)");
+        let selector = doubts.map_err(|fault| status(&fault))?.and(&own);
         let list = List {
             selector: &selector,
             order: Order::FirstFailed,

@@ -11,16 +11,23 @@ use crate::index::Letter;
 use crate::systems::judge::{Complaint, judge};
 use crate::systems::look::Calls;
 
-/// Calls of one check: what the form says; and how long it may take.
-const CALLS: usize = 1;
-const WITHIN: Duration = Duration::from_secs(20);
+/// The calls that the checks of a request take: one to each form, which is then known; and how long they may take.
+pub(super) fn calls(forms: usize) -> Calls {
+    Calls::at_most(forms, Duration::from_secs(20))
+}
 
 /// Checks the payload `after` an edit, `before` being what a replay would have published. Answers what it was checked
 /// against, in words.
 ///
 /// # Errors
 /// What is wrong with the payload, at its JSON path; the fault of a system that did not answer.
-pub(super) async fn check(shared: &Shared, letter: &Letter, before: &[u8], after: &[u8]) -> Result<Vec<String>, Fault> {
+pub(super) async fn check(
+    shared: &Shared,
+    letter: &Letter,
+    before: &[u8],
+    after: &[u8],
+    calls: &mut Calls,
+) -> Result<Vec<String>, Fault> {
     let of_letter = |fault: Fault| match fault.place.record {
         Some(_) => fault,
         None => fault.of_record(letter.row.id.0.clone()),
@@ -43,8 +50,7 @@ pub(super) async fn check(shared: &Shared, letter: &Letter, before: &[u8], after
                 }
                 Err(fault) => return Err(fault),
             };
-            let mut calls = Calls::at_most(CALLS, WITHIN);
-            let form = place.system.form(&place.form, &mut calls, shared.clock.millis()).await?;
+            let form = place.system.form(&place.form, calls, shared.clock.millis()).await?;
             let complaint =
                 Complaint { code: letter.row.code, field: letter.row.field.as_deref(), message: &letter.row.message };
             judge(&before, &after, &form, &complaint).map_err(of_letter)?;

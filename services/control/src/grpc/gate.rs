@@ -12,7 +12,7 @@ use super::status::{not_active, status};
 use crate::access::lockout::Lockout;
 use crate::access::permission::decide_anywhere;
 use crate::access::policy::{self, Need, Rule, Trail};
-use crate::access::{Binding, KeyRing, Principal, Role, Scope, decide, token};
+use crate::access::{Binding, KeyRing, Object, Principal, Role, Scope, Verb, decide, token};
 use crate::audit::{Hash, Outcome};
 use crate::mirror::{WRITER, Writer};
 use crate::selector::Selector;
@@ -40,6 +40,14 @@ pub struct Caller {
     pub rule: &'static Rule,
     /// Names this call.
     pub request_id: String,
+}
+
+/// What of payloads a caller may search.
+struct Seen {
+    /// In which flows; `None` for all.
+    flows: Option<Vec<FlowName>>,
+    /// Whether by the values as they are.
+    unmasked: bool,
 }
 
 /// The name of a caller whose certificate the TLS layer has checked.
@@ -154,7 +162,11 @@ impl Shared {
     /// The flows that the caller may see with this call; `None` for all of them, whatever they are called.
     pub fn visible(&self, caller: &Caller) -> Option<Vec<FlowName>> {
         let Need::Permission { verb, object, .. } = caller.rule.need else { return None };
-        let may = |scope: &Scope| decide(&caller.principal, &caller.bindings, verb, object, scope).allowed().is_ok();
+        self.flows_where(|scope| decide(&caller.principal, &caller.bindings, verb, object, scope).allowed().is_ok())
+    }
+
+    /// The flows in whose scope something may be done; `None` for all, known or not.
+    fn flows_where(&self, may: impl Fn(&Scope) -> bool) -> Option<Vec<FlowName>> {
         if may(&Scope::EVERYWHERE) {
             return None;
         }
@@ -162,21 +174,67 @@ impl Shared {
         Some(known.into_iter().filter(|flow| may(&self.scope_of(flow))).collect())
     }
 
-    /// A selector as it was written, narrowed to what the caller may see.
+    /// A selector as it was written, narrowed to what the caller may see. One that asks for what stands in payloads is
+    /// a look at them: it needs the permission for that, is audited before it is answered, and meets masked values only
+    /// as they are shown.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a selector that does not read.
-    pub fn selector(&self, caller: &Caller, text: &str) -> Result<Selector, Status> {
-        let whole = Selector::parse(text).map_err(|fault| status(&fault))?;
-        let Some(flows) = self.visible(caller) else { return Ok(whole) };
+    /// INVALID_ARGUMENT for a selector that does not read; PERMISSION_DENIED for a condition on a payload that the caller
+    /// may not see, or on a field that is masked for them; what keeps the audit topic from being written.
+    pub async fn selector(&self, caller: &Caller, text: &str) -> Result<Selector, Status> {
+        let mut whole = Selector::parse(text).map_err(|fault| status(&fault))?;
+        let mut flows = self.visible(caller);
+        if !whole.expression().paths().is_empty() {
+            let seen = self.search(caller, &whole).await?;
+            if !seen.unmasked {
+                whole = whole.as_shown();
+            }
+            flows = match (flows, seen.flows) {
+                (None, both) | (both, None) => both,
+                (Some(visible), Some(readable)) => {
+                    Some(visible.into_iter().filter(|flow| readable.contains(flow)).collect())
+                }
+            };
+        }
+        let Some(flows) = flows else { return Ok(whole) };
         let names: Vec<String> = flows.iter().map(|flow| format!("\"{flow}\"")).collect();
         let narrow = match names.is_empty() {
             // No flow can be called so.
             true => "flow = \"\"".to_owned(),
             false => format!("flow in ({})", names.join(", ")),
         };
-        let text = if whole.text().is_empty() { narrow } else { format!("{narrow} and ({})", whole.text()) };
-        Selector::parse(&text).map_err(|fault| status(&fault))
+        Ok(Selector::parse(&narrow).map_err(|fault| status(&fault))?.and(&whole))
+    }
+
+    /// Lets a caller search payloads, and leaves a trail of it: by which fields, never for which values.
+    async fn search(&self, caller: &Caller, selector: &Selector) -> Result<Seen, Status> {
+        const LETTER: Object = Object::DeadLetter;
+        let may = |verb, scope: &Scope| decide(&caller.principal, &caller.bindings, verb, LETTER, scope);
+        let anywhere = decide_anywhere(&caller.principal, &caller.bindings, Verb::ReadPayload, LETTER).allowed();
+        let flows = self.flows_where(|scope| may(Verb::ReadPayload, scope).allowed().is_ok());
+        let unmasked = match &flows {
+            None => may(Verb::Unmask, &Scope::EVERYWHERE).allowed().is_ok(),
+            Some(flows) => flows.iter().all(|flow| may(Verb::Unmask, &self.scope_of(flow)).allowed().is_ok()),
+        };
+        let paths = selector.expression().paths();
+        let hidden = paths.iter().find(|path| !unmasked && self.masker.names(path.members()));
+        let refused = hidden.map(|path| {
+            let detail = format!("{path} is masked for {}; only whoever may unmask selects by it", caller.principal.name);
+            Fault::new(Code::AccessDenied, detail).at_path("$.selector")
+        });
+        let fields: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        let digest = Hash::of(selector.text().as_bytes());
+        let mut meta = caller.meta("dead_letter/payloads", Scope::EVERYWHERE, digest, anywhere.clone().ok());
+        meta.reason = format!("searched by {}", fields.join(", "));
+        let denied = anywhere.err().or(refused);
+        if denied.is_some() {
+            meta.result = Outcome::Denied;
+        }
+        self.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(|fault| match fault.code {
+            Code::NotActive => self.elsewhere(),
+            _ => status(&fault),
+        })?;
+        denied.map_or(Ok(Seen { flows, unmasked }), |fault| Err(status(&fault)))
     }
 
     /// Where a flow lies.

@@ -10,6 +10,7 @@ pub mod doubts;
 pub(crate) mod edit_check;
 pub mod flows;
 pub mod gate;
+mod held;
 pub(crate) mod place;
 pub mod reconciliations;
 pub mod records;

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::gate::Caller;
+use super::held::{Grant, Held};
 use super::status::status;
 use super::{Shared, blocking, digest, page_size, show};
 use crate::core::Effects;
@@ -113,7 +114,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<v1::GetReconciliationRequest>,
     ) -> Result<Response<v1::GetReconciliationResponse>, Status> {
-        let report = self.report("GetReconciliation", &request, |request| &request.id).await?;
+        let (_, report) = self.report("GetReconciliation", &request, |request| &request.id).await?;
         Ok(Response::new(v1::GetReconciliationResponse { reconciliation: Some(shown(&report, true)) }))
     }
 
@@ -124,7 +125,8 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<v1::WatchReconciliationRequest>,
     ) -> Result<Response<Self::WatchReconciliationStream>, Status> {
-        let report = self.report("WatchReconciliation", &request, |request| &request.id).await?;
+        let (caller, report) = self.report("WatchReconciliation", &request, |request| &request.id).await?;
+        let grant = Grant::of(&self.0, caller, vec![self.0.scope_of(&report.spec.flow)]);
         let shared = Arc::clone(&self.0);
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
@@ -147,7 +149,7 @@ impl ReconciliationService for Reconciliations {
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(Box::pin(Held::new(Arc::clone(&self.0), grant, ReceiverStream::new(receiver)))))
     }
 }
 
@@ -157,13 +159,14 @@ impl Reconciliations {
         call: &str,
         request: &Request<T>,
         id: impl Fn(&T) -> &String,
-    ) -> Result<Reconciliation, Status> {
+    ) -> Result<(Caller, Reconciliation), Status> {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/{call}"), request)?;
         let id = id(request.get_ref());
         let flow = name(flow_of(id), "$.id")?;
         shared.permit(&caller, &[shared.scope_of(&flow)], false, &format!("reconciliation/{id}")).await?;
-        shared.mirror.get(&format!("{REPORTS}{id}")).ok_or_else(|| status(&unknown(id)))
+        let found = shared.mirror.get(&format!("{REPORTS}{id}")).ok_or_else(|| status(&unknown(id)))?;
+        Ok((caller, found))
     }
 
     /// What a request asks for, with what it leaves open filled in, and the calls it takes.

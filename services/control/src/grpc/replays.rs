@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::dead_letters::{reason, refusal};
 use super::gate::Caller;
+use super::held::{Grant, Held};
 use super::selection::Selected;
 use super::status::status;
 use super::{Shared, digest, page_size, show, target_look};
@@ -47,7 +48,7 @@ impl ReplayService for Replays {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/StartReplay"), &request)?;
         let request = request.into_inner();
-        let selected = shared.select(&caller, request.selection.as_ref(), Reach::OneScan)?;
+        let selected = shared.select(&caller, request.selection.as_ref(), Reach::OneScan).await?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
         let role = shared.permit(&caller, &scopes, false, &object).await?;
         let asked = request.options.clone().unwrap_or_default();
@@ -118,7 +119,8 @@ impl ReplayService for Replays {
         &self,
         request: Request<v1::WatchReplayRequest>,
     ) -> Result<Response<Self::WatchReplayStream>, Status> {
-        let (_, job) = self.job("WatchReplay", &request, |request| &request.id).await?;
+        let (caller, job) = self.job("WatchReplay", &request, |request| &request.id).await?;
+        let grant = Grant::of(&self.0, caller, self.scopes(&job));
         let shared = Arc::clone(&self.0);
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
@@ -142,7 +144,7 @@ impl ReplayService for Replays {
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(Box::pin(Held::new(Arc::clone(&self.0), grant, ReceiverStream::new(receiver)))))
     }
 
     async fn list_replay_items(
@@ -244,13 +246,17 @@ impl Replays {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/{method}"), request)?;
         let job = shared.mirror.job(id(request.get_ref())).map_err(|fault| status(&fault))?;
-        let mut flows: Vec<_> =
-            shared.mirror.chunks(&job.id).into_iter().flat_map(|chunk| chunk.items).map(|item| item.flow).collect();
+        shared.permit(&caller, &self.scopes(&job), false, &format!("replay/{}", job.id)).await?;
+        Ok((caller, job))
+    }
+
+    /// Where the letters of a job lie.
+    fn scopes(&self, job: &Job) -> Vec<Scope> {
+        let chunks = self.0.mirror.chunks(&job.id);
+        let mut flows: Vec<_> = chunks.into_iter().flat_map(|chunk| chunk.items).map(|item| item.flow).collect();
         flows.sort();
         flows.dedup();
-        let scopes: Vec<Scope> = flows.iter().map(|flow| shared.scope_of(flow)).collect();
-        shared.permit(&caller, &scopes, false, &format!("replay/{}", job.id)).await?;
-        Ok((caller, job))
+        flows.iter().map(|flow| self.0.scope_of(flow)).collect()
     }
 
     fn meta(&self, caller: &Caller, job: &Job, digest: crate::audit::Hash) -> Meta {

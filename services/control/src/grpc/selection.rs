@@ -60,14 +60,19 @@ impl Shared {
     /// # Errors
     /// INVALID_ARGUMENT for no or two ways to choose or a selector that does not read, NOT_FOUND for an id that is none,
     /// OUT_OF_RANGE for more letters than one request may touch.
-    pub fn select(&self, caller: &Caller, selection: Option<&v1::Selection>, reach: Reach) -> Result<Selected, Status> {
+    pub async fn select(
+        &self,
+        caller: &Caller,
+        selection: Option<&v1::Selection>,
+        reach: Reach,
+    ) -> Result<Selected, Status> {
         let wrong = |detail: &str| status(&Fault::new(Code::RequestInvalid, detail).at_path("$.selection"));
         let selection = selection.ok_or_else(|| wrong("is missing"))?;
         match (selection.ids.is_empty(), selection.selector.trim().is_empty()) {
             (true, true) => Err(wrong("names neither ids nor a selector; every letter is `id ~ \"\"`")),
             (false, false) => Err(wrong("names both ids and a selector")),
             (false, true) => self.by_ids(&selection.ids),
-            (true, false) => self.by_selector(caller, &selection.selector, reach),
+            (true, false) => self.by_selector(caller, &selection.selector, reach).await,
         }
     }
 
@@ -90,8 +95,8 @@ impl Shared {
         Ok(Selected { ids, flows, selector: String::new(), scan: None })
     }
 
-    fn by_selector(&self, caller: &Caller, text: &str, reach: Reach) -> Result<Selected, Status> {
-        let selector = self.selector(caller, text)?;
+    async fn by_selector(&self, caller: &Caller, text: &str, reach: Reach) -> Result<Selected, Status> {
+        let selector = self.selector(caller, text).await?;
         let now = self.clock.millis();
         let most = match reach {
             Reach::OneScan => self.bounds.letters,

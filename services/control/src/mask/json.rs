@@ -19,6 +19,19 @@ pub(super) fn mask(text: &str, rules: &[FieldRule]) -> Option<String> {
     Some(walk.out)
 }
 
+/// The JSON `text` as the value behind `members`, masked; nothing where nothing is.
+pub(super) fn mask_within(members: &[impl AsRef<str>], text: &str, rules: &[FieldRule]) -> Option<String> {
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    let mut walk = Walk { rules, path: Vec::new(), depth: members.len(), masked: 0, out: String::new() };
+    let mut hidden = false;
+    for name in members.iter().flat_map(|member| path_of(member.as_ref())) {
+        walk.path.push(name);
+        hidden = hidden || rules.iter().any(|rule| rule.names(&walk.path));
+    }
+    walk.value(value, hidden);
+    (walk.masked > 0).then_some(walk.out)
+}
+
 /// The members of an object in their order. Equal keys stay: the later one must not hide the earlier from masking.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 

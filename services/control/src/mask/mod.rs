@@ -8,7 +8,10 @@ mod json;
 pub mod pattern;
 pub mod rule;
 
+use std::borrow::Cow;
+
 use document::Fault;
+use serde_json::Value;
 
 pub use rule::{DEFAULT_RULES, FieldRule};
 
@@ -61,6 +64,36 @@ impl Masker {
             None => Masked::Text(pattern::mask(text).unwrap_or_else(|| text.to_owned())),
         }
     }
+}
+
+impl Masker {
+    /// Whether a rule names the field that lies at these members, or one that it lies in.
+    pub fn names<'a>(&self, members: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut path = Vec::new();
+        let mut names = members.into_iter().flat_map(rule::path_of);
+        names.any(|name| {
+            path.push(name);
+            self.rules.iter().any(|rule| rule.names(&path))
+        })
+    }
+
+    /// A value of a payload as it may be shown, by the members that lead to it; nothing where that is as it is.
+    pub fn value(&self, members: &[impl AsRef<str>], value: &Value) -> Option<Value> {
+        let masked = json::mask_within(members, &value.to_string(), &self.rules)?;
+        Some(serde_json::from_str(&masked).expect("a JSON value stays one"))
+    }
+}
+
+/// A single value as it may be shown, whatever field it stands in: what patterns find in it is masked, and so is a text
+/// that holds JSON.
+pub fn shown(value: &Value) -> Cow<'_, Value> {
+    let masked = match value {
+        Value::String(text) if text.trim_start().starts_with(['{', '[']) => Some(MASK.to_owned()),
+        Value::String(text) => pattern::mask(text),
+        Value::Number(number) => pattern::is_number(&number.to_string()).then(|| MASK.to_owned()),
+        _ => None,
+    };
+    masked.map_or(Cow::Borrowed(value), |text| Cow::Owned(Value::String(text)))
 }
 
 impl Default for Masker {

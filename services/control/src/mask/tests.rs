@@ -196,6 +196,23 @@ fn document() -> impl Strategy<Value = Made> {
     })
 }
 
+#[test]
+fn a_field_is_named_by_itself_or_by_what_it_lies_in() {
+    let masker = Masker::default();
+    for (members, is_named) in [
+        (vec!["FEntity", "FMobile"], true),
+        (vec!["FContact", "FName"], true),
+        (vec!["FContact.FName"], true),
+        (vec!["FName"], false),
+        (vec![], false),
+    ] {
+        assert_eq!(masker.names(members.iter().copied()), is_named, "{members:?}");
+    }
+    let value = serde_json::json!({"FName": "李雷", "FQty": 1});
+    assert_eq!(masker.value(&["FEntity"], &value), None);
+    assert_eq!(masker.value(&["FContact"], &value), Some(serde_json::json!({"FName": "***", "FQty": "***"})));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::expression::{Check, Expression, Literal, Operator, Subject, Test};
 use super::field::Field;
 use super::literal;
+use crate::mask;
 
 /// What is known of a letter.
 pub(crate) trait Facts {
@@ -91,7 +92,10 @@ fn test_holds(test: &Test, letter: &dyn Facts, now: i64) -> Result<bool, Unanswe
         }
         Subject::Payload(path) => {
             let Some(body) = letter.body()? else { return Ok(false) };
-            Ok(path.any(body, &mut |value| value_holds(&test.check, value)))
+            Ok(path.any(body, &mut |value| match path.is_as_shown() {
+                true => value_holds(&test.check, &mask::shown(value)),
+                false => value_holds(&test.check, value),
+            }))
         }
     }
 }
@@ -149,5 +153,44 @@ fn compare_value(value: &Value, literal: &Literal) -> Option<Ordering> {
         }
         (Value::Bool(truth), Literal::Truth(wanted)) => Some(truth.cmp(wanted)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selector::Selector;
+    use serde_json::json;
+
+    struct Body(Value);
+
+    impl Facts for Body {
+        fn fact(&self, _: Field) -> Option<Fact<'_>> {
+            None
+        }
+
+        fn body(&self) -> Result<Option<&Value>, Unanswered> {
+            Ok(Some(&self.0))
+        }
+    }
+
+    #[test]
+    fn what_is_masked_is_met_as_it_is_shown() {
+        let body = Body(json!({"FNote": "请拨13800138000", "FSerial": 13_800_138_000_u64, "FQty": 3,
+            "FData": "{\"FMobile\":\"x1\"}"}));
+        for (text, as_it_is, as_shown) in [
+            ("payload.FNote ~ \"1380013\"", true, false),
+            ("payload.FNote = \"请拨***\"", false, true),
+            ("payload.FSerial > 13000000000", true, false),
+            ("payload.FData ~ \"x1\"", true, false),
+            ("exists(payload.FSerial)", true, true),
+            ("payload.FQty = 3", true, true),
+            ("not payload.FSerial = 13800138000", false, true),
+        ] {
+            let selector = Selector::parse(text).expect(text);
+            let answer = |selector: &Selector| holds(selector.expression(), &body, 0).expect("a body");
+            assert_eq!(answer(&selector), as_it_is, "{text}");
+            assert_eq!(answer(&selector.as_shown()), as_shown, "{text}");
+        }
     }
 }

@@ -18,6 +18,30 @@ pub enum Expression {
     Test(Test),
 }
 
+impl Expression {
+    /// The paths into bodies, as they stand in the text.
+    pub(super) fn paths_mut(&mut self) -> Vec<&mut Path> {
+        match self {
+            Expression::And(parts) | Expression::Or(parts) => {
+                parts.iter_mut().flat_map(Expression::paths_mut).collect()
+            }
+            Expression::Not(inner) => inner.paths_mut(),
+            Expression::Test(Test { subject: Subject::Payload(path), .. }) => vec![path],
+            Expression::Test(_) => Vec::new(),
+        }
+    }
+
+    /// The same, to be read.
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Expression::And(parts) | Expression::Or(parts) => parts.iter().flat_map(Expression::paths).collect(),
+            Expression::Not(inner) => inner.paths(),
+            Expression::Test(Test { subject: Subject::Payload(path), .. }) => vec![path],
+            Expression::Test(_) => Vec::new(),
+        }
+    }
+}
+
 /// One test of one fact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {

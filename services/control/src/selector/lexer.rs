@@ -180,7 +180,7 @@ impl Lexer {
                 _ => break,
             }
         }
-        Ok(Path(steps))
+        Ok(Path::new(steps))
     }
 
     fn name(&mut self) -> Result<String, Fault> {

@@ -77,6 +77,14 @@ impl Selector {
         }
     }
 
+    /// The same, with values in bodies compared as they are shown to whoever may not see them as they are: a condition must
+    /// not tell, question by question, what is masked.
+    #[must_use]
+    pub fn as_shown(mut self) -> Selector {
+        self.expression.paths_mut().into_iter().for_each(Path::show_only);
+        self
+    }
+
     /// As it was written, without blanks around it.
     pub fn text(&self) -> &str {
         &self.text

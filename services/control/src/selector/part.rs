@@ -8,8 +8,8 @@ use std::fmt;
 use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::expression::{Expression, Subject};
-use super::path::Step;
+use super::expression::Expression;
+use super::path::{Path, Step};
 
 /// The paths of an expression.
 #[derive(Debug, Clone)]
@@ -18,9 +18,7 @@ pub(crate) struct Paths<'a>(Vec<&'a [Step]>);
 impl<'a> Paths<'a> {
     /// All that the expression names.
     pub(crate) fn of(expression: &'a Expression) -> Self {
-        let mut paths = Vec::new();
-        collect(expression, &mut paths);
-        Self(paths)
+        Self(expression.paths().into_iter().map(Path::steps).collect())
     }
 
     /// The value of a body with what the paths lead to: each reaches the same in it as in the whole. None when the body
@@ -29,18 +27,6 @@ impl<'a> Paths<'a> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let part = Part(&self.0).deserialize(&mut json).ok()?;
         json.end().is_ok().then_some(part)
-    }
-}
-
-fn collect<'a>(expression: &'a Expression, paths: &mut Vec<&'a [Step]>) {
-    match expression {
-        Expression::And(parts) | Expression::Or(parts) => parts.iter().for_each(|part| collect(part, paths)),
-        Expression::Not(inner) => collect(inner, paths),
-        Expression::Test(test) => {
-            if let Subject::Payload(path) = &test.subject {
-                paths.push(path.steps());
-            }
-        }
     }
 }
 
@@ -198,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_left_out() {
-        let paths = [[name("FEntity"), Step::Index(1), name("FQty")].to_vec(), [name("FDate")].to_vec()].map(Path);
+        let paths = [[name("FEntity"), Step::Index(1), name("FQty")].to_vec(), [name("FDate")].to_vec()].map(Path::new);
         let body =
             br#"{"FBillNo": "A", "FEntity": [{"FQty": 1}, {"FQty": 2.50, "FNote": {"x": []}}], "FDate": {"d": 1}}"#;
         let part = Paths(paths.iter().map(Path::steps).collect()).part(body);
@@ -212,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_where_nobody_looks_is_none_all_the_same() {
-        let path = [Path(vec![name("a")])];
+        let path = [Path::new(vec![name("a")])];
         for body in [
             br#"{"a": 1, "b": "\ud800"}"#.as_slice(),
             b"{\"a\": 1, \"b\": \"\xff\"}",
@@ -255,7 +241,7 @@ mod tests {
         #[test]
         fn every_path_reaches_the_same_as_in_the_whole(
             body in bodies(),
-            paths in prop::collection::vec(steps().prop_map(Path), 1..4),
+            paths in prop::collection::vec(steps().prop_map(Path::new), 1..4),
             cut in prop::option::weighted(0.1, 0_usize..40),
         ) {
             let mut text = body.to_string().into_bytes();

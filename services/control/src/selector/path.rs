@@ -9,7 +9,10 @@ use serde_json::Value;
 
 /// Steps from the root of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(pub(super) Vec<Step>);
+pub struct Path {
+    steps: Vec<Step>,
+    as_shown: bool,
+}
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +26,35 @@ pub enum Step {
 }
 
 impl Path {
+    pub(super) fn new(steps: Vec<Step>) -> Self {
+        Self { steps, as_shown: false }
+    }
+
     /// The steps, from the root.
     pub fn steps(&self) -> &[Step] {
-        &self.0
+        &self.steps
+    }
+
+    /// The names of the members that it leads through.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Name(name) => Some(name.as_str()),
+            Step::Index(_) | Step::Any => None,
+        })
+    }
+
+    /// Whether values are compared as they are shown to whoever may not see them as they are.
+    pub(super) fn is_as_shown(&self) -> bool {
+        self.as_shown
+    }
+
+    pub(super) fn show_only(&mut self) {
+        self.as_shown = true;
     }
 
     /// Whether some value at the path satisfies `holds`; a missing one does not.
     pub(crate) fn any(&self, body: &Value, holds: &mut dyn FnMut(&Value) -> bool) -> bool {
-        any(body, &self.0, holds)
+        any(body, &self.steps, holds)
     }
 }
 
@@ -51,7 +75,7 @@ fn any(at: &Value, steps: &[Step], holds: &mut dyn FnMut(&Value) -> bool) -> boo
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("payload")?;
-        for step in &self.0 {
+        for step in &self.steps {
             match step {
                 Step::Name(name) if name.chars().all(|c| c.is_alphanumeric() || c == '_') => write!(f, ".{name}")?,
                 Step::Name(name) => write!(f, "[{name:?}]")?,
@@ -70,7 +94,7 @@ mod tests {
 
     fn found(steps: &[Step], body: &Value) -> Vec<Value> {
         let mut found = Vec::new();
-        Path(steps.to_vec()).any(body, &mut |value| {
+        Path::new(steps.to_vec()).any(body, &mut |value| {
             found.push(value.clone());
             false
         });

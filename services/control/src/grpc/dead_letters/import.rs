@@ -1,10 +1,12 @@
 //! Letters of a file against what they are now.
 
+use std::collections::BTreeMap;
+
 use document::{Code, Fault};
 use serde_json::Value;
 use starbridge_proto::v1;
 
-use super::super::show;
+use super::super::{Shared, edit_check, show};
 use super::edit::{edited, sound};
 use crate::core::Letter;
 use crate::core::letters::{By, next_revision, replayable};
@@ -13,6 +15,8 @@ use crate::mask::Masker;
 
 /// Letters of one request.
 const MOST: usize = 500;
+/// Forms of which the checks of one request ask.
+const FORMS: usize = 20;
 
 /// The ids of a request.
 ///
@@ -64,6 +68,38 @@ pub(super) fn judge(
         .map_err(|error| of_letter(Fault::new(Code::EditPatch, format!("the payload is no JSON: {error}"))))?;
     sound(&value, known.stage == document::Stage::Transform).map_err(of_letter)?;
     Ok(Some(edited(known, revision, letter.payload.clone(), by)))
+}
+
+/// What the check of a letter's payload came to: what a replay would have published when it was checked, and whether the
+/// other one may stand in its place.
+type Checked = (Vec<u8>, Result<(), Fault>);
+
+/// Checks the payloads of a file that are not what a replay would publish, as edits are checked. A letter that is not there,
+/// or whose payload was masked, needs no check: it is refused anyway.
+pub(super) async fn check(shared: &Shared, letters: &[v1::ImportedLetter]) -> BTreeMap<String, Checked> {
+    let mut calls = edit_check::calls(FORMS);
+    let mut checked = BTreeMap::new();
+    for of_file in letters.iter().filter(|letter| !letter.masked) {
+        let Ok(found) = shared.letter(&of_file.id) else { continue };
+        let edit = found.event.as_ref().and_then(|event| event.edit.as_ref());
+        let now = edit.map_or(&found.letter.body, |edit| &edit.body);
+        if !same(&of_file.payload, now) {
+            let result = edit_check::check(shared, &found, now, &of_file.payload, &mut calls).await;
+            checked.insert(found.row.id.0.clone(), (now.clone(), result.map(drop)));
+        }
+    }
+    checked
+}
+
+/// Whether the check of an edit stands, where a replay would now publish `published`.
+///
+/// # Errors
+/// What the check found; `E_EDIT_REVISION` where the letter has changed since.
+pub(super) fn stood(checked: Option<&Checked>, published: &[u8]) -> Result<(), Fault> {
+    match checked {
+        Some((before, result)) if before == published => result.clone(),
+        _ => Err(Fault::new(Code::EditRevision, "the letter was edited while the file was checked")),
+    }
 }
 
 /// Whether two payloads say the same: bytes, or JSON with the same members in whatever order, numbers as they are written.
@@ -144,6 +180,16 @@ mod tests {
         let parked = LetterEvent::new(State::Parked, 1, "li", 1);
         let fault = judged(&of_file(other, false), &known(Some(parked)), true).expect_err("parked");
         assert_eq!(fault.code, Code::LetterState);
+    }
+
+    #[test]
+    fn a_check_stands_for_what_was_checked() {
+        let wrong = Fault::new(Code::EditPatch, "no such field");
+        assert_eq!(stood(Some(&(NOW.to_vec(), Ok(()))), NOW), Ok(()));
+        assert_eq!(stood(Some(&(NOW.to_vec(), Err(wrong.clone()))), NOW), Err(wrong));
+        for moved in [None, Some(&(b"{}".to_vec(), Ok(())))] {
+            assert_eq!(stood(moved, NOW).map_err(|fault| fault.code), Err(Code::EditRevision));
+        }
     }
 
     #[test]
