@@ -16,7 +16,7 @@ use tonic::Code;
 use super::client::{Caller, People, change, channel};
 use super::raw::{self, Things};
 use super::replay::until_listed;
-use super::{PATIENCE, until};
+use super::{PATIENCE, looks, until};
 
 const ROLES: [&str; 6] =
     ["viewer", "operator", "engineer", "system_administrator", "security_administrator", "auditor"];
@@ -48,7 +48,7 @@ const MAY: &[(&str, &str)] = &[
     ("DeadLetterService/DiscardDeadLetters", ".x.x.."),
     ("DeadLetterService/ParkDeadLetters", ".x.x.."),
     ("DeadLetterService/RefetchDeadLetters", ".xxx.."),
-    ("DeadLetterService/ReopenDeadLetters", "...x.."),
+    ("DeadLetterService/ReopenDeadLetters", ".x.x.."),
     ("ReplayService/StartReplay", ".xxx.."),
     ("ReplayService/ListReplays", "xxxx.x"),
     ("ReplayService/GetReplay", "xxxx.x"),
@@ -178,6 +178,10 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
             assert_eq!(refused(code), !lets, "{call} as {role} of another tenant: {code:?}");
         }
     }
+
+    looks::a_search_leaves_a_trail(&road, &people, &tokens).await;
+    looks::an_imported_payload_is_checked_as_an_edit(&road, &people, &tokens, &things.letter).await;
+    looks::streams_end_with_what_let_their_caller_in(&road, &people).await;
 
     // Credentials that prove nothing.
     let pem = SecretString::from(std::fs::read_to_string(&road.desk.signing_key).expect("the key"));

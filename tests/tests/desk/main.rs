@@ -10,6 +10,7 @@ mod doubts;
 mod flows;
 mod guide;
 mod kills;
+mod looks;
 mod overtaken;
 mod raw;
 mod reconcile;

@@ -94,10 +94,28 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     let parked_one = operator.letters().park_dead_letters(parking).await.expect("parked").into_inner().outcome;
     assert_eq!(parked_one.map(|outcome| outcome.changed), Some(1));
     until_listed(&operator, "state = open", parked.len() - 1).await;
+    let opening = |selector: &str, discarded: bool| v1::ReopenDeadLettersRequest {
+        selection: by_selector(selector),
+        discarded,
+        change: change("answered"),
+    };
+    operator.letters().reopen_dead_letters(opening("state = parked", false)).await.expect("opened");
+    until_listed(&operator, "state = open", parked.len()).await;
+
+    // What is given up takes more to be opened again: somebody who may, and who says so.
+    let discarding = v1::DiscardDeadLettersRequest {
+        selection: Some(v1::Selection { ids: vec![one.id.clone()], selector: String::new() }),
+        change: change("typed by hand"),
+    };
+    operator.letters().discard_dead_letters(discarding).await.expect("discarded");
+    until_listed(&operator, "state = discarded", 1).await;
+    let refused = operator.letters().reopen_dead_letters(opening("state = discarded", false)).await.expect("judged");
+    assert_eq!(refused.into_inner().outcome.map(|outcome| (outcome.changed, outcome.refused.len())), Some((0, 1)));
+    let denied = operator.letters().reopen_dead_letters(opening("state = discarded", true)).await;
+    assert_eq!(denied.expect_err("an operator").code(), tonic::Code::PermissionDenied);
     let chief = people.hire(&road, "chen", "system_administrator").await;
     let chief = people.at_writer(&road, &chief).await;
-    let opening = v1::ReopenDeadLettersRequest { selection: by_selector("state = parked"), change: change("answered") };
-    chief.letters().reopen_dead_letters(opening).await.expect("opened");
+    chief.letters().reopen_dead_letters(opening("state = discarded", true)).await.expect("opened");
     until_listed(&operator, "state = open", parked.len()).await;
 
     // An edit changes what a replay publishes; the original stays, and who looked at an older one is told so.

@@ -148,12 +148,13 @@ pub const RULES: &[Rule] = &[
         Object::DeadLetter,
         Place::Letters("selection"),
     ),
-    writes(
-        "starbridge.control.v1.DeadLetterService/ReopenDeadLetters",
-        Verb::Reopen,
-        Object::DeadLetter,
-        Place::Letters("selection"),
-    ),
+    Rule {
+        call: "starbridge.control.v1.DeadLetterService/ReopenDeadLetters",
+        // Whoever may set a letter aside may take it back.
+        need: Need::Permission { verb: Verb::Discard, object: Object::DeadLetter, place: Place::Letters("selection") },
+        flagged: Some(("discarded", Verb::Reopen)),
+        trail: Trail::Write,
+    },
     writes(
         "starbridge.control.v1.ReplayService/StartReplay",
         Verb::Replay,
@@ -185,13 +186,13 @@ pub const RULES: &[Rule] = &[
         Object::Connection,
         Place::Connection("connection"),
     ),
-    writes("starbridge.control.v1.BackfillService/StartBackfill", Verb::Run, Object::Flow, Place::Flow("flow")),
-    reads("starbridge.control.v1.BackfillService/ListBackfills", Object::Flow, Place::Somewhere),
-    reads("starbridge.control.v1.BackfillService/GetBackfill", Object::Flow, Place::Flow("id")),
-    reads("starbridge.control.v1.BackfillService/WatchBackfill", Object::Flow, Place::Flow("id")),
-    writes("starbridge.control.v1.BackfillService/PauseBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
-    writes("starbridge.control.v1.BackfillService/ResumeBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
-    writes("starbridge.control.v1.BackfillService/CancelBackfill", Verb::Run, Object::Flow, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/StartBackfill", Verb::Run, Object::Backfill, Place::Flow("flow")),
+    reads("starbridge.control.v1.BackfillService/ListBackfills", Object::Backfill, Place::Somewhere),
+    reads("starbridge.control.v1.BackfillService/GetBackfill", Object::Backfill, Place::Flow("id")),
+    reads("starbridge.control.v1.BackfillService/WatchBackfill", Object::Backfill, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/PauseBackfill", Verb::Pause, Object::Backfill, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/ResumeBackfill", Verb::Pause, Object::Backfill, Place::Flow("id")),
+    writes("starbridge.control.v1.BackfillService/CancelBackfill", Verb::Pause, Object::Backfill, Place::Flow("id")),
     writes(
         "starbridge.control.v1.ReconciliationService/StartReconciliation",
         Verb::Run,
@@ -240,6 +241,7 @@ mod tests {
     use prost::Message as _;
     use prost_types::{DescriptorProto, FileDescriptorSet};
 
+    use super::super::role::Role;
     use super::*;
 
     /// Every call of the interface with the message of its request.
@@ -312,7 +314,26 @@ mod tests {
         for rule in RULES {
             let shows =
                 matches!(rule.need, Need::Permission { verb: Verb::ReadPayload | Verb::Unmask | Verb::Export, .. });
-            assert_eq!(shows || rule.flagged.is_some(), rule.trail == Trail::Payload, "{}", rule.call);
+            let unmasks = matches!(rule.flagged, Some((_, Verb::Unmask | Verb::Export)));
+            assert_eq!(shows || unmasks, rule.trail == Trail::Payload, "{}", rule.call);
+        }
+    }
+
+    #[test]
+    fn what_a_role_grants_some_call_needs() {
+        let mut needed = BTreeSet::new();
+        for rule in RULES {
+            if let Need::Permission { verb, object, .. } = rule.need {
+                needed.insert((object.as_str(), verb.as_str()));
+                needed.extend(rule.flagged.map(|(_, verb)| (object.as_str(), verb.as_str())));
+            }
+        }
+        for role in Role::ALL {
+            for object in Object::ALL {
+                for verb in role.verbs(*object) {
+                    assert!(needed.contains(&(object.as_str(), verb.as_str())), "{role}: {verb} {object}");
+                }
+            }
         }
     }
 

@@ -24,7 +24,7 @@ words! {
         Edit = "edit",
         /// Set aside for good, or for later.
         Discard = "discard",
-        /// Open again what was set aside.
+        /// Open again what was set aside for good.
         Reopen = "reopen",
         /// Say what became of a document in doubt.
         Resolve = "resolve",
@@ -32,8 +32,6 @@ words! {
         Approve = "approve",
         /// Publish, change or take back a definition: a flow, a connection, a binding, a token.
         Apply = "apply",
-        /// Replace a secret or a key.
-        Rotate = "rotate",
         /// Check that nothing was changed.
         Verify = "verify",
     }
@@ -95,7 +93,7 @@ const GRANTS: [(Role, Grants); 6] = [
             (Object::Replay, &[Verb::Read]),
             (Object::Doubt, &[Verb::Read]),
             (Object::Backfill, &[Verb::Read]),
-            (Object::Record, &[Verb::Read, Verb::ReadPayload]),
+            (Object::Record, &[Verb::Read]),
             (Object::Connection, &[Verb::Read]),
             (Object::System, &[Verb::Read]),
         ],
@@ -108,7 +106,7 @@ const GRANTS: [(Role, Grants); 6] = [
             (Object::Replay, &[Verb::Read, Verb::Pause]),
             (Object::Doubt, &[Verb::Read, Verb::ReadPayload, Verb::Resolve]),
             (Object::Backfill, &[Verb::Read, Verb::Run, Verb::Pause]),
-            (Object::Record, &[Verb::Read, Verb::ReadPayload]),
+            (Object::Record, &[Verb::Read]),
             (Object::Connection, &[Verb::Read, Verb::Run]),
             (Object::System, &[Verb::Read]),
         ],
@@ -120,8 +118,8 @@ const GRANTS: [(Role, Grants); 6] = [
             (Object::DeadLetter, &[Verb::Read, Verb::ReadPayload, Verb::Replay, Verb::Edit]),
             (Object::Replay, &[Verb::Read, Verb::Pause, Verb::Approve]),
             (Object::Doubt, &[Verb::Read, Verb::ReadPayload]),
-            (Object::Backfill, &[Verb::Read, Verb::Run, Verb::Pause, Verb::Approve]),
-            (Object::Record, &[Verb::Read, Verb::ReadPayload]),
+            (Object::Backfill, &[Verb::Read, Verb::Run, Verb::Pause]),
+            (Object::Record, &[Verb::Read]),
             (Object::Connection, &[Verb::Read, Verb::Run]),
             (Object::System, &[Verb::Read]),
         ],
@@ -145,16 +143,16 @@ const GRANTS: [(Role, Grants); 6] = [
             ),
             (Object::Replay, &[Verb::Read, Verb::Pause, Verb::Approve]),
             (Object::Doubt, &[Verb::Read, Verb::ReadPayload, Verb::Unmask, Verb::Resolve]),
-            (Object::Backfill, &[Verb::Read, Verb::Run, Verb::Pause, Verb::Approve]),
-            (Object::Record, &[Verb::Read, Verb::ReadPayload, Verb::Unmask, Verb::Export]),
-            (Object::Connection, &[Verb::Read, Verb::Run, Verb::Apply, Verb::Rotate]),
-            (Object::System, &[Verb::Read, Verb::Apply]),
+            (Object::Backfill, &[Verb::Read, Verb::Run, Verb::Pause]),
+            (Object::Record, &[Verb::Read]),
+            (Object::Connection, &[Verb::Read, Verb::Run]),
+            (Object::System, &[Verb::Read]),
         ],
     ),
     (
         Role::SecurityAdministrator,
         &[
-            (Object::Access, &[Verb::Read, Verb::Apply, Verb::Rotate]),
+            (Object::Access, &[Verb::Read, Verb::Apply]),
             (Object::Audit, &[Verb::Read]),
             (Object::System, &[Verb::Read]),
         ],
@@ -169,7 +167,7 @@ const GRANTS: [(Role, Grants); 6] = [
             (Object::Backfill, &[Verb::Read]),
             (Object::Record, &[Verb::Read]),
             (Object::Connection, &[Verb::Read]),
-            (Object::Audit, &[Verb::Read, Verb::Verify, Verb::Export]),
+            (Object::Audit, &[Verb::Read, Verb::Verify]),
             (Object::Access, &[Verb::Read]),
             (Object::System, &[Verb::Read]),
         ],
@@ -189,8 +187,7 @@ impl Verb {
             | Verb::Reopen
             | Verb::Resolve
             | Verb::Approve
-            | Verb::Apply
-            | Verb::Rotate => false,
+            | Verb::Apply => false,
         }
     }
 }

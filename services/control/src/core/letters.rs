@@ -70,7 +70,10 @@ pub fn moved(letter: &Letter, wish: &Wish, by: &By) -> Result<LetterEvent, Fault
         (_, Wish::Unclaim) if claimed_by(letter).is_some() => from,
         (_, Wish::Unclaim) => return Err(refused(letter, "is claimed by nobody")),
         (State::Discarded, Wish::Reopen { discarded: false }) => {
-            return Err(refused(letter, "was given up; opening it again takes another permission"));
+            return Err(refused(
+                letter,
+                "was discarded; say so to open it again, which takes the permission to reopen",
+            ));
         }
         _ => return Err(refused(letter, &format!("is {from} and cannot be {}", wish.word()))),
     };

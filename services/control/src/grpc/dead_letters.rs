@@ -308,7 +308,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::ClaimDeadLettersResponse>, Status> {
         let caller = self.0.caller(&format!("{SERVICE}/ClaimDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), false, digest(&request)).await?;
         let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Claim).await?;
         Ok(Response::new(v1::ClaimDeadLettersResponse { outcome: Some(outcome) }))
     }
@@ -319,7 +319,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::UnclaimDeadLettersResponse>, Status> {
         let caller = self.0.caller(&format!("{SERVICE}/UnclaimDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), false, digest(&request)).await?;
         let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Unclaim).await?;
         Ok(Response::new(v1::UnclaimDeadLettersResponse { outcome: Some(outcome) }))
     }
@@ -330,7 +330,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
         let caller = self.0.caller(&format!("{SERVICE}/DiscardDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), false, digest(&request)).await?;
         let outcome = many.moved(&self.0, request.change.as_ref(), true, Wish::Discard).await?;
         Ok(Response::new(v1::DiscardDeadLettersResponse { outcome: Some(outcome) }))
     }
@@ -341,7 +341,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::ParkDeadLettersResponse>, Status> {
         let caller = self.0.caller(&format!("{SERVICE}/ParkDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), false, digest(&request)).await?;
         let outcome = many.moved(&self.0, request.change.as_ref(), false, Wish::Park).await?;
         Ok(Response::new(v1::ParkDeadLettersResponse { outcome: Some(outcome) }))
     }
@@ -353,7 +353,7 @@ impl DeadLetterService for DeadLetters {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/RefetchDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(shared, &caller, request.selection.as_ref(), digest(&request)).await?;
+        let many = Many::of(shared, &caller, request.selection.as_ref(), false, digest(&request)).await?;
         refetch::refetch(shared, many, request.change.as_ref()).await.map(Response::new)
     }
 
@@ -363,8 +363,8 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::ReopenDeadLettersResponse>, Status> {
         let caller = self.0.caller(&format!("{SERVICE}/ReopenDeadLetters"), &request)?;
         let request = request.into_inner();
-        let many = Many::of(&self.0, &caller, request.selection.as_ref(), digest(&request)).await?;
-        let wish = Wish::Reopen { discarded: true };
+        let many = Many::of(&self.0, &caller, request.selection.as_ref(), request.discarded, digest(&request)).await?;
+        let wish = Wish::Reopen { discarded: request.discarded };
         let outcome = many.moved(&self.0, request.change.as_ref(), false, wish).await?;
         Ok(Response::new(v1::ReopenDeadLettersResponse { outcome: Some(outcome) }))
     }
@@ -382,11 +382,12 @@ impl Many {
         shared: &Shared,
         caller: &Caller,
         selection: Option<&v1::Selection>,
+        flagged: bool,
         digest: crate::audit::Hash,
     ) -> Result<Self, Status> {
         let selected = shared.select(caller, selection, Reach::OneScan).await?;
         let (scopes, object) = (selected.scopes(shared), selected.object());
-        let role = shared.permit(caller, &scopes, false, &object).await?;
+        let role = shared.permit(caller, &scopes, flagged, &object).await?;
         let meta = caller.meta(&object, one_or_all(&scopes), digest, role);
         Ok(Self { selected, meta, who: caller.principal.name.clone() })
     }

@@ -219,7 +219,8 @@ impl Shared {
         let paths = selector.expression().paths();
         let hidden = paths.iter().find(|path| !unmasked && self.masker.names(path.members()));
         let refused = hidden.map(|path| {
-            let detail = format!("{path} is masked for {}; only whoever may unmask selects by it", caller.principal.name);
+            let detail =
+                format!("{path} is masked for {}; only whoever may unmask selects by it", caller.principal.name);
             Fault::new(Code::AccessDenied, detail).at_path("$.selector")
         });
         let fields: Vec<String> = paths.iter().map(ToString::to_string).collect();

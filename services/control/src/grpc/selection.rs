@@ -10,6 +10,8 @@ use super::{Shared, blocking, show};
 use crate::access::Scope;
 use crate::index::{Chosen, Reach};
 
+/// Letters that an audit entry names.
+const NAMED: usize = 20;
 /// Ids that one request may name.
 const IDS: usize = 10_000;
 
@@ -44,11 +46,16 @@ impl Selected {
         Err(Fault::new(Code::SelectionTooLarge, detail).at_path("$.selection"))
     }
 
-    /// What the audit entry names: the one letter, or how many.
+    /// What the audit entry names: the letters, of many the first ones and how many more.
     pub fn object(&self) -> String {
         match self.ids.as_slice() {
-            [one] => format!("dead_letter/{one}"),
-            many => format!("dead_letter/{} letters", many.len()),
+            [] => "dead_letter/none".to_owned(),
+            ids => {
+                let named: Vec<String> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+                let more = ids.len() - named.len();
+                let more = if more > 0 { format!(",+{more}") } else { String::new() };
+                format!("dead_letter/{}{more}", named.join(","))
+            }
         }
     }
 }
@@ -139,4 +146,21 @@ impl Shared {
 fn too_many(found: usize, limit: usize) -> Status {
     let detail = format!("{found} letters or more, where one request may touch {limit}");
     status(&Fault::new(Code::SelectionTooLarge, detail).at_path("$.selection"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_entry_names_the_letters_it_is_about() {
+        let object = |number: usize| {
+            let ids = (0..number).map(|n| DeadLetterId(format!("{n:02}"))).collect();
+            Selected { ids, flows: Vec::new(), selector: String::new(), scan: None }.object()
+        };
+        assert_eq!(object(0), "dead_letter/none");
+        assert_eq!(object(1), "dead_letter/00");
+        assert_eq!(object(2), "dead_letter/00,01");
+        assert!(object(NAMED).ends_with(",19") && object(NAMED + 3).ends_with(",19,+3"));
+    }
 }

@@ -186,11 +186,14 @@ pub(crate) enum LetterCommand {
         #[command(flatten)]
         yes: YesArgs,
     },
-    /// Opens parked letters again; discarded ones too, for those who may.
+    /// Opens parked letters again.
     #[command(visible_alias = "unpark")]
     Reopen {
         #[command(flatten)]
         selection: SelectionArgs,
+        /// Discarded ones too, for those who may.
+        #[arg(long)]
+        discarded: bool,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]

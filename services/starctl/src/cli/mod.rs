@@ -252,10 +252,13 @@ pub(crate) enum Command {
         #[arg(long)]
         offline: bool,
     },
-    /// Explains a noun or one of its fields.
+    /// Explains a noun or one of its fields; `explain flow NAME` tells what that flow does.
     Explain {
         /// NOUN or NOUN.FIELD, such as dead_letter.safety; all nouns where absent.
         what: Option<String>,
+        /// The flow that is to be told of, as `flow describe` does.
+        #[arg(value_parser = value::flow_name)]
+        name: Option<String>,
     },
     /// Prints the script that completes starctl's commands in a shell.
     Completion {

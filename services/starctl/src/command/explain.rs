@@ -56,6 +56,19 @@ pub(crate) fn run(what: Option<&str>, output: &Output) -> Result<u8, Failure> {
     output.list(&view::FIELDS, &rows, &more).map(|()| exit::DONE)
 }
 
+/// Whether single things of a noun can be explained.
+///
+/// # Errors
+/// Of every noun but flows.
+pub(crate) fn has_names(what: Option<&str>) -> Result<(), Failure> {
+    if what == Some("flow") {
+        return Ok(());
+    }
+    let detail = format!("{} is explained as such; by name only a flow is", what.unwrap_or_default());
+    let fault = Fault::new(Code::CliUsage, detail).hint("starctl explain flow NAME");
+    Err(Failure::of(fault, exit::USAGE))
+}
+
 fn values(field: &FieldNote) -> Vec<FieldNote> {
     let value = |(name, note): &(String, String)| FieldNote {
         name: name.clone(),

@@ -77,8 +77,8 @@ pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8
             let word = session.output.pick("reads the bills again of", "重新读取单据：");
             decide::run(session, word, selection, &change.to_change(), *yes, ask, |answer| answer.outcome).await
         }
-        LetterCommand::Reopen { selection, change, yes } => {
-            let ask = |selection, change| v1::ReopenDeadLettersRequest { selection, change };
+        LetterCommand::Reopen { selection, discarded, change, yes } => {
+            let ask = |selection, change| v1::ReopenDeadLettersRequest { selection, change, discarded: *discarded };
             let word = session.output.pick("reopens", "重新打开");
             decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
         }

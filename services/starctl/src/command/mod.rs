@@ -58,7 +58,12 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
     match &cli.command {
         Command::Version => output.line(concat!("starctl ", env!("CARGO_PKG_VERSION"))).map(|()| exit::DONE),
         Command::Completion { shell } => completion::run(*shell),
-        Command::Explain { what } => explain::run(what.as_deref(), output),
+        Command::Explain { what, name: None } => explain::run(what.as_deref(), output),
+        Command::Explain { what, name: Some(name) } => {
+            explain::has_names(what.as_deref())?;
+            let session = open(cli, output)?;
+            runtime().block_on(describe::run(name, &session))
+        }
         Command::Flow { command: FlowCommand::Offline(command) } => offline::run(command, output),
         Command::Context { command } => contexts::run(command, &cli.server, &cli.show, output),
         Command::Doctor { offline: true } => doctor::offline(cli, output),

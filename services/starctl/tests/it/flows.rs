@@ -151,6 +151,11 @@ fn a_flow_is_described_in_words_in_both_languages() {
     assert_eq!(item["next"].as_array().map(Vec::len), Some(3));
     assert_eq!(item["open_letters"][0], serde_json::json!({"category": "reference_missing", "count": 5}));
     assert_eq!(bed.starctl(&["flow", "describe", "ready", "-o", "name"]).out, "flow/misc-inbound\n");
+    // The same by the other word, which explains nothing else by its name.
+    assert_eq!(bed.starctl(&["explain", "flow", "ready", "-o", "json"]).json(), json);
+    let other = bed.starctl(&["explain", "dead_letter", "ready"]);
+    assert_eq!(other.code, Some(2), "{}", other.seen());
+    assert!(other.err.contains("starctl explain flow NAME"), "{}", other.seen());
 }
 
 #[test]

@@ -53,7 +53,10 @@ fn a_token_tells_its_owner_until_it_ends() {
     let principal = check(&issued.token, now(), &keys).expect("a good token");
     assert_eq!(principal.name, "li");
     assert_eq!(principal.only_roles, None);
-    assert_eq!(principal.credential, Credential::Token { id: issued.id.clone(), issued: now(), expires: issued.expires });
+    assert_eq!(
+        principal.credential,
+        Credential::Token { id: issued.id.clone(), issued: now(), expires: issued.expires }
+    );
     assert!(check(&issued.token, issued.expires - TimeDelta::milliseconds(1), &keys).is_ok());
     assert_eq!(check(&issued.token, issued.expires, &keys), Err(Denial::Expired));
     assert_eq!(issued.expires, now() + TimeDelta::hours(1));
