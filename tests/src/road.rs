@@ -16,7 +16,7 @@ use crate::compare::rules::{self, Expectation};
 use crate::compare::webapi::{self, Bills};
 use crate::faults::proxy::{Links, Proxy};
 use crate::fleet::{self, DeskFiles, Galaxy, GalaxyPlan, Stage, StagePlan};
-use crate::servers::{Kafka, Redis, free_ports, workspace};
+use crate::servers::{Behind, Kafka, Redis, free_ports, workspace};
 
 /// What a scenario wants; everything else is as shipped.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct RoadPlan {
     pub target: Vec<(&'static str, String)>,
     /// Whether services reach every system through a link.
     pub linked: bool,
+    /// Nodes of Kafka, each with a copy of everything. More than one only with links.
+    pub brokers: usize,
     /// Further lines of both connections.
     pub connection: &'static str,
     /// Further tables of the extractor's settings.
@@ -83,6 +85,7 @@ impl Default for RoadPlan {
             source: Vec::new(),
             target: Vec::new(),
             linked: false,
+            brokers: 1,
             connection: "",
             extractor: "",
             transformer: "",
@@ -143,12 +146,16 @@ impl Road {
         };
         let scratch = scratch.context("making a scratch folder")?;
         let folder = scratch.path().to_owned();
-        let broker_port = free_ports(1)?[0];
-        let broker_link = if plan.linked { Some(Proxy::to(broker_port).await?) } else { None };
-        let advertised = broker_link.as_ref().map(Proxy::port);
-        let kafka = tokio::task::spawn_blocking(move || match advertised {
-            Some(advertised) => Kafka::start_behind(&folder, broker_port, advertised),
-            None => Kafka::start(&folder),
+        let mut broker_links = Vec::new();
+        let mut behind = Vec::new();
+        for inner in free_ports(if plan.linked { plan.brokers } else { 0 })? {
+            let link = Proxy::to(inner).await?;
+            behind.push(Behind { inner, advertised: link.port() });
+            broker_links.push(link);
+        }
+        let kafka = tokio::task::spawn_blocking(move || match behind.as_slice() {
+            [] => Kafka::start(&folder),
+            links => Kafka::start_behind(&folder, links),
         });
         let redis = Redis::start(scratch.path())?;
         let file = first_orders(plan.orders, plan.copies, scratch.path())?;
@@ -186,14 +193,14 @@ impl Road {
         let mut source = Galaxy::start(source, scratch.path())?;
         let mut target = Galaxy::start(target, scratch.path())?;
         let mut links = None;
-        if let Some(kafka) = broker_link {
+        if plan.linked {
             let to = async |galaxy: &mut Galaxy| -> anyhow::Result<Proxy> {
                 let link = Proxy::to(galaxy.port()).await?;
                 galaxy.behind(link.port());
                 Ok(link)
             };
             let (source, target) = (to(&mut source).await?, to(&mut target).await?);
-            links = Some(Links { source, target, redis: Proxy::to(redis.port()).await?, kafka });
+            links = Some(Links { source, target, redis: Proxy::to(redis.port()).await?, kafka: broker_links });
         }
         let kafka = kafka.await.context("starting Kafka")??;
         let foreign = bills(&target).await?;
@@ -247,7 +254,10 @@ impl Road {
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
         let linked = |port: u16| format!("127.0.0.1:{port}");
         let (brokers, redis) = match &self.links {
-            Some(links) => (linked(links.kafka.port()), format!("redis://{}/", linked(links.redis.port()))),
+            Some(links) => {
+                let brokers: Vec<String> = links.kafka.iter().map(|link| linked(link.port())).collect();
+                (brokers.join(","), format!("redis://{}/", linked(links.redis.port())))
+            }
             None => (self.kafka.brokers().to_owned(), self.redis.url().to_owned()),
         };
         let kafka = format!("[kafka]\nbrokers = {brokers:?}\n\n");
@@ -260,15 +270,15 @@ impl Road {
             "extractor" => {
                 let rate = if self.most() > 1 { self.rate(ordinal) } else { String::new() };
                 format!(
-                    "{kafka}{redis}{rate}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = 1\n\n\
+                    "{kafka}{redis}{rate}[flows]\nfolders = [{flows:?}]\nrun_at_start = true\nreplication = {}\n\n\
                      {}\n{connections}",
-                    self.plan.extractor
+                    self.plan.brokers, self.plan.extractor
                 )
             }
             "control" => {
                 // The desk shares the limits with the loaders, whose numbers come first.
                 let rate = self.rate(self.most() + ordinal);
-                let desk = self.desk.settings(self.scratch.path(), ordinal);
+                let desk = self.desk.settings(self.scratch.path(), ordinal, self.plan.brokers);
                 format!("{kafka}{redis}{rate}{desk}\n{}\n{connections}", self.plan.control)
             }
             "transformer" => format!("{kafka}{}", self.plan.transformer),

@@ -33,6 +33,9 @@ struct Arguments {
     /// Let services die at named places, too; they must be built with their feature `killpoints`.
     #[arg(long)]
     points: bool,
+    /// Only tell what would befall each run.
+    #[arg(long)]
+    plan: bool,
     /// Leave out seeds that results.ndjson has for this commit.
     #[arg(long)]
     resume: bool,
@@ -42,8 +45,20 @@ struct Arguments {
 #[expect(clippy::print_stdout, reason = "the result is this program's output")]
 #[expect(clippy::print_stderr, reason = "progress goes to the person who watches")]
 async fn main() -> ExitCode {
-    let Arguments { runs, seed, bills, shipped, out, keep, points, resume } = Arguments::parse();
+    let Arguments { runs, seed, bills, shipped, out, keep, points, resume, plan } = Arguments::parse();
     let order = Order { runs, seed, bills, shipped, out, resume, keep, points };
+    if plan {
+        return match faults::plan(&order) {
+            Ok(lines) => {
+                println!("{}", lines.join("\n"));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let mut tell = |line: String| eprintln!("{line}");
     let outcome = tokio::select! {
         outcome = faults::run(&order, &mut tell) => outcome,

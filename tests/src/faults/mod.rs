@@ -3,6 +3,7 @@
 pub mod nemesis;
 pub mod points;
 pub mod proxy;
+pub mod row;
 pub mod run;
 pub mod summary;
 
@@ -64,7 +65,7 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
     }
     let done: BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
     for seed in seeds.filter(|seed| !done.contains(seed)) {
-        let shipped = order.shipped || seed % SHIPPED_EVERY == 0;
+        let shipped = order.is_shipped(seed);
         tell(format!("seed {seed}, commit {commit}{}", if shipped { ", settling times as shipped" } else { "" }));
         let mut outcome =
             run::run(Plan { seed, bills: order.bills, shipped, keep: order.keep }, points.as_ref(), &out, tell).await?;
@@ -84,6 +85,32 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
         runs.push(outcome);
     }
     Ok(runs)
+}
+
+/// What would befall the runs of this order, a line each.
+///
+/// # Errors
+/// The named places cannot be read from the sources.
+pub fn plan(order: &Order) -> anyhow::Result<Vec<String>> {
+    let points = if order.points { Some(Points::find()?) } else { None };
+    let mut lines = Vec::new();
+    for seed in order.seed..order.seed.saturating_add(order.runs) {
+        let shipped = order.is_shipped(seed);
+        let brokers = nemesis::brokers(seed);
+        lines.push(format!(
+            "seed {seed}: brokers {brokers}{}",
+            if shipped { ", settling times as shipped" } else { "" }
+        ));
+        let blows = nemesis::schedule(seed, run::BLOWS, points.as_ref(), shipped);
+        lines.extend(blows.iter().map(|blow| format!("    {blow}")));
+    }
+    Ok(lines)
+}
+
+impl Order {
+    fn is_shipped(&self, seed: u64) -> bool {
+        self.shipped || seed.is_multiple_of(SHIPPED_EVERY)
+    }
 }
 
 fn append(file: &Path, outcome: &Outcome) -> anyhow::Result<()> {

@@ -7,171 +7,7 @@ use serde_json::{Value, json};
 
 use super::points::Points;
 use super::proxy::{Gate, System, Way};
-
-/// A row of the failure table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Row {
-    /// A service is killed.
-    Kill,
-    /// A service stands still and goes on.
-    Zombie,
-    /// A service stands still exactly before it writes.
-    PausedBeforeWrite,
-    /// The target does the work and does not answer in time.
-    TimesOutButSaves,
-    /// The target does the work later.
-    SavesLate,
-    /// Connections and replies that break.
-    BrokenReply,
-    /// 5xx.
-    ServerErrors,
-    /// Some documents of a batch, odd indexes.
-    PartialSuccess,
-    /// One document that is never taken.
-    Poison,
-    /// Sessions end.
-    SessionExpires,
-    /// Logins are refused.
-    LoginRefused,
-    /// Calls are refused for their number.
-    Throttle,
-    /// Redis.
-    Redis,
-    /// Brokers.
-    Broker,
-    /// An end of a transaction that meets the next one.
-    StaleEndTxn,
-    /// Members come and go.
-    RebalanceStorm,
-    /// Offsets or data are gone.
-    DataExpired,
-    /// A topic is made anew.
-    TopicRecreated,
-    /// Flow versions that are late or fail; permissions lost.
-    FlowVersion,
-    /// No space is left.
-    DiskFull,
-    /// Clocks jump.
-    Clock,
-    /// The source moves while it is read.
-    SourceMoves,
-    /// Dates of the source that lie.
-    SourceDates,
-    /// Keys with quotes.
-    OddKey,
-    /// Documents edited by hand in the target.
-    EditedInTarget,
-    /// Replays at once.
-    Replays,
-    /// Settings change.
-    ConfigChange,
-    /// Everything is gone but Kafka.
-    AllGone,
-}
-
-impl Row {
-    /// Every row, in the table's order.
-    pub const ALL: [Row; 28] = [
-        Row::Kill,
-        Row::Zombie,
-        Row::PausedBeforeWrite,
-        Row::TimesOutButSaves,
-        Row::SavesLate,
-        Row::BrokenReply,
-        Row::ServerErrors,
-        Row::PartialSuccess,
-        Row::Poison,
-        Row::SessionExpires,
-        Row::LoginRefused,
-        Row::Throttle,
-        Row::Redis,
-        Row::Broker,
-        Row::StaleEndTxn,
-        Row::RebalanceStorm,
-        Row::DataExpired,
-        Row::TopicRecreated,
-        Row::FlowVersion,
-        Row::DiskFull,
-        Row::Clock,
-        Row::SourceMoves,
-        Row::SourceDates,
-        Row::OddKey,
-        Row::EditedInTarget,
-        Row::Replays,
-        Row::ConfigChange,
-        Row::AllGone,
-    ];
-
-    /// The fault, as the table has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Row::Kill => "kill -9 any service at any step",
-            Row::Zombie => "zombie (SIGSTOP, then CONT)",
-            Row::PausedBeforeWrite => "pause exactly between deadline check and socket write",
-            Row::TimesOutButSaves => "target times out but saves",
-            Row::SavesLate => "target times out, saves late",
-            Row::BrokenReply => "RST before or after body, truncated or chunk-broken body, 200 with HTML",
-            Row::ServerErrors => "5xx x4 then ok; 5xx for long",
-            Row::PartialSuccess => "partial success, odd DIndex",
-            Row::Poison => "one poison bill",
-            Row::SessionExpires => "session expires mid-batch",
-            Row::LoginRefused => "login refused",
-            Row::Throttle => "throttle replies",
-            Row::Redis => "Redis stop / FLUSHALL / slow 5 s / wrong type in key",
-            Row::Broker => "broker restart, leader change, coordinator move, ISR below min",
-            Row::StaleEndTxn => "stale EndTxn applied to next transaction",
-            Row::RebalanceStorm => "rebalance storm",
-            Row::DataExpired => "committed offsets expired; data expired",
-            Row::TopicRecreated => "topic recreated, given partitions; ledger deleted",
-            Row::FlowVersion => "flow version late / failing everywhere; permission lost at source",
-            Row::DiskFull => "broker disk full; service disk full",
-            Row::Clock => "clock jumps; zone changed",
-            Row::SourceMoves => "rows inserted, removed, re-approved while paging; clamped page; 10 000-row bill",
-            Row::SourceDates => "approve date in the future, equal seconds, late commit",
-            Row::OddKey => "key with quote, newline, emoji, 300 chars",
-            Row::EditedInTarget => "same bill edited in target by hand",
-            Row::Replays => "replay x10 concurrent; replay of v1 after v2; edit then replay",
-            Row::ConfigChange => "config change mid-flight",
-            Row::AllGone => "all services and Redis gone, Kafka intact / Kafka gone",
-        }
-    }
-
-    /// Whether it is not in the deck that every run draws from: kills are in each of them, and what needs more than the
-    /// services as they ship is in each that has it.
-    fn is_drawn_apart(self) -> bool {
-        matches!(self, Row::Kill | Row::PausedBeforeWrite | Row::Clock)
-    }
-
-    /// Where a row is tried that these runs do not draw; `None` for those that they do.
-    pub fn elsewhere(self) -> Option<&'static str> {
-        match self {
-            Row::Kill
-            | Row::Zombie
-            | Row::TimesOutButSaves
-            | Row::SavesLate
-            | Row::BrokenReply
-            | Row::ServerErrors
-            | Row::PartialSuccess
-            | Row::Poison
-            | Row::SessionExpires
-            | Row::LoginRefused
-            | Row::Throttle
-            | Row::Redis
-            | Row::Broker
-            | Row::RebalanceStorm
-            | Row::AllGone
-            | Row::PausedBeforeWrite
-            | Row::Clock => None,
-            Row::StaleEndTxn => Some("make test-sim: only a log in memory can lie so"),
-            Row::Replays | Row::ConfigChange => Some("tests/tests/desk"),
-            Row::EditedInTarget => Some("tests/tests/road, tests/tests/desk"),
-            Row::SourceMoves | Row::SourceDates => Some("make test-sim"),
-            Row::DataExpired | Row::TopicRecreated => Some("tests/tests/broker"),
-            Row::FlowVersion | Row::OddKey => Some("unit tests of the services"),
-            Row::DiskFull => Some("nowhere yet"),
-        }
-    }
-}
+use super::row::Row;
 
 /// Which Galaxy misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +16,15 @@ pub enum Side {
     Source,
     /// The one that is written.
     Target,
+}
+
+/// Whose disk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// That of a broker.
+    Broker(usize),
+    /// That of a service.
+    Service(&'static str),
 }
 
 /// What happens to Redis.
@@ -263,8 +108,23 @@ pub enum Blow {
     },
     /// Redis.
     Redis(RedisBlow),
-    /// The broker is killed, stays away and is started again.
-    Broker(Duration),
+    /// Brokers are killed, stay away and are started again. Of three, one leaves the others to lead, and two leave the last
+    /// one without enough copies to accept anything.
+    Broker {
+        /// The first of them.
+        first: usize,
+        /// How many.
+        stopped: usize,
+        /// How long.
+        away: Duration,
+    },
+    /// No file grows any more.
+    DiskFull {
+        /// Whose.
+        disk: Disk,
+        /// How long.
+        time: Duration,
+    },
     /// A service has three replicas for a while.
     Three {
         /// The service.
@@ -292,7 +152,8 @@ impl Blow {
             Blow::Misbehave { row, .. } | Blow::Link { row, .. } => *row,
             Blow::Poison => Row::Poison,
             Blow::Redis(_) => Row::Redis,
-            Blow::Broker(_) => Row::Broker,
+            Blow::Broker { .. } => Row::Broker,
+            Blow::DiskFull { .. } => Row::DiskFull,
             Blow::Three { .. } | Blow::Storm { .. } => Row::RebalanceStorm,
             Blow::AllGone => Row::AllGone,
         }
@@ -321,7 +182,10 @@ impl fmt::Display for Blow {
                 write!(out, "link to {system:?} {gate:?} for {} s", time.as_secs())
             }
             Blow::Redis(blow) => write!(out, "Redis: {blow:?}"),
-            Blow::Broker(away) => write!(out, "kill the broker, away {} s", away.as_secs()),
+            Blow::Broker { first, stopped, away } => {
+                write!(out, "kill {stopped} of the brokers, from number {first} on, away {} s", away.as_secs())
+            }
+            Blow::DiskFull { disk, time } => write!(out, "disk full: {disk:?} for {} s", time.as_secs()),
             Blow::Three { service } => write!(out, "{service}: 1, 3, 1 replicas"),
             Blow::Storm { service, time } => write!(out, "{service}: one joins or leaves for {} s", time.as_secs()),
             Blow::AllGone => write!(out, "kill all services and Redis"),
@@ -370,10 +234,16 @@ const STAGES: [&str; 3] = ["extractor", "transformer", "loader"];
 /// Places between the last look at the send deadline and the write to the socket.
 const BEFORE_WRITE: [&str; 3] = ["loader.save.sending", "save.identified", "request.signed"];
 
+/// Nodes of Kafka in the run of this seed: three in every fourth.
+pub fn brokers(seed: u64) -> usize {
+    if seed % 4 == 3 { 3 } else { 1 }
+}
+
 /// What befalls the run of this seed, in order: `count` blows, two of them kills, the others of as many rows as there are.
-/// Where services know named places, it begins with as many deaths more, a loader that stands still before it writes, and a
-/// clock that jumps.
-pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
+/// Where Kafka has three nodes, one and two of them leave besides, and the disk of one fills; where settling times are as
+/// `shipped`, whoever holds a partition also stands still for five minutes, beside another. Where services know named
+/// places, it begins with as many deaths more, a loader that stands still before it writes, and a clock that jumps.
+pub fn schedule(seed: u64, count: usize, points: Option<&Points>, shipped: bool) -> Vec<Blow> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
     let mut deck: Vec<Row> =
         Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && !row.is_drawn_apart()).collect();
@@ -381,6 +251,18 @@ pub fn schedule(seed: u64, count: usize, points: Option<&Points>) -> Vec<Blow> {
     let mut blows: Vec<Blow> = (0..2.min(count)).map(|_| kill(&mut dice)).collect();
     let others = deck.into_iter().cycle().take(count.saturating_sub(blows.len()));
     blows.extend(others.map(|row| draw(row, &mut dice)));
+    let nodes = brokers(seed);
+    if nodes > 1 {
+        let mut leave = |stopped: usize| {
+            let first = dice.one(&[0, 1, 2]);
+            Blow::Broker { first, stopped, away: dice.seconds(10, 20) }
+        };
+        blows.extend([leave(1), leave(nodes - 1)]);
+        blows.push(Blow::DiskFull { disk: Disk::Broker(dice.one(&[0, 1, 2])), time: dice.seconds(8, 20) });
+    }
+    if shipped {
+        blows.push(Blow::Freeze { service: "loader", time: Duration::from_secs(300), peer: true });
+    }
     dice.shuffle(&mut blows);
     if let Some(points) = points {
         let deaths = blows.iter().filter(|blow| blow.row() == Row::Kill).count();
@@ -473,7 +355,7 @@ fn draw(row: Row, dice: &mut Dice) -> Blow {
             _ => Blow::Redis(RedisBlow::Stop(dice.seconds(2, 15))),
         },
         Row::Broker => match dice.between(0, 3) {
-            0 | 1 => Blow::Broker(dice.seconds(0, 10)),
+            0 | 1 => Blow::Broker { first: 0, stopped: 1, away: dice.seconds(0, 10) },
             _ => {
                 let slow = Gate::Slow { way: Way::Both, rate: 60_000, latency: Duration::from_millis(30) };
                 let stalled = [Way::Out, Way::Back, Way::Both].map(Gate::Stalled);
@@ -486,6 +368,13 @@ fn draw(row: Row, dice: &mut Dice) -> Blow {
             _ => Blow::Storm { service: dice.one(&STAGES), time: dice.seconds(25, 45) },
         },
         Row::AllGone => Blow::AllGone,
+        Row::DiskFull => {
+            let disk = match dice.between(0, 1) {
+                0 => Disk::Broker(0),
+                _ => Disk::Service(dice.one(&SERVICES)),
+            };
+            Blow::DiskFull { disk, time: dice.seconds(8, 20) }
+        }
         // Kills are drawn apart; the others are tried elsewhere.
         _ => kill(dice),
     }
@@ -527,19 +416,23 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_again_and_another_one_something_else() {
-        assert_eq!(schedule(7, 8, None), schedule(7, 8, None));
-        assert_ne!(schedule(7, 8, None), schedule(8, 8, None));
-        assert_eq!(schedule(7, 8, None).len(), 8);
+        assert_eq!(schedule(8, 8, None, false), schedule(8, 8, None, false));
+        assert_ne!(schedule(8, 8, None, false), schedule(9, 8, None, false));
+        assert_eq!(schedule(8, 8, None, false).len(), 8);
     }
 
     #[test]
     fn forty_runs_hit_every_row_they_can_at_least_three_times() {
         let mut hits: BTreeMap<Row, usize> = BTreeMap::new();
         for seed in 1..=40 {
-            let blows = schedule(seed, 8, None);
+            let blows = schedule(seed, 8, None, false);
             let rows: BTreeSet<Row> = blows.iter().map(Blow::row).collect();
             assert_eq!(blows.iter().filter(|blow| blow.row() == Row::Kill).count(), 2, "seed {seed}");
-            assert_eq!(rows.len(), 7, "seed {seed}");
+            assert!(rows.len() >= 7, "seed {seed}");
+            let apart = |stopped: usize| {
+                blows.iter().any(|blow| matches!(blow, Blow::Broker { stopped: n, .. } if *n == stopped))
+            };
+            assert!(brokers(seed) == 1 || (apart(1) && apart(2)), "seed {seed}");
             for row in rows {
                 *hits.entry(row).or_default() += 1;
             }
@@ -553,7 +446,7 @@ mod tests {
     #[test]
     fn places_to_die_at_change_nothing_else_of_a_run() {
         let points = Points::find().expect("the sources");
-        let (with, without) = (schedule(5, 8, Some(&points)), schedule(5, 8, None));
+        let (with, without) = (schedule(5, 8, Some(&points), false), schedule(5, 8, None, false));
         assert_eq!(with[4..], without[..]);
         assert!(with[..2].iter().all(|blow| matches!(blow, Blow::Die { .. })), "{:?}", &with[..2]);
         assert_eq!([with[2].row(), with[3].row()], [Row::PausedBeforeWrite, Row::Clock]);
@@ -565,7 +458,7 @@ mod tests {
     fn nothing_is_drawn_that_breaks_what_is_taken_for_granted() {
         // What is sent to the target must arrive within its time or never: no link there may only delay it.
         for seed in 0..300 {
-            for blow in schedule(seed, 14, None) {
+            for blow in schedule(seed, 14, None, true) {
                 if let Blow::Link { system: System::Target, gate, .. } = &blow {
                     let delays = matches!(
                         gate,

@@ -105,7 +105,7 @@ impl Drop for Proxy {
     }
 }
 
-/// The links of a road, one a system, shared by all services.
+/// The links of a road, shared by all services.
 #[derive(Debug)]
 pub struct Links {
     /// To the source.
@@ -114,25 +114,25 @@ pub struct Links {
     pub target: Proxy,
     /// To Redis.
     pub redis: Proxy,
-    /// To Kafka.
-    pub kafka: Proxy,
+    /// To Kafka, one a node.
+    pub kafka: Vec<Proxy>,
 }
 
 impl Links {
-    /// The link to a system.
-    pub fn of(&self, system: System) -> &Proxy {
+    /// Sets the gate to a system.
+    pub fn set(&self, system: System, gate: Gate) {
         match system {
-            System::Source => &self.source,
-            System::Target => &self.target,
-            System::Redis => &self.redis,
-            System::Kafka => &self.kafka,
+            System::Source => self.source.set(gate),
+            System::Target => self.target.set(gate),
+            System::Redis => self.redis.set(gate),
+            System::Kafka => self.kafka.iter().for_each(|link| link.set(gate)),
         }
     }
 
     /// Opens every link.
     pub fn open(&self) {
-        for link in [&self.source, &self.target, &self.redis, &self.kafka] {
-            link.set(Gate::Open);
+        for system in [System::Source, System::Target, System::Redis, System::Kafka] {
+            self.set(system, Gate::Open);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One run: bills arrive while one blow after the other falls; then everything is healed, drained and compared.
 
+mod disks;
 mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::nemesis::{Blow, RedisBlow, Row, Side, schedule};
+use super::nemesis::{Blow, RedisBlow, Side, brokers, schedule};
 use super::points::Points;
 use super::proxy::{Gate, Links, System};
+use super::row::Row;
 use super::summary::{Outcome, Recovery};
 use crate::compare::rules::{Bill, Expectation};
 use crate::fleet::{Commands, Galaxy, Stage};
@@ -23,7 +25,7 @@ const FORM: &str = "STK_MISCELLANEOUS";
 /// Orders of the real file that the source holds from the beginning; further bills are copies under new numbers.
 const ORDERS: usize = 500;
 /// Blows of one run.
-const BLOWS: usize = 8;
+pub(super) const BLOWS: usize = 8;
 /// Bills that arrive in a second, about as many as the target takes.
 const RATE: f64 = 12.0;
 /// Bills that are given at once after a blow, so that there is something to do.
@@ -112,7 +114,7 @@ pub async fn run(
     let bills: Vec<(String, Bill)> = bills.into_iter().enumerate().map(named).collect();
     let given = orders.len();
     let commands = Commands::to(road.kafka.brokers())?;
-    let blows = schedule(plan.seed, BLOWS, points);
+    let blows = schedule(plan.seed, BLOWS, points, plan.shipped);
     road.start_stages().await?;
     let now = Instant::now();
     let mut run = Run {
@@ -153,6 +155,7 @@ async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
         most: 3,
         controls: 1,
         linked: true,
+        brokers: brokers(plan.seed),
         // A duplicate must be able to show.
         target: vec![("--unique-numbers", "off".to_owned())],
         connection: "save_timeout = \"10s\"\nquery_timeout = \"15s\"\n",
@@ -186,7 +189,7 @@ impl Run<'_> {
 
     async fn strike(&mut self, blow: &Blow) -> anyhow::Result<()> {
         // What is timed is not to wait for another fault that still lies in its way.
-        if matches!(blow.row(), Row::Kill | Row::AllGone) || matches!(blow, Blow::Broker(_)) {
+        if matches!(blow.row(), Row::Kill | Row::AllGone | Row::DiskFull) || matches!(blow, Blow::Broker { .. }) {
             self.end_faults().await?;
         }
         match blow {
@@ -214,23 +217,16 @@ impl Run<'_> {
                 if *system == System::Redis {
                     self.known.redis.push(history::now());
                 }
-                self.links()?.of(*system).set(*gate);
+                self.links()?.set(*system, *gate);
                 self.pass(*time).await?;
-                self.links()?.of(*system).set(Gate::Cut);
+                self.links()?.set(*system, Gate::Cut);
                 self.pass(Duration::from_millis(500)).await?;
-                self.links()?.of(*system).set(Gate::Open);
+                self.links()?.set(*system, Gate::Open);
                 Ok(())
             }
             Blow::Redis(blow) => self.redis(*blow).await,
-            Blow::Broker(away) => {
-                let since = Instant::now();
-                self.road.kafka.kill()?;
-                self.pass(*away).await?;
-                self.road.kafka.begin()?;
-                let base = self.applied().await?;
-                self.feed(true).await?;
-                self.recovered("broker", since, base, None).await
-            }
+            Blow::Broker { first, stopped, away } => self.brokers_leave(*first, *stopped, *away).await,
+            Blow::DiskFull { disk, time } => self.disk_full(*disk, *time).await,
             Blow::Three { service } => {
                 for ordinal in [1, 2] {
                     self.road.join(service, ordinal)?;
@@ -358,6 +354,7 @@ impl Run<'_> {
             expectation.parked.insert(number.clone(), "validation");
         }
         self.road.expectation = expectation;
+        self.in_sync().await?;
         let ended = self.road.compare().await?;
         self.outcome.take(&ended);
         self.outcome.take_verdict(history::check(&self.road, self.known.clone()).await?);

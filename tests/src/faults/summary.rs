@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::nemesis::Row;
+use super::row::Row;
 use super::run::Plan;
 use crate::history::Verdict;
 use crate::road::Ended;
@@ -228,7 +228,7 @@ mod tests {
             "commit abc: seeds 3 4",
             "2 runs, 18 bills: 18 applied",
             "    4  kill -9 any service at any step",
-            "    0  broker disk full; service disk full (not drawn; nowhere yet)",
+            "    0  committed offsets expired; data expired (not drawn; tests/tests/broker)",
             "loader           2     30.0     30.0",
             "VIOLATION, seed 4: again by `faults --runs 1 --seed 4 --bills 9`",
             "  missing: 1 [\"A\"]",

@@ -67,12 +67,12 @@ impl DeskFiles {
 
     /// The tables of a replica's settings, except those that every service has. The bound address is written to
     /// [`DeskFiles::address_file`].
-    pub fn settings(&self, folder: &Path, ordinal: u32) -> String {
+    pub fn settings(&self, folder: &Path, ordinal: u32, replication: usize) -> String {
         let text = |path: &Path| path.display().to_string();
         format!(
             "[grpc]\nlisten = \"127.0.0.1:0\"\naddress_file = {:?}\ncertificate_file = {:?}\nkey_file = {:?}\n\
              client_ca_file = {:?}\n\n[access]\nsigning_key_file = {:?}\nbootstrap_file = {:?}\n\n\
-             [topics]\nreplication = 1\n",
+             [topics]\nreplication = {replication}\n",
             text(&Self::address_file(folder, ordinal)),
             text(&self.certificate),
             text(&self.key),

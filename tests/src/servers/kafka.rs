@@ -1,11 +1,11 @@
-//! A real Apache Kafka: one KRaft node that is broker and controller.
+//! A real Apache Kafka: one KRaft node that is broker and controller, or several.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -17,8 +17,27 @@ use super::{cache, free_ports, variable, workspace};
 pub struct Kafka {
     brokers: String,
     secure: Option<Secure>,
-    home: Option<Home>,
+    /// Those of our own, each of which is broker and controller.
+    nodes: Vec<Node>,
+}
+
+/// One node.
+#[derive(Debug)]
+struct Node {
+    name: String,
+    /// `host:port` of its plain listener.
+    address: String,
+    home: Home,
     process: Option<Process>,
+}
+
+/// Where a node behind a link listens, and where the link does.
+#[derive(Debug, Clone, Copy)]
+pub struct Behind {
+    /// The node's port for what comes through the link.
+    pub inner: u16,
+    /// The port of the link, by which the node tells clients to come.
+    pub advertised: u16,
 }
 
 /// The TLS listener and the one user who may log in there.
@@ -40,9 +59,14 @@ struct Home {
     scratch: PathBuf,
     settings: PathBuf,
     libraries: PathBuf,
+    /// Whether there is no other node.
+    alone: bool,
 }
 
 const PASSWORD: &str = "scram-password-of-the-test";
+
+/// A node that does not answer by then never does.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Kafka {
     /// The Kafka that `STARBRIDGE_TEST_KAFKA` names, else one of our own with its data in `scratch`.
@@ -51,7 +75,7 @@ impl Kafka {
     /// Its jars are not set up, Java is missing, or it does not come up within a minute.
     pub fn shared(scratch: &Path) -> anyhow::Result<Self> {
         match variable("STARBRIDGE_TEST_KAFKA") {
-            Some(brokers) => Ok(Self { brokers, secure: None, home: None, process: None }),
+            Some(brokers) => Ok(Self { brokers, secure: None, nodes: Vec::new() }),
             None => Self::start(scratch),
         }
     }
@@ -61,16 +85,17 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::shared`].
     pub fn start(scratch: &Path) -> anyhow::Result<Self> {
-        Self::launch(scratch, false, None)
+        Self::launch(scratch, false, &[None])
     }
 
-    /// One of our own behind a link: it also listens on the port `inner` and tells whoever comes there to come by
-    /// `advertised`, where the link must listen. [`Kafka::brokers`] leads past the link.
+    /// One of our own, of as many nodes as there are links: each listens for its own, too. [`Kafka::brokers`] leads past
+    /// them.
     ///
     /// # Errors
     /// As [`Kafka::shared`].
-    pub fn start_behind(scratch: &Path, inner: u16, advertised: u16) -> anyhow::Result<Self> {
-        Self::launch(scratch, false, Some((inner, advertised)))
+    pub fn start_behind(scratch: &Path, links: &[Behind]) -> anyhow::Result<Self> {
+        let links: Vec<Option<Behind>> = links.iter().copied().map(Some).collect();
+        Self::launch(scratch, false, &links)
     }
 
     /// One of our own that also listens with TLS and SCRAM-SHA-512.
@@ -78,42 +103,56 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::shared`]; also when `keytool` is missing.
     pub fn start_secure(scratch: &Path) -> anyhow::Result<Self> {
-        Self::launch(scratch, true, None)
+        Self::launch(scratch, true, &[None])
     }
 
-    fn launch(scratch: &Path, secure: bool, link: Option<(u16, u16)>) -> anyhow::Result<Self> {
-        let scratch = scratch.join("kafka");
-        std::fs::create_dir_all(&scratch).context("making the broker's folder")?;
+    fn launch(scratch: &Path, secure: bool, links: &[Option<Behind>]) -> anyhow::Result<Self> {
         let libraries = libraries()?;
-        let ports = free_ports(3)?;
-        let settings = scratch.join("server.properties");
-        let mut text = properties(&scratch, ports[0], ports[1]);
-        let access = if secure { Some(secure_listener(&scratch, ports[2], &mut text)?) } else { None };
-        if let Some((inner, advertised)) = link {
-            let plain = format!("PLAINTEXT://127.0.0.1:{}", ports[0]);
-            text = text.replacen("\nlisteners=", &format!("\nlisteners=LINK://127.0.0.1:{inner},"), 1);
-            text = text.replacen("PLAINTEXT:PLAINTEXT,", "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,", 1);
-            writeln!(text, "advertised.listeners={plain},LINK://127.0.0.1:{advertised}")
-                .context("writing to a text")?;
+        let ports = free_ports(2 * links.len() + 1)?;
+        let (plain, rest) = ports.split_at(links.len());
+        let (controllers, spare) = rest.split_at(links.len());
+        let mut kafka = Self { brokers: String::new(), secure: None, nodes: Vec::new() };
+        for (at, link) in links.iter().enumerate() {
+            let name = if at == 0 { "kafka".to_owned() } else { format!("kafka-{}", at + 1) };
+            let scratch = scratch.join(&name);
+            std::fs::create_dir_all(&scratch).context("making the broker's folder")?;
+            let settings = scratch.join("server.properties");
+            let mut text = properties(&scratch, at, plain[at], controllers);
+            if secure {
+                kafka.secure = Some(secure_listener(&scratch, spare[0], &mut text)?);
+            }
+            if let Some(Behind { inner, advertised }) = link {
+                let plain = format!("PLAINTEXT://127.0.0.1:{}", plain[at]);
+                text = text.replacen("\nlisteners=", &format!("\nlisteners=LINK://127.0.0.1:{inner},"), 1);
+                text = text.replacen("PLAINTEXT:PLAINTEXT,", "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,", 1);
+                writeln!(text, "advertised.listeners={plain},LINK://127.0.0.1:{advertised}")
+                    .context("writing to a text")?;
+            }
+            std::fs::write(&settings, text).context("writing the broker's settings")?;
+            std::fs::write(scratch.join("log4j2.properties"), LOGGING).context("writing the broker's log settings")?;
+            let home = Home { scratch, settings, libraries: libraries.clone(), alone: links.len() == 1 };
+            home.format(secure)?;
+            kafka.nodes.push(Node { name, address: format!("127.0.0.1:{}", plain[at]), home, process: None });
         }
-        std::fs::write(&settings, text).context("writing the broker's settings")?;
-        std::fs::write(scratch.join("log4j2.properties"), LOGGING).context("writing the broker's log settings")?;
-        let home = Home { scratch, settings, libraries };
-        home.format(secure)?;
-        let mut kafka =
-            Self { brokers: format!("127.0.0.1:{}", ports[0]), secure: access, home: Some(home), process: None };
+        let addresses: Vec<&str> = kafka.nodes.iter().map(|node| node.address.as_str()).collect();
+        kafka.brokers = addresses.join(",");
         kafka.begin()?;
         Ok(kafka)
     }
 
-    /// `host:port` of the plain listener.
+    /// `host:port` of the plain listeners, comma separated.
     pub fn brokers(&self) -> &str {
         &self.brokers
     }
 
-    /// The folder of its partitions, when it is ours.
+    /// How many nodes are ours.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The folder of the first node's partitions, when it is ours. Every node has them all.
     pub fn data(&self) -> Option<PathBuf> {
-        self.home.as_ref().map(|home| home.scratch.join("data"))
+        self.nodes.first().map(|node| node.home.data())
     }
 
     /// The TLS listener, if it was started with one.
@@ -121,17 +160,25 @@ impl Kafka {
         self.secure.as_ref()
     }
 
-    /// The process, when it is ours and runs.
-    pub fn process(&self) -> Option<&Process> {
-        self.process.as_ref()
+    /// The process of a node, while it runs.
+    pub fn process(&self, node: usize) -> Option<&Process> {
+        self.nodes.get(node).and_then(|node| node.process.as_ref())
     }
 
-    /// Kills it at once.
+    /// Kills every node at once.
+    ///
+    /// # Errors
+    /// One cannot be killed.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        (0..self.nodes.len()).try_for_each(|node| self.kill_node(node))
+    }
+
+    /// Kills one node.
     ///
     /// # Errors
     /// It cannot be killed.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
-        match self.process.take() {
+    pub fn kill_node(&mut self, node: usize) -> anyhow::Result<()> {
+        match self.nodes.get_mut(node).and_then(|node| node.process.take()) {
             Some(mut process) => process.kill(),
             None => Ok(()),
         }
@@ -140,12 +187,14 @@ impl Kafka {
     /// Stops it in order.
     ///
     /// # Errors
-    /// It does not end within half a minute.
+    /// A node does not end within half a minute.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        match self.process.take() {
-            Some(mut process) => process.stop(Duration::from_secs(30)).map(drop),
-            None => Ok(()),
+        for node in &mut self.nodes {
+            if let Some(mut process) = node.process.take() {
+                process.stop(Duration::from_secs(30))?;
+            }
         }
+        Ok(())
     }
 
     /// Kills it and takes its disks away; what is started again is an empty one on its ports.
@@ -154,46 +203,79 @@ impl Kafka {
     /// It is not ours, or the new disks cannot be formatted.
     pub fn lose(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        let data = self.data().context("this Kafka was not started here")?;
-        std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))?;
-        let secure = self.secure.is_some();
-        self.home.as_ref().map_or(Ok(()), |home| home.format(secure))
+        for node in &self.nodes {
+            let data = node.home.data();
+            std::fs::remove_dir_all(&data).with_context(|| format!("removing {}", data.display()))?;
+            node.home.format(self.secure.is_some())?;
+        }
+        Ok(())
     }
 
-    /// Starts it on its old data and ports, and waits until it answers.
+    /// Starts what does not run on its old data and ports, and waits until it answers.
     ///
     /// # Errors
     /// It is not ours, or does not come up within a minute.
     pub fn begin(&mut self) -> anyhow::Result<()> {
-        let home = self.home.as_ref().context("this Kafka was not started here")?;
-        let mut spec = Spec::new("kafka", "java", &home.scratch).arguments([
-            "-Xms256m",
-            "-Xmx1g",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-        ]);
-        let logging = format!("-Dlog4j2.configurationFile={}", home.scratch.join("log4j2.properties").display());
-        // What it unpacks goes with its folder, also when it is killed.
-        let unpacked = format!("-Djava.io.tmpdir={}", home.scratch.display());
-        spec = spec.arguments([logging, unpacked, "-cp".to_owned(), home.class_path(), "kafka.Kafka".to_owned()]);
-        spec = spec.arguments([home.settings.clone()]);
-        let mut process = Process::spawn(spec)?;
-        let begun = Instant::now();
-        while !answers(&self.brokers) {
-            if let Some(status) = process.ended()? {
-                bail!("Kafka ended with {status}:\n{}", process.last_words());
+        ensure!(!self.nodes.is_empty(), "this Kafka was not started here");
+        // All of them, then the waiting: one alone is no quorum.
+        let mut begun = Vec::new();
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            if node.process.is_none() {
+                node.process = Some(Process::spawn(node.home.spec(&node.name))?);
+                begun.push(at);
             }
-            if begun.elapsed() > Duration::from_secs(60) {
-                bail!("Kafka does not answer after a minute:\n{}", process.last_words());
+        }
+        begun.into_iter().try_for_each(|node| self.nodes[node].wait())
+    }
+
+    /// Whether every replica of every partition has what its leader has.
+    pub fn is_in_sync(&self) -> bool {
+        let consumer: Result<BaseConsumer, _> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).set("log_level", "0").create();
+        let metadata = consumer.and_then(|consumer| consumer.fetch_metadata(None, Duration::from_secs(5)));
+        metadata.is_ok_and(|metadata| {
+            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            partitions
+                .all(|partition| partition.error().is_none() && partition.isr().len() == partition.replicas().len())
+        })
+    }
+}
+
+impl Node {
+    /// Waits until it answers.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let Self { name, address, process, .. } = self;
+        let process = process.as_mut().with_context(|| format!("{name} does not run"))?;
+        let begun = Instant::now();
+        while !answers(address) {
+            if let Some(status) = process.ended()? {
+                bail!("{name} ended with {status}:\n{}", process.last_words());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{name} does not answer after {PATIENCE:?}:\n{}", process.last_words());
             }
             pause(Duration::from_millis(200));
         }
-        self.process = Some(process);
         Ok(())
     }
 }
 
 impl Home {
+    fn data(&self) -> PathBuf {
+        self.scratch.join("data")
+    }
+
+    fn spec(&self, name: &str) -> Spec {
+        let memory = if self.alone { "-Xmx1g" } else { "-Xmx640m" };
+        let logging = format!("-Dlog4j2.configurationFile={}", self.scratch.join("log4j2.properties").display());
+        // What it unpacks goes with its folder, also when it is killed.
+        let unpacked = format!("-Djava.io.tmpdir={}", self.scratch.display());
+        Spec::new(name, "java", &self.scratch)
+            .arguments(["-Xms256m", memory, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arguments([logging, unpacked, "-cp".to_owned(), self.class_path(), "kafka.Kafka".to_owned()])
+            .arguments([self.settings.clone()])
+    }
+
     fn class_path(&self) -> String {
         self.libraries.join("*").display().to_string()
     }
@@ -202,8 +284,10 @@ impl Home {
         let mut command = Command::new("java");
         command.args(["-XX:TieredStopAtLevel=1", "-cp", &self.class_path(), "kafka.tools.StorageTool", "format"]);
         // Any 16 bytes in URL-safe base64 without padding are a cluster id.
-        command.args(["--cluster-id", "c3RhcmJyaWRnZS10ZXN0cw", "--standalone", "--ignore-formatted", "--config"]);
-        command.arg(&self.settings);
+        command.args(["--cluster-id", "c3RhcmJyaWRnZS10ZXN0cw", "--ignore-formatted", "--config"]).arg(&self.settings);
+        if self.alone {
+            command.arg("--standalone");
+        }
         if secure {
             command.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name=starbridge,password={PASSWORD}]"));
         }
@@ -234,19 +318,30 @@ const LOGGING: &str = "status=error\nappender.console.type=Console\nappender.con
 appender.console.layout.type=PatternLayout\nappender.console.layout.pattern=%d %p %c %m%n\n\
 rootLogger.level=warn\nrootLogger.appenderRef.console.ref=console\n";
 
-fn properties(scratch: &Path, port: u16, controller: u16) -> String {
+/// The settings of the node `at`, one of as many as there are `controllers`.
+fn properties(scratch: &Path, at: usize, port: u16, controllers: &[u16]) -> String {
     let data = scratch.join("data");
+    let controller = controllers[at];
+    let quorum = match controllers {
+        [alone] => format!("controller.quorum.bootstrap.servers=127.0.0.1:{alone}"),
+        all => {
+            let voters: Vec<String> =
+                all.iter().enumerate().map(|(at, port)| format!("{}@127.0.0.1:{port}", at + 1)).collect();
+            format!("controller.quorum.voters={}", voters.join(","))
+        }
+    };
+    let replicas = controllers.len().min(3);
+    let least = replicas.div_ceil(2);
     format!(
-        "process.roles=broker,controller\nnode.id=1\n\
-         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
+        "process.roles=broker,controller\nnode.id={node}\n{quorum}\ncontroller.listener.names=CONTROLLER\n\
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
          inter.broker.listener.name=PLAINTEXT\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL\n\
          log.dirs={data}\nauto.create.topics.enable=false\ndelete.topic.enable=true\n\
-         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
-         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=4\n\
+         transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={least}\n\
          transaction.state.log.num.partitions=4\n\
-         share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor={replicas}\nshare.coordinator.state.topic.min.isr={least}\n\
          transaction.partition.verification.enable=true\n\
          group.initial.rebalance.delay.ms=0\ngroup.min.session.timeout.ms=1000\n\
          transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n\
@@ -254,6 +349,7 @@ fn properties(scratch: &Path, port: u16, controller: u16) -> String {
          log.segment.delete.delay.ms=1000\nlog.initial.task.delay.ms=1000\n\
          message.max.bytes=16777216\nreplica.fetch.max.bytes=16777216\n\
          log.index.size.max.bytes=1048576\nnum.network.threads=2\nnum.io.threads=4\n",
+        node = at + 1,
         data = data.display(),
     )
 }

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-pub use kafka::Kafka;
+pub use kafka::{Behind, Kafka};
 pub use process::Process;
 pub use redis::Redis;
 pub use shared::SharedKafka;

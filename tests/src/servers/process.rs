@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -122,8 +122,10 @@ impl Process {
             .append(true)
             .open(&log)
             .with_context(|| format!("opening {}", log.display()))?;
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&spec.program).args(&spec.arguments);
+        // A file that may not grow is then an error of the write, as a full disk is, and no signal.
+        let mut command = Command::new("env");
+        command.args(["--ignore-signal=XFSZ", "setpriv", "--pdeathsig", "KILL", "--"]);
+        command.arg(&spec.program).args(&spec.arguments);
         // Without a backtrace the last words of a process are its reason.
         command.env("RUST_BACKTRACE", "0").envs(spec.environment);
         command.stdin(Stdio::null()).stderr(file.try_clone().context("sharing the log")?);
@@ -233,6 +235,17 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
+    /// Lets no file of it grow, as on a full disk, or all of them again.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn limit_files(&self, full: bool) -> anyhow::Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id out of range")?;
+        let most = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit { current: if full { Some(0) } else { most }, maximum: most };
+        prlimit(Some(id), Resource::Fsize, limit).with_context(|| format!("limiting {}", self.name)).map(drop)
+    }
+
     /// Kills it at once and waits until it is gone.
     ///
     /// # Errors
@@ -283,6 +296,29 @@ pub(crate) fn pause(time: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_of_the_write_until_there_is_room() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let file = folder.path().join("file");
+        let script = format!("while true; do echo x >> {}; sleep 0.01; done", file.display());
+        let mut child =
+            Process::spawn(Spec::new("writes", "sh", folder.path()).arguments(["-c", &script])).expect("started");
+        let size = || std::fs::metadata(&file).map_or(0, |file| file.len());
+        let grows = || {
+            let before = size();
+            pause(Duration::from_millis(300));
+            size() > before
+        };
+        assert!(grows());
+        child.limit_files(true).expect("limited");
+        pause(Duration::from_millis(50));
+        assert!(!grows());
+        assert_eq!(child.ended().expect("known"), None);
+        child.limit_files(false).expect("open again");
+        pause(Duration::from_millis(50));
+        assert!(grows());
+    }
 
     #[test]
     fn a_child_ends_when_asked_and_when_dropped() {

@@ -1,5 +1,5 @@
-//! Ends the process when a poll is late. A client that is not polled keeps its place in the group and does nothing:
-//! nobody would notice, so the process gives way to a new one.
+//! Ends the process when a poll or a transaction is late. A client that is not polled, or that waits for an answer that it
+//! lost, keeps its place in the group and does nothing: nobody would notice, so the process gives way to a new one.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -13,7 +13,7 @@ pub(crate) type Stalled = Arc<dyn Fn() + Send + Sync>;
 /// Exit status of a process that the watchdog ended: a temporary failure, start again.
 const EXIT: i32 = 75;
 
-/// The pulse of one thread. Dropping it ends the watch.
+/// The pulse of one thread, or of one piece of its work. Dropping it ends the watch.
 pub(crate) struct Pulse {
     name: String,
     limit: Duration,
@@ -74,7 +74,7 @@ impl Pulse {
         if silent < self.limit {
             return;
         }
-        error!(thread = self.name, seconds = silent.as_secs(), "poll is late");
+        error!(thread = self.name, seconds = silent.as_secs(), "stands still; the process gives way to a new one");
         match &self.stalled {
             Some(stalled) => stalled(),
             None => std::process::exit(EXIT),
@@ -88,7 +88,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn a_late_poll_is_reported_and_a_beat_in_time_is_not() {
+    fn a_late_beat_is_reported_and_one_in_time_is_not() {
         let calls = Arc::new(AtomicUsize::new(0));
         let stalled: Stalled = {
             let calls = Arc::clone(&calls);

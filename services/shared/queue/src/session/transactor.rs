@@ -24,6 +24,10 @@ use crate::error::Error;
 use crate::member::offsets;
 use crate::offset::Next;
 use crate::producer::{Client, Outgoing, send_blocking, settings};
+use crate::watchdog::{Pulse, Stalled};
+
+/// A transaction that has not ended so long after its time is waited for in vain.
+const LATE: Duration = Duration::from_secs(5);
 
 /// What to do about an error of a transactional call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub(crate) struct Transactor {
     cluster: Cluster,
     member: String,
     limit: Duration,
+    stalled: Option<Stalled>,
 }
 
 impl std::fmt::Debug for Transactor {
@@ -92,7 +97,8 @@ impl Transactor {
             .set("debug", "eos")
             .set_log_level(RDKafkaLogLevel::Debug);
         let client = config.create_with_context(Reporter::default()).map_err(|error| settings(&error))?;
-        let transactor = Self { client: Some(client), cluster: cluster.clone(), member: member.to_owned(), limit };
+        let (cluster, stalled) = (cluster.clone(), timing.stalled.clone());
+        let transactor = Self { client: Some(client), cluster, member: member.to_owned(), limit, stalled };
         killpoint::reached("transaction.opening");
         // What is open under this name is given up by the broker after its own time; that is waited out.
         transactor.repeat("taking over the transactional id", limit * 2, || {
@@ -153,6 +159,10 @@ impl Transactor {
         positions: &Positions,
         group: &ConsumerGroupMetadata,
     ) -> Result<Committed, Error> {
+        // The Kafka client can lose a request to a coordinator that moved, and then waits for its answer for ever, whatever
+        // limit a call is given: nothing else of the process would notice. By then the broker has given the transaction up.
+        let name = format!("transaction of {}", self.member);
+        let _pulse = Pulse::watch(&name, self.limit + LATE, self.stalled.clone());
         let begun = self.client().begin_transaction();
         begun.map_err(|error| self.explain(error, "beginning a transaction", &self.member))?;
         killpoint::reached("transaction.begun");

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use document::{Code, Record};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -185,4 +188,37 @@ fn a_coordinator_that_moves_is_followed() {
     mock.coordinator(MockCoordinator::Group("g".to_owned()), 3).expect("moved");
     run(&transactor, &cluster).expect("committed after the move");
     transactor.close_blocking();
+}
+
+/// What the Kafka client does today. Once it does not, the watch of transactions can go.
+#[test]
+fn a_lost_request_to_a_coordinator_is_noticed() {
+    let (mock, cluster) = mock();
+    let noticed = Arc::new(AtomicBool::new(false));
+    let stalled: Stalled = {
+        let noticed = Arc::clone(&noticed);
+        Arc::new(move || noticed.store(true, Ordering::SeqCst))
+    };
+    let timing = Timing { transaction: Duration::from_secs(2), stalled: Some(stalled), ..Timing::default() };
+    let transactor = Transactor::open_blocking(&cluster, "m-0", &timing).expect("opened");
+    // Every connection that it takes is there, and none that comes or goes reminds the client of what it lost.
+    run(&transactor, &cluster).expect("committed");
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &cluster.brokers)
+        .set("group.id", "another")
+        .create()
+        .expect("a consumer");
+    let group = consumer.group_metadata().expect("a group");
+    std::thread::park_timeout(Duration::from_millis(500));
+    mock.request_errors(Api::FindCoordinator, &[E::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE]);
+    let positions = Positions { saved: vec![Next::at("in", 0, 2)], next: vec![Next::at("in", 0, 3)] };
+    // It never returns; it ends with this process.
+    let hung = std::thread::spawn(move || transactor.run_blocking(&[], &[], &positions, &group).is_ok());
+    let begun = Instant::now();
+    while !noticed.load(Ordering::SeqCst) && !hung.is_finished() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(!hung.is_finished(), "the client found its way: {:?}", hung.join());
+    assert!(noticed.load(Ordering::SeqCst));
+    std::mem::forget(mock);
 }
