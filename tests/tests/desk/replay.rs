@@ -190,13 +190,20 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     let stats =
         operator.letters().get_dead_letter_stats(v1::GetDeadLetterStatsRequest::default()).await.expect("counts");
     assert_eq!((stats.get_ref().total, stats.get_ref().unreadable), (parked.len() as i64, 0), "{stats:?}");
-    let asked = v1::TraceRecordRequest { flow: "misc-inbound".to_owned(), key: one.target_key.clone() };
+    let asked = v1::TraceRecordRequest { flow: String::new(), key: one.target_key.clone() };
     let traced = operator.records().trace_record(asked).await.expect("traced").into_inner();
     let kinds: Vec<&str> = traced.steps.iter().map(|step| step.kind.as_str()).collect();
     assert_eq!((traced.end.as_str(), traced.dead_letters.len()), ("applied", 1), "{traced:#?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "extracted").count(), 1, "{traced:#?}");
     // The first road, the replay that came too early, and the one that was applied.
     assert_eq!(kinds.iter().filter(|kind| **kind == "mapped").count(), 3, "{traced:#?}");
+    // Saves that were begun, with their batches, are written where the ledger is.
+    assert_eq!(traced.flow, "misc-inbound");
+    let begun: Vec<_> = traced.steps.iter().filter(|step| step.kind == "intent").collect();
+    assert!(!begun.is_empty(), "{traced:#?}");
+    assert!(begun.iter().all(|step| !step.batch.is_empty() && step.place.contains(".ledger/")), "{begun:#?}");
+    let noted = traced.steps.iter().rfind(|step| step.kind == "ledger").expect("an end");
+    assert!(noted.place.contains(".ledger/") && noted.place.contains('@'), "{noted:#?}");
 
     let auditor = people.hire(&road, "zhao", "auditor").await;
     let auditor = people.at_writer(&road, &auditor).await;

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use document::{Code, DocumentKey, Fault, FlowName, Received, TargetKey, topic};
+use document::{Code, DocumentKey, Fault, FlowName, Received, TargetKey, TraceParent, topic};
 use queue::TopicPartition;
 use starbridge_proto::v1;
 use starbridge_proto::v1::record_service_server::RecordService;
 use tonic::{Request, Response, Status};
 
+use super::gate::Caller;
 use super::status::status;
 use super::{Shared, blocking, show};
+use crate::index::ledger::{self, Entry, Intent};
 use crate::index::{End, Ended, List, Order};
 use crate::selector::Selector;
 
@@ -34,8 +36,11 @@ impl RecordService for Records {
         let shared = &self.0;
         let caller = shared.caller(&format!("{SERVICE}/TraceRecord"), &request)?;
         let request = request.into_inner();
-        let flow = FlowName::new(request.flow.clone())
-            .map_err(|error| status(&Fault::new(Code::RequestInvalid, error.to_string()).at_path("$.flow")))?;
+        let flow = match request.flow.as_str() {
+            "" => self.flow_of(&caller, &request.key).await?,
+            flow => FlowName::new(flow)
+                .map_err(|error| status(&Fault::new(Code::RequestInvalid, error.to_string()).at_path("$.flow")))?,
+        };
         shared.permit(&caller, &[shared.scope_of(&flow)], false, &format!("record/{flow}/{}", request.key)).await?;
         let (ends, letters) = blocking(|| self.known(&flow, &request.key)).map_err(|fault| status(&fault))?;
         let end = ends.iter().max_by_key(|end| (end.entry.version, end.entry.at));
@@ -51,14 +56,25 @@ impl RecordService for Records {
             let target = end.map(|end| end.target_key.clone());
             steps.extend(self.on_the_road(&flow, &document, target.as_ref(), *version).await?);
         }
-        steps.extend(ends.iter().map(|end| ledger_step(&flow, end)));
-        steps.extend(letters.iter().map(letter_step));
+        let oldest = versions.first().copied().unwrap_or_default();
+        let mut noted = Vec::new();
+        for end in &ends {
+            noted.extend(self.in_the_ledger(&flow, &end.target_key, oldest).await?);
+        }
+        // What the topic does not show any more the index still knows, if only what came of it.
+        let known = |end: &&End| !noted.iter().any(|step| is_of(step, &end.entry));
+        steps.extend(ends.iter().filter(known).map(|end| ledger_step(topic::ledger(&flow), &end.entry)));
+        steps.append(&mut noted);
+        for row in &letters {
+            let letter = blocking(|| shared.index.get(&row.id)).map_err(|fault| status(&fault))?;
+            steps.push(letter_step(row, letter.and_then(|letter| letter.letter.trace)));
+        }
         if steps.is_empty() {
-            let fault = Fault::new(Code::LetterUnknown, "neither ledger nor letters know this document");
-            return Err(status(&fault.of_record(request.key).hint("give its key in the source or in the target")));
+            return Err(status(&unknown(&request.key)));
         }
         steps.sort_by_key(|step| step.at.map(|at| (at.seconds, at.nanos)));
         Ok(Response::new(v1::TraceRecordResponse {
+            flow: flow.to_string(),
             document_key: document.to_string(),
             target_key: end.map(|end| end.target_key.to_string()).unwrap_or_default(),
             end: end.and_then(|end| end.entry.end).map(end_word).unwrap_or_default().to_owned(),
@@ -73,13 +89,67 @@ impl RecordService for Records {
 }
 
 impl Records {
+    /// The flow that knows a document, where the caller named none.
+    async fn flow_of(&self, caller: &Caller, key: &str) -> Result<FlowName, Status> {
+        let shared = &self.0;
+        shared.permit(caller, &[], false, &format!("record/{key}")).await?;
+        let found = blocking(|| {
+            let mut ends = shared.index.ends_of_document(&key.into(), None)?;
+            ends.extend(shared.index.ends_of_target(&TargetKey(key.to_owned()), None)?);
+            let mut flows: Vec<FlowName> = ends.into_iter().map(|end| end.flow).collect();
+            let key = quoted(key);
+            let selector = Selector::parse(&format!("document = {key} or target_key = {key}"))?;
+            let counted = shared.index.stats(&selector, shared.clock.millis())?;
+            flows.extend(counted.by_flow.into_keys());
+            flows.sort();
+            flows.dedup();
+            Ok::<_, Fault>(flows)
+        });
+        let mut flows = found.map_err(|fault| status(&fault))?;
+        if let Some(visible) = shared.visible(caller) {
+            flows.retain(|flow| visible.contains(flow));
+        }
+        match flows.as_slice() {
+            [flow] => Ok(flow.clone()),
+            [] => Err(status(&unknown(key))),
+            several => {
+                let names: Vec<&str> = several.iter().map(FlowName::as_str).collect();
+                let fault = Fault::new(Code::RequestInvalid, format!("{} know this document", names.join(", ")));
+                Err(status(&fault.at_path("$.flow").hint("name one of these flows")))
+            }
+        }
+    }
+
+    /// What the ledger topic still shows of a target key: the saves that were begun, in which batch, and what was noted
+    /// of them.
+    async fn in_the_ledger(&self, flow: &FlowName, key: &TargetKey, oldest: u64) -> Result<Vec<v1::TraceStep>, Status> {
+        let topic = topic::ledger(flow);
+        let from = i64::try_from(oldest / 1000).unwrap_or_default() - EARLIER;
+        let count = self.0.admin.partitions(&topic).await.map_err(|error| status(&error.fault()))?;
+        let mut steps = Vec::new();
+        for partition in 0..count.unwrap_or_default() {
+            let at = TopicPartition::new(topic.clone(), partition);
+            let begin = self.0.peek.at_time(at, from).await.map_err(|error| status(&error.fault()))?;
+            let wanted = key.clone();
+            let found = self.0.peek.stretch(begin, LOOKED_AT, move |record| Noted::of(record, &wanted).is_some());
+            let found = found.await.map_err(|error| status(&error.fault()))?;
+            steps.extend(found.iter().filter_map(|record| {
+                let place = format!("{topic}/{partition}@{}", record.offset);
+                Some(match Noted::of(record, key)? {
+                    Noted::Entry(entry) => ledger_step(place, &entry),
+                    Noted::Intent(intent) => intent_step(place, &intent),
+                })
+            }));
+        }
+        Ok(steps)
+    }
+
     /// What ledger and letters know of a document, by either of its keys.
     fn known(&self, flow: &FlowName, key: &str) -> Result<(Vec<End>, Vec<crate::index::LetterRow>), Fault> {
         let index = &self.0.index;
         let mut ends = index.ends_of_document(&key.into(), Some(flow))?;
         ends.extend(index.ends_of_target(&TargetKey(key.to_owned()), Some(flow))?);
         ends.dedup();
-        let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let mut keys = vec![quoted(key)];
         keys.extend(ends.iter().map(|end| quoted(end.entry.document.as_str())));
         let keys = keys.join(", ");
@@ -141,26 +211,71 @@ fn road_step(record: &Received, kind: &str, version: u64) -> v1::TraceStep {
         replay_job: header("sb-replay"),
         what: format!("{} bytes", record.record.value.as_ref().map_or(0, Vec::len)),
         trace_id: trace.split('-').nth(1).unwrap_or_default().to_owned(),
+        batch: String::new(),
     }
 }
 
-fn ledger_step(flow: &FlowName, end: &End) -> v1::TraceStep {
-    let entry = &end.entry;
+/// A text as selectors have it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn unknown(key: &str) -> Fault {
+    let fault = Fault::new(Code::LetterUnknown, "neither ledger nor letters know this document");
+    fault.of_record(key.to_owned()).hint("give its key in the source or in the target")
+}
+
+/// What a record of the ledger tells of a target key.
+enum Noted {
+    Entry(Box<Entry>),
+    Intent(Intent),
+}
+
+impl Noted {
+    fn of(record: &Received, key: &TargetKey) -> Option<Self> {
+        let value = record.record.value.as_deref()?;
+        if ledger::target_key(&record.record.key).as_ref() == Some(key) {
+            return ledger::read(value).ok().map(|entry| Self::Entry(Box::new(entry)));
+        }
+        let batch = ledger::intent(&record.record.key)?;
+        ledger::read_intent(batch, key, value).map(Self::Intent)
+    }
+}
+
+/// Whether a step tells what an entry says.
+fn is_of(step: &v1::TraceStep, entry: &Entry) -> bool {
+    step.kind == "ledger" && step.version == entry.version.0 && step.at == Some(show::time(entry.at))
+}
+
+fn intent_step(place: String, intent: &Intent) -> v1::TraceStep {
+    v1::TraceStep {
+        kind: "intent".to_owned(),
+        at: Some(show::time(intent.at)),
+        version: intent.version.0,
+        place,
+        what: format!("save begun in batch {} with {} documents of its partition", intent.batch, intent.documents),
+        batch: intent.batch.clone(),
+        ..v1::TraceStep::default()
+    }
+}
+
+fn ledger_step(place: String, entry: &Entry) -> v1::TraceStep {
     let target = entry.target.as_ref().map(|target| format!(", in the target as {}", target.id)).unwrap_or_default();
     let letter = entry.letter.as_ref().map(|letter| format!(", letter {letter}")).unwrap_or_default();
     v1::TraceStep {
         kind: "ledger".to_owned(),
         at: Some(show::time(entry.at)),
         version: entry.version.0,
-        place: topic::ledger(flow),
+        place,
         flow_version: entry.flow_version.to_string(),
         replay_job: entry.replays.last().cloned().unwrap_or_default(),
         what: format!("{}{target}{letter}", entry.end.map_or("in progress", end_word)),
         trace_id: String::new(),
+        batch: String::new(),
     }
 }
 
-fn letter_step(letter: &crate::index::LetterRow) -> v1::TraceStep {
+fn letter_step(letter: &crate::index::LetterRow, trace: Option<TraceParent>) -> v1::TraceStep {
     v1::TraceStep {
         kind: "dead_letter".to_owned(),
         at: Some(show::time(letter.last_failed)),
@@ -169,7 +284,8 @@ fn letter_step(letter: &crate::index::LetterRow) -> v1::TraceStep {
         flow_version: letter.flow_version.to_string(),
         replay_job: letter.replay.clone().unwrap_or_default(),
         what: format!("{} in {}: {}", letter.code, letter.stage, letter.message),
-        trace_id: String::new(),
+        trace_id: trace.map(|trace| hex::encode(trace.trace_id)).unwrap_or_default(),
+        batch: String::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use document::{Code, DocumentKey, FlowName, FlowVersion, RecordError, TargetKey, Version};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// The schema this build reads.
 const SCHEMA: u8 = 1;
@@ -94,27 +95,62 @@ pub struct Entry {
     pub at: i64,
 }
 
+/// A save that may be on its way, as far as it is about one target key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Intent {
+    /// The batch that it went with.
+    pub(crate) batch: String,
+    /// How many documents of the partition went with it.
+    pub(crate) documents: usize,
+    /// The version that was to be saved.
+    pub(crate) version: Version,
+    /// When it was begun, unix milliseconds.
+    pub(crate) at: i64,
+}
+
 /// The target key of a ledger key, for the entries of documents.
-pub(super) fn target_key(key: &[u8]) -> Option<TargetKey> {
+pub(crate) fn target_key(key: &[u8]) -> Option<TargetKey> {
     let key = std::str::from_utf8(key).ok()?;
     key.strip_prefix(ENTRY_PREFIX).map(TargetKey::from)
 }
 
 /// The batch of a ledger key, for the intents.
-pub(super) fn intent(key: &[u8]) -> Option<&str> {
+pub(crate) fn intent(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key).ok()?.strip_prefix(INTENT_PREFIX)
+}
+
+/// What the intent of `batch` says of a target key; nothing where it is not about it, or does not read.
+pub(crate) fn read_intent(batch: &str, key: &TargetKey, value: &[u8]) -> Option<Intent> {
+    #[derive(Deserialize)]
+    struct Written {
+        at: i64,
+        documents: Vec<Intended>,
+    }
+    #[derive(Deserialize)]
+    struct Intended {
+        key: TargetKey,
+        version: Version,
+    }
+    let written: Written = of_schema(value, "an intent of a ledger").ok()?;
+    let of_key = written.documents.iter().find(|document| document.key == *key)?;
+    let (documents, version) = (written.documents.len(), of_key.version);
+    Some(Intent { batch: batch.to_owned(), documents, version, at: written.at })
 }
 
 /// Reads the value of an entry.
 ///
 /// # Errors
 /// [`RecordError::ValueUnreadable`] when the bytes are not JSON of this schema.
-pub(super) fn read(value: &[u8]) -> Result<Entry, RecordError> {
+pub(crate) fn read(value: &[u8]) -> Result<Entry, RecordError> {
+    of_schema(value, "an entry of a ledger")
+}
+
+fn of_schema<T: DeserializeOwned>(value: &[u8], expected: &'static str) -> Result<T, RecordError> {
     #[derive(Deserialize)]
     struct Schema {
         v: u8,
     }
-    let unreadable = |detail: String| RecordError::ValueUnreadable { expected: "an entry of a ledger", detail };
+    let unreadable = |detail: String| RecordError::ValueUnreadable { expected, detail };
     let schema: Schema = serde_json::from_slice(value).map_err(|error| unreadable(error.to_string()))?;
     if schema.v != SCHEMA {
         return Err(unreadable(format!("schema {} is not {SCHEMA}", schema.v)));

@@ -17,7 +17,7 @@ mod apply;
 mod choose;
 mod digest;
 mod ends;
-mod ledger;
+pub(crate) mod ledger;
 mod one;
 mod outcomes;
 mod page;

@@ -292,11 +292,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecordCommand {
     /// Tells how a document went through every stage.
+    #[command(override_usage = "starctl record trace [FLOW] KEY")]
     Trace {
-        /// The flow.
-        #[arg(value_parser = value::flow_name)]
-        flow: String,
-        /// The document's key in the source or in the target.
-        key: String,
+        /// The flow, where several know such a document; then the document's key in the source or in the target.
+        #[arg(value_names = ["FLOW", "KEY"], num_args = 1..=2, required = true)]
+        document: Vec<String>,
     },
 }

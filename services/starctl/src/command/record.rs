@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use document::{Code, Fault};
 use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
 
 use super::letter::{explain, letters, readable};
 use super::page;
 use super::{Session, view};
-use crate::cli::Form;
 use crate::cli::letter::{DoubtCommand, RecordCommand, Verdict};
+use crate::cli::{Form, value};
 use crate::client;
 use crate::exit;
 use crate::message;
@@ -19,9 +20,16 @@ use crate::output::failure::Failure;
 const CHECK: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(command: &RecordCommand, session: &Session) -> Result<u8, Failure> {
-    let RecordCommand::Trace { flow, key } = command;
+    let RecordCommand::Trace { document } = command;
     let output = &session.output;
-    let answer = session.client.ask(v1::TraceRecordRequest { flow: flow.clone(), key: key.clone() }).await?;
+    let (flow, key) = match document.as_slice() {
+        [flow, key] => {
+            let wrong = |detail| Failure::of(Fault::new(Code::CliUsage, detail), exit::USAGE);
+            (value::flow_name(flow).map_err(wrong)?, key.clone())
+        }
+        only => (String::new(), only.concat()),
+    };
+    let answer = session.client.ask(v1::TraceRecordRequest { flow, key }).await?;
     let whole = message::value("TraceRecordResponse", &answer);
     output.one(&view::TRACE, &whole)?;
     if matches!(output.form(), Form::Table | Form::Wide) {

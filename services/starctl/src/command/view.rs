@@ -283,6 +283,7 @@ pub(crate) const TRACE: View = View {
         column("target_key", "target key", "目标键"),
         column("end", "end", "结局"),
         column("target_id", "target id", "目标编号"),
+        column("flow", "flow", "流程"),
     ],
 };
 
@@ -298,6 +299,7 @@ pub(crate) const TRACE_STEP: View = View {
         column("place", "place", "位置"),
         column("flow_version", "flow version", "流程版本").if_wide(),
         column("replay_job", "replay", "重放任务").if_wide(),
+        column("batch", "batch", "批次").if_wide(),
         column("trace_id", "trace", "追踪").if_wide(),
     ],
 };

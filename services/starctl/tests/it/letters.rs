@@ -221,7 +221,12 @@ fn doubts_are_listed_and_settled() {
 
 #[test]
 fn a_document_is_traced() {
-    insta::assert_snapshot!(Bed::new().starctl(&["record", "trace", "misc-inbound", "其他入库-1"]).seen());
+    let bed = Bed::new();
+    insta::assert_snapshot!(bed.starctl(&["record", "trace", "misc-inbound", "其他入库-1"]).seen());
+    // The flow may be left out.
+    assert!(bed.starctl(&["record", "trace", "其他入库-1"]).out.contains("其他入库-1"));
+    let asked = bed.desk().requests("trace_record");
+    assert!(asked[0].contains("misc-inbound") && !asked[1].contains("misc-inbound"), "{asked:?}");
 }
 
 #[test]
