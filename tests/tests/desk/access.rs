@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, Utc};
+use control::access::policy::{self, Trail};
 use control::access::token::{self, Request};
 use control::access::{KeyRing, SigningKey};
 use e2e::road::{Road, RoadPlan};
@@ -183,6 +184,9 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
     looks::an_imported_payload_is_checked_as_an_edit(&road, &people, &tokens, &things.letter).await;
     looks::streams_end_with_what_let_their_caller_in(&road, &people).await;
 
+    nothing_is_done_that_cannot_be_audited(&mut road, &methods, &things, &channel, &tokens["system_administrator"])
+        .await;
+
     // Credentials that prove nothing.
     let pem = SecretString::from(std::fs::read_to_string(&road.desk.signing_key).expect("the key"));
     let keys = KeyRing::new(SigningKey::from_pem(&pem).expect("a key"));
@@ -234,6 +238,53 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
             assert!(code == Code::Unauthenticated || locked, "{} with a token {state}: {code:?}", name(method));
         }
     }
+}
+
+/// With no broker to write to, every call that leaves a trail says UNAVAILABLE, and none of them has done anything after.
+async fn nothing_is_done_that_cannot_be_audited(
+    road: &mut Road,
+    methods: &[MethodDescriptor],
+    things: &Things,
+    channel: &tonic::transport::Channel,
+    chief: &str,
+) {
+    let caller = Caller::new(channel.clone(), Some(chief));
+    let state = async || {
+        let asked = v1::GetFlowRequest { name: things.flow.clone(), version: String::new() };
+        let flow = caller.flows().get_flow(asked).await.expect("the flow").into_inner().flow.expect("a flow");
+        let letters = caller.letters().get_dead_letter_stats(v1::GetDeadLetterStatsRequest::default()).await;
+        (flow, letters.expect("counts").into_inner().counts)
+    };
+    let before = state().await;
+    road.kafka.kill().expect("killed");
+    let pausing = v1::PauseFlowRequest { name: things.flow.clone(), change: change("not without a trail") };
+    let looking = v1::GetDeadLetterRequest { id: things.letter.clone(), unmask: true };
+    let (mut flows, mut letters) = (caller.flows(), caller.letters());
+    let (paused, looked) = tokio::join!(flows.pause_flow(pausing), letters.get_dead_letter(looking));
+    assert_eq!(paused.expect_err("not written").code(), Code::Unavailable);
+    assert_eq!(looked.expect_err("not written").code(), Code::Unavailable);
+    // By now the replica knows that it does not write: nothing that it lets a caller do gets further.
+    let may: Vec<&MethodDescriptor> = methods
+        .iter()
+        .filter(|method| {
+            let call = name(method);
+            let leaves =
+                policy::rule(&format!("starbridge.control.v1.{call}")).is_some_and(|rule| rule.trail != Trail::None);
+            leaves && MAY.iter().any(|(listed, may)| *listed == call && may.as_bytes()[3] == b'x')
+        })
+        .collect();
+    assert!(may.len() > 20, "{}", may.len());
+    for method in may {
+        let code = raw::call(caller.signed(), method, raw::request(method, things)).await;
+        assert_eq!(code, Code::Unavailable, "{}", name(method));
+    }
+    road.kafka.begin().expect("back");
+    until("the desk writes again", async || {
+        let looking = v1::GetDeadLetterRequest { id: things.letter.clone(), unmask: false };
+        caller.letters().get_dead_letter(looking).await.map(drop).map_err(|status| status.to_string())
+    })
+    .await;
+    assert_eq!(state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

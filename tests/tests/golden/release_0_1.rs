@@ -165,7 +165,7 @@ fn the_index_takes_all_of_it() {
         let list =
             List { selector: &selector, order: Order::Document, descending: false, page_token: None, limit: 9, now };
         let rows = index.list(&list).expect("a list").items;
-        let told: Vec<_> = rows.iter().map(|row| (row.document.as_str(), row.state, row.edited)).collect();
+        let told: Vec<_> = rows.iter().map(|row| (row.document.as_str(), row.state, row.is_edited())).collect();
         let expected = [
             ("其他入库 '1'", Some(State::Replaying), true),
             ("其他入库 '2'", Some(State::Parked), true),

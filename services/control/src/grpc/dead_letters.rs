@@ -102,8 +102,12 @@ impl DeadLetterService for DeadLetters {
         };
         let advice = letter.row.code.english();
         let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
+        let mut shown = show::letter(&shared.flows, &letter);
+        if request.unmask {
+            shown.message.clone_from(&letter.row.message);
+        }
         Ok(Response::new(v1::GetDeadLetterResponse {
-            dead_letter: Some(show::letter(&shared.flows, &letter)),
+            dead_letter: Some(shown),
             payload: Some(show::payload(&letter.letter.body, masker)),
             edited: edited.map(|edit| show::payload(&edit.body, masker)),
             source: source.map(|bytes| show::payload(&bytes, masker)),

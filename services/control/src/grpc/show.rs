@@ -9,7 +9,7 @@ use starbridge_proto::v1;
 use crate::core::job::{Begin, Counts, Job, Status, Under};
 use crate::index::{Letter, LetterRow, Scan};
 use crate::letter::State;
-use crate::mask::{Masked, Masker};
+use crate::mask::{Masked, Masker, pattern};
 
 /// Unix milliseconds as a timestamp.
 pub fn time(millis: i64) -> Timestamp {
@@ -27,6 +27,11 @@ pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
     time(instant.timestamp_millis())
 }
 
+/// The message of a letter as everybody may see it: without what looks like a personal number.
+fn message(text: &str) -> String {
+    pattern::mask(text).unwrap_or_else(|| text.to_owned())
+}
+
 /// A letter as lists show it. `flows` tells what its flow promises.
 pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
     let origin = row.origin.as_ref();
@@ -38,7 +43,7 @@ pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
         stage: row.stage.to_string(),
         category: row.category.to_string(),
         code: row.code.to_string(),
-        message: row.message.clone(),
+        message: message(&row.message),
         field: row.field.clone().unwrap_or_default(),
         document_key: row.document.to_string(),
         target_key: row.target_key.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -50,9 +55,9 @@ pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
         state: state(row.state).into(),
         replay_job: row.replay.clone().unwrap_or_default(),
         state_reason: row.reason.clone().unwrap_or_default(),
-        state_by: String::new(),
-        edit_revision: u32::from(row.edited),
-        trace_id: String::new(),
+        state_by: row.state_by.clone().unwrap_or_default(),
+        edit_revision: row.revision,
+        trace_id: row.trace.clone().unwrap_or_default(),
         origin: origin.map(|(topic, partition, offset)| format!("{topic}/{partition}@{offset}")).unwrap_or_default(),
         safety: Some(safety(row, delivery(flows, row))),
         claimed_by: row.claimed_by.clone().unwrap_or_default(),
@@ -62,7 +67,6 @@ pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
 /// A letter whole, without its payload.
 pub fn letter(flows: &FlowRegistry, letter: &Letter) -> v1::DeadLetter {
     let mut shown = row(flows, &letter.row);
-    shown.trace_id = letter.letter.trace.map(|trace| hex::encode(trace.trace_id)).unwrap_or_default();
     if let Some(event) = &letter.event {
         shown.state_by.clone_from(&event.by);
         shown.edit_revision = event.edit.as_ref().map_or(0, |edit| edit.rev);
@@ -200,6 +204,12 @@ mod tests {
     use super::*;
     use document::{Code, DeadLetterId, FlowName, Tenant, Version};
 
+    #[test]
+    fn a_message_tells_no_personal_number() {
+        assert_eq!(message("客户 13800138000 不存在"), "客户 *** 不存在");
+        assert_eq!(message("物料 OFF-1 不存在"), "物料 OFF-1 不存在");
+    }
+
     fn open_letter(stage: Stage, category: Category) -> LetterRow {
         LetterRow {
             id: DeadLetterId("ab".to_owned()),
@@ -221,8 +231,10 @@ mod tests {
             state: Some(State::Open),
             replay: None,
             reason: None,
-            edited: false,
+            revision: 0,
             claimed_by: None,
+            state_by: None,
+            trace: None,
             origin: None,
         }
     }

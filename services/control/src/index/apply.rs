@@ -29,7 +29,7 @@ struct EventColumns {
     state: Option<&'static str>,
     replay: Option<String>,
     reason: Option<String>,
-    edited: bool,
+    revision: u32,
     claimed_by: Option<String>,
     by: Option<String>,
 }
@@ -40,7 +40,7 @@ impl EventColumns {
             state: Some(event.state.as_str()),
             replay: event.replay,
             reason: event.reason,
-            edited: event.edit.is_some(),
+            revision: event.edit.map_or(0, |edit| edit.rev),
             claimed_by: event.claimed_by,
             by: Some(event.by),
         }
@@ -167,17 +167,17 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
         .prepare_cached(
             "INSERT INTO letters (id, tenant, flow, flow_version, stage, category, code, document, version, \
              target_key, message, field, attempts, first_failed, last_failed, retry_at, failed_replay, \
-             origin_topic, origin_partition, origin_offset, partition, offset, state, event_replay, reason, edited, \
-             claimed_by, event_by) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             origin_topic, origin_partition, origin_offset, partition, offset, state, event_replay, reason, revision, \
+             claimed_by, event_by, trace) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, flow_version = excluded.flow_version, \
              category = excluded.category, code = excluded.code, target_key = excluded.target_key, \
              message = excluded.message, field = excluded.field, attempts = excluded.attempts, \
              first_failed = excluded.first_failed, last_failed = excluded.last_failed, \
              retry_at = excluded.retry_at, failed_replay = excluded.failed_replay, \
              origin_topic = excluded.origin_topic, origin_partition = excluded.origin_partition, \
-             origin_offset = excluded.origin_offset, partition = excluded.partition, offset = excluded.offset \
-             RETURNING row",
+             origin_offset = excluded.origin_offset, partition = excluded.partition, offset = excluded.offset, \
+             trace = excluded.trace RETURNING row",
         )?
         .query_row(
             params![
@@ -206,9 +206,10 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
                 columns.state,
                 columns.replay,
                 columns.reason,
-                columns.edited,
+                columns.revision,
                 columns.claimed_by,
                 columns.by,
+                letter.trace.map(|trace| hex::encode(trace.trace_id)),
             ],
             |row| row.get(0),
         )?;
@@ -264,14 +265,14 @@ fn take_event(transaction: &Transaction<'_>, received: &Received) -> rusqlite::R
 fn set_event(transaction: &Transaction<'_>, id: &str, columns: &EventColumns) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "UPDATE letters SET state = ?, event_replay = ?, reason = ?, edited = ?, claimed_by = ?, event_by = ? \
+            "UPDATE letters SET state = ?, event_replay = ?, reason = ?, revision = ?, claimed_by = ?, event_by = ? \
              WHERE id = ?",
         )?
         .execute(params![
             columns.state,
             columns.replay,
             columns.reason,
-            columns.edited,
+            columns.revision,
             columns.claimed_by,
             columns.by,
             id

@@ -9,7 +9,7 @@ use super::Index;
 /// positions: where the last record of a compacted partition was a deletion, Kafka forgets it in time.
 const TABLES: [&str; 5] = [
     "SELECT tenant, flow, flow_version, stage, category, code, state, document, version, target_key, field, attempts, \
-     first_failed, last_failed, retry_at, replay, reason, edited, claimed_by, origin_topic, origin_partition, \
+     first_failed, last_failed, retry_at, replay, reason, revision, claimed_by, event_by, trace, origin_topic, origin_partition, \
      origin_offset, message, partition, offset, id, headers, body \
      FROM letters INDEXED BY sqlite_autoindex_letters_1 CROSS JOIN bodies USING (row) ORDER BY id",
     "SELECT id, value, partition, offset FROM events ORDER BY id",

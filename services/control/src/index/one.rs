@@ -52,7 +52,8 @@ impl Index {
                 letter.state = Some(event.state);
                 letter.replay = event.replay.clone().or(letter.replay);
                 letter.reason.clone_from(&event.reason);
-                letter.edited = event.edit.is_some();
+                letter.revision = event.edit.as_ref().map_or(0, |edit| edit.rev);
+                letter.state_by = Some(event.by.clone());
                 letter.claimed_by.clone_from(&event.claimed_by);
             }
             let judge = |selector: &&Selector| {

@@ -234,6 +234,7 @@ fn may_lack(field: Field) -> bool {
             | Field::Replay
             | Field::Reason
             | Field::ClaimedBy
+            | Field::Trace
             | Field::OriginTopic
             | Field::OriginPartition
             | Field::OriginOffset

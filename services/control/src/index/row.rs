@@ -49,20 +49,24 @@ pub struct LetterRow {
     pub replay: Option<String>,
     /// The reason given with its last event.
     pub reason: Option<String>,
-    /// Whether its body was edited.
-    pub edited: bool,
+    /// How often its body was edited.
+    pub revision: u32,
     /// Who works on it.
     pub claimed_by: Option<String>,
+    /// Who decided last.
+    pub state_by: Option<String>,
+    /// The trace that it failed in, 32 hex digits.
+    pub trace: Option<String>,
     /// Topic, partition and offset of the record as it entered the failed step.
     pub origin: Option<(String, i32, i64)>,
 }
 
 /// The columns a [`LetterRow`] is read from, in its order.
 pub(super) const COLUMNS: &str = "id, tenant, flow, flow_version, stage, category, code, state, document, version, \
-     target_key, message, field, attempts, first_failed, last_failed, retry_at, replay, reason, edited, claimed_by, \
-     origin_topic, origin_partition, origin_offset";
+     target_key, message, field, attempts, first_failed, last_failed, retry_at, replay, reason, revision, \
+     claimed_by, origin_topic, origin_partition, origin_offset, event_by, trace";
 /// How many they are.
-pub(super) const COLUMN_COUNT: usize = 24;
+pub(super) const COLUMN_COUNT: usize = 26;
 
 /// The column of a version: smaller numbers stay smaller.
 pub(super) fn version_column(version: u64) -> i64 {
@@ -100,6 +104,11 @@ fn column<T: FromSql>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
 }
 
 impl LetterRow {
+    /// Whether its body was edited.
+    pub fn is_edited(&self) -> bool {
+        self.revision > 0
+    }
+
     /// Reads the [`COLUMNS`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let origin_topic: Option<String> = column(row, 21)?;
@@ -123,8 +132,10 @@ impl LetterRow {
             retry_at: column(row, 16)?,
             replay: column(row, 17)?,
             reason: column(row, 18)?,
-            edited: column(row, 19)?,
+            revision: column(row, 19)?,
             claimed_by: column(row, 20)?,
+            state_by: column(row, 24)?,
+            trace: column(row, 25)?,
             origin: match origin_topic {
                 Some(topic) => Some((topic, column(row, 22)?, column(row, 23)?)),
                 None => None,
@@ -154,8 +165,9 @@ impl LetterRow {
             Field::RetryAt => Fact::Time(self.retry_at?),
             Field::Replay => Fact::Text(self.replay.as_deref()?),
             Field::Reason => Fact::Text(self.reason.as_deref()?),
-            Field::Edited => Fact::Truth(self.edited),
+            Field::Edited => Fact::Truth(self.is_edited()),
             Field::ClaimedBy => Fact::Text(self.claimed_by.as_deref()?),
+            Field::Trace => Fact::Text(self.trace.as_deref()?),
             Field::OriginTopic => Fact::Text(&self.origin.as_ref()?.0),
             Field::OriginPartition => Fact::Number(Decimal::from(self.origin.as_ref()?.1)),
             Field::OriginOffset => Fact::Number(Decimal::from(self.origin.as_ref()?.2)),

@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Raised with every change of the tables.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 16 * 1024;
 /// Page cache of each reading connection, KiB.
@@ -36,7 +36,8 @@ CREATE TABLE letters (
     field TEXT, attempts INTEGER NOT NULL,
     first_failed INTEGER NOT NULL, last_failed INTEGER NOT NULL, retry_at INTEGER,
     failed_replay TEXT, event_replay TEXT, replay TEXT AS (coalesce(event_replay, failed_replay)) VIRTUAL,
-    reason TEXT, edited INTEGER NOT NULL, claimed_by TEXT, event_by TEXT,
+    reason TEXT, revision INTEGER NOT NULL, edited INTEGER NOT NULL AS (revision > 0) VIRTUAL,
+    claimed_by TEXT, event_by TEXT, trace TEXT,
     origin_topic TEXT, origin_partition INTEGER, origin_offset INTEGER,
     message TEXT NOT NULL,
     partition INTEGER NOT NULL, offset INTEGER NOT NULL

@@ -276,7 +276,12 @@ impl World<'_> {
         };
         let letters = self.shared.index.list(&list)?.items.into_iter();
         let letters: Vec<Letter> = letters
-            .map(|row| Letter { version: row.version, state: row.state, category: row.category, edited: row.edited })
+            .map(|row| Letter {
+                version: row.version,
+                state: row.state,
+                category: row.category,
+                edited: row.is_edited(),
+            })
             .collect();
         Ok(standing(&ends, &letters))
     }

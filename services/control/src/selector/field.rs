@@ -52,6 +52,8 @@ pub enum Field {
     Edited,
     /// Who works on it.
     ClaimedBy,
+    /// The trace that it failed in, 32 hex digits.
+    Trace,
     /// Topic of the record as it entered the failed step.
     OriginTopic,
     /// Partition of that record.
@@ -91,7 +93,7 @@ const fn named(field: Field, name: &'static str, english: &'static str, chinese:
 }
 
 /// In the order of [`Field`], by which it is read.
-const FIELDS: [Named; 25] = [
+const FIELDS: [Named; 26] = [
     named(Field::Id, "id", "id", "死信编号", Kind::Text),
     named(Field::Tenant, "tenant", "tenant", "租户", Kind::Text),
     named(Field::Flow, "flow", "flow", "流程", Kind::Text),
@@ -114,6 +116,7 @@ const FIELDS: [Named; 25] = [
     named(Field::Reason, "reason", "reason", "原因说明", Kind::Text),
     named(Field::Edited, "edited", "edited mark", "已编辑标记", Kind::Truth),
     named(Field::ClaimedBy, "claimed_by", "person in charge", "认领人", Kind::Text),
+    named(Field::Trace, "trace", "trace", "追踪编号", Kind::Text),
     named(Field::OriginTopic, "origin.topic", "original topic", "来源主题", Kind::Text),
     named(Field::OriginPartition, "origin.partition", "original partition", "来源分区", Kind::Number),
     named(Field::OriginOffset, "origin.offset", "original offset", "来源位移", Kind::Number),

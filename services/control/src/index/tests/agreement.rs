@@ -70,9 +70,10 @@ fn samples() -> impl Strategy<Value = (Sample, Option<LetterEvent>)> {
     let names = (some_of(&FLOWS), some_of(&TEXTS), some_of(&VERSIONS), some_of(&Stage::ALL));
     let failure = (some_of(&Category::ALL[..4]), some_of(&Code::ALL[..4]), some_of(&TEXTS), text(), text(), 0_u32..5);
     let times = (some_of(&TIMES), some_of(&TIMES), prop::option::of(some_of(&TIMES)));
+    let trace = prop::option::of(some_of(&TRACES).prop_map(str::to_owned));
     let origin = prop::option::of((some_of(&TEXTS).prop_map(str::to_owned), 0_i32..3, some_of(&[0_i64, 1, i64::MAX])));
-    (names, failure, times, text(), origin, some_of(&BODIES)).prop_flat_map(
-        |((flow, document, version, stage), failure, times, replay, origin, body)| {
+    (names, failure, times, text(), (trace, origin), some_of(&BODIES)).prop_flat_map(
+        |((flow, document, version, stage), failure, times, replay, (trace, origin), body)| {
             let (category, code, message, field, target_key, attempts) = failure;
             let sample = Sample {
                 flow: flow.to_owned(),
@@ -87,6 +88,7 @@ fn samples() -> impl Strategy<Value = (Sample, Option<LetterEvent>)> {
                 last_failed: times.1,
                 retry_at: times.2,
                 replay,
+                trace,
                 origin,
                 body: body.as_bytes().to_vec(),
                 ..sample(document, times.0)
@@ -136,7 +138,8 @@ enum Model {
     Test(String, &'static str, Vec<String>),
 }
 
-const TEXT_FIELDS: [&str; 11] = [
+const TRACES: [&str; 2] = ["0af7651916cd43dd8448eb211c80319c", "00000000000000000000000000000001"];
+const TEXT_FIELDS: [&str; 12] = [
     "flow",
     "flow_version",
     "document",
@@ -146,6 +149,7 @@ const TEXT_FIELDS: [&str; 11] = [
     "replay",
     "reason",
     "claimed_by",
+    "trace",
     "origin.topic",
     "tenant",
 ];
@@ -311,6 +315,7 @@ fn known(subject: &str, sample: &Sample, event: Option<&LetterEvent>) -> Vec<Kno
         "replay" => some(event.and_then(|event| event.replay.as_ref()).or(sample.replay.as_ref())),
         "reason" => some(event.and_then(|event| event.reason.as_ref())),
         "claimed_by" => some(event.and_then(|event| event.claimed_by.as_ref())),
+        "trace" => some(sample.trace.as_ref()),
         "edited" => Some(Known::Truth(event.is_some_and(|event| event.edit.is_some()))),
         "version" => Some(Known::Number(sample.version.into())),
         "attempts" => Some(Known::Number(sample.attempts.into())),

@@ -96,15 +96,18 @@ fn letters_stand_in_groups_with_their_oldest() {
 #[test]
 fn an_event_may_come_before_its_letter_and_go_again() {
     let (_folder, index) = index();
-    let sample = Sample { replay: Some("old".to_owned()), ..sample("A", 10) };
+    let trace = "0af7651916cd43dd8448eb211c80319c".to_owned();
+    let sample = Sample { replay: Some("old".to_owned()), trace: Some(trace), ..sample("A", 10) };
     let mut told = LetterEvent::new(State::Replaying, 1, "ops", 5);
     told.replay = Some("job-1".to_owned());
     told.claimed_by = Some("li".to_owned());
-    told.edit = Some(Edit { rev: 1, body: b"{}".to_vec(), by: "li".into(), at: 5, reason: "typo".into() });
+    told.edit = Some(Edit { rev: 3, body: b"{}".to_vec(), by: "li".into(), at: 5, reason: "typo".into() });
     index.apply(&[event(0, &sample.id(), &told), letter(0, &sample)]).expect("applied");
     let found = index.get(&sample.id()).expect("read").expect("there");
     assert_eq!(found.event, Some(told));
+    assert_eq!((found.row.revision, found.row.state_by.as_deref()), (3, Some("ops")));
     assert_eq!(count(&index, "state=replaying and replay=\"job-1\" and claimed_by=li and edited=true"), 1);
+    assert_eq!(count(&index, "trace = 0af7651916cd43dd8448eb211c80319c"), 1);
     index.apply(&[keyed(topic::DEAD_LETTER_EVENTS, 1, &sample.id().0, None)]).expect("applied");
     assert_eq!(count(&index, "state=open and replay=old and edited=false and not exists(claimed_by)"), 1);
 }

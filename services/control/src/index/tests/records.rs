@@ -24,6 +24,8 @@ pub(super) struct Sample {
     pub(super) last_failed: i64,
     pub(super) retry_at: Option<i64>,
     pub(super) replay: Option<String>,
+    /// The trace's id, hex digits.
+    pub(super) trace: Option<String>,
     pub(super) origin: Option<(String, i32, i64)>,
     pub(super) body: Vec<u8>,
 }
@@ -45,6 +47,7 @@ pub(super) fn sample(document: &str, first_failed: i64) -> Sample {
         last_failed: first_failed,
         retry_at: None,
         replay: None,
+        trace: None,
         origin: None,
         body: b"{}".to_vec(),
     }
@@ -77,6 +80,9 @@ impl Sample {
             .set_optional("dl-retry-at", self.retry_at)
             .set_optional("dl-replay-job", self.replay.as_ref())
             .set_optional("sb-target-key", self.target_key.as_ref());
+        if let Some(trace) = &self.trace {
+            headers.set("traceparent", format!("00-{trace}-00000000000000aa-01"));
+        }
         if let Some((topic, partition, offset)) = &self.origin {
             headers.set("dl-origin-topic", topic).set("dl-origin-partition", partition).set("dl-origin-offset", offset);
         }

@@ -92,8 +92,10 @@ impl Library for View {
             retry_at: letter.retry_at,
             replay: letter.replay.clone(),
             reason: None,
-            edited: false,
+            revision: 0,
             claimed_by: None,
+            state_by: None,
+            trace: None,
             origin: None,
         };
         Ok(Some(index::Letter { row, letter: letter.clone(), event, partition: 0, offset: 0 }))
