@@ -134,7 +134,9 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     assert_eq!(idle.await.get_ref().under_way, 0);
     engineer.flows().delete_flow(delete(change("no longer needed"))).await.expect("deleted");
     until_sample(&mut road, VERSION, &[], |value| value == 0.0).await;
-    assert!(engineer.flows().list_flows(v1::ListFlowsRequest {}).await.expect("listed").get_ref().flows.is_empty());
+    assert!(
+        engineer.flows().list_flows(v1::ListFlowsRequest::default()).await.expect("listed").get_ref().flows.is_empty()
+    );
     let gone = flow(&engineer).await.flow.expect("a flow");
     assert_eq!((gone.deleted_note.as_str(), gone.versions.len()), ("sun: no longer needed", 2));
     let run = v1::RunFlowRequest { name: name(), kind: 0, change: change("now"), window: None };

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::gate::{Caller, Peer};
 use super::status::status;
-use super::{Shared, digest, secret, show};
+use super::{Shared, digest, page_of, secret, show};
 use crate::access::permission::admit;
 use crate::access::policy;
 use crate::access::token::{self, MAX_LIFETIME};
@@ -169,10 +169,11 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        let (caller, _) = self.admitted("ListBindings", request).await?;
-        let mut bindings = caller.bindings;
-        bindings.sort_by(|a, b| (&a.principal, a.role).cmp(&(&b.principal, b.role)));
-        Ok(Response::new(v1::ListBindingsResponse { bindings: bindings.iter().map(binding_shown).collect() }))
+        let (caller, request) = self.admitted("ListBindings", request).await?;
+        let key = |binding: &Binding| format!("{} {:?} {}", binding.principal, binding.role, binding.scope);
+        let (bindings, next_page_token) = page_of(caller.bindings, key, request.page_size, &request.page_token)?;
+        let bindings = bindings.iter().map(binding_shown).collect();
+        Ok(Response::new(v1::ListBindingsResponse { bindings, next_page_token }))
     }
 
     async fn put_binding(

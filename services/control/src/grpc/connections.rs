@@ -10,7 +10,7 @@ use starbridge_proto::v1::connection_service_server::ConnectionService;
 use tonic::{Request, Response, Status};
 
 use super::status::status;
-use super::{Shared, digest, show};
+use super::{Shared, digest, page_of, show};
 use crate::access::Scope;
 use crate::access::permission::decide;
 use crate::access::policy::Need;
@@ -46,8 +46,11 @@ impl ConnectionService for Connections {
         let may =
             |name: &str| decide(&caller.principal, &caller.bindings, verb, object, &scope_of(name)).allowed().is_ok();
         let seen = shared.systems.all().filter(|(name, _)| may(name));
-        let connections = seen.map(|(name, system)| self.shown(name, system.settings())).collect();
-        Ok(Response::new(v1::ListConnectionsResponse { connections }))
+        let seen = seen.map(|(name, system)| self.shown(name, system.settings())).collect();
+        let request = request.get_ref();
+        let key = |connection: &v1::Connection| connection.name.clone();
+        let (connections, next_page_token) = page_of(seen, key, request.page_size, &request.page_token)?;
+        Ok(Response::new(v1::ListConnectionsResponse { connections, next_page_token }))
     }
 
     async fn get_connection(

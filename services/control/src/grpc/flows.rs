@@ -15,7 +15,7 @@ use super::dead_letters::reason;
 use super::gate::Caller;
 use super::status::status;
 use super::under_way::{keys_may_move, may_go};
-use super::{Shared, digest, show};
+use super::{Shared, digest, page_of, show};
 use crate::access::Role;
 use crate::audit::Outcome;
 use crate::core::Effects;
@@ -38,9 +38,12 @@ impl FlowService for Flows {
         let caller = shared.caller(&format!("{SERVICE}/ListFlows"), &request)?;
         shared.permit(&caller, &[], false, "flow").await?;
         let visible = shared.visible(&caller);
-        let names = shared.flows.names();
-        let shown = names.iter().filter(|name| visible.as_ref().is_none_or(|visible| visible.contains(name)));
-        Ok(Response::new(v1::ListFlowsResponse { flows: shown.map(|name| self.shown(name)).collect() }))
+        let request = request.into_inner();
+        let mut names = shared.flows.names();
+        names.retain(|name| visible.as_ref().is_none_or(|visible| visible.contains(name)));
+        let (names, next_page_token) = page_of(names, ToString::to_string, request.page_size, &request.page_token)?;
+        let flows = names.iter().map(|name| self.shown(name)).collect();
+        Ok(Response::new(v1::ListFlowsResponse { flows, next_page_token }))
     }
 
     async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Result<Response<v1::GetFlowResponse>, Status> {

@@ -203,7 +203,53 @@ pub fn page_size(asked: i32) -> Result<usize, Status> {
     }
 }
 
+/// A page of a list that is short enough to be at hand whole, `key` being what it is sorted by: all of it where no size is
+/// asked for. Beside it what continues it.
+///
+/// # Errors
+/// As [`page_size`].
+pub fn page_of<T>(
+    mut all: Vec<T>,
+    key: impl Fn(&T) -> String,
+    asked: i32,
+    token: &str,
+) -> Result<(Vec<T>, String), Status> {
+    let size = if asked == 0 { usize::MAX } else { page_size(asked)? };
+    all.sort_by_cached_key(|entry| key(entry));
+    if !token.is_empty() {
+        all.retain(|entry| key(entry).as_str() > token);
+    }
+    let more = all.len() > size;
+    all.truncate(size);
+    let next = all.last().filter(|_| more).map(key).unwrap_or_default();
+    Ok((all, next))
+}
+
 /// Runs what blocks where it may.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_short_list_hold_every_entry_once() {
+        let all = || ["c", "a", "d", "b", "e"].map(str::to_owned).to_vec();
+        let page = |size, token: &str| page_of(all(), Clone::clone, size, token).expect("a page");
+        assert_eq!(page(0, ""), (["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), String::new()));
+        let (mut seen, mut token) = (Vec::new(), String::new());
+        loop {
+            let (entries, next) = page(2, &token);
+            seen.push(entries.len());
+            token = next;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, [2, 2, 1]);
+        assert_eq!(page(5, "").1, "");
+        assert_eq!(page_of(all(), Clone::clone, -1, "").expect_err("no size").code(), tonic::Code::InvalidArgument);
+    }
 }

@@ -96,7 +96,7 @@ async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Resu
             output.remark(&output.pick(format!("{token_id} is revoked"), format!("已吊销 {token_id}")))?;
         }
         AuthCommand::Bindings { sort } => {
-            let answer = client.ask(v1::ListBindingsRequest {}).await?;
+            let answer = client.ask(v1::ListBindingsRequest::default()).await?;
             let mut items: Vec<Value> =
                 answer.bindings.iter().map(|binding| message::value("Binding", binding)).collect();
             page::sort(&view::BINDING, &mut items, sort.sort_by.as_deref())?;

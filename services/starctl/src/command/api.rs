@@ -33,7 +33,7 @@ pub(super) fn offline(command: &ApiCommand, output: &Output) -> Result<u8, Failu
 /// With the flows that use them.
 pub(super) async fn with_flows(command: &ApiCommand, tenant: &TenantArgs, session: &Session) -> Result<u8, Failure> {
     let mut uses = Uses::new();
-    for flow in session.client.ask(v1::ListFlowsRequest {}).await?.flows {
+    for flow in session.client.ask(v1::ListFlowsRequest::default()).await?.flows {
         // What is deleted or cannot be used speaks to nobody.
         if flow.version.is_empty() || !flow.faults.is_empty() || !tenant.takes(&session.settings.context, &flow.tenant)
         {

@@ -41,7 +41,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     let output = &session.output;
     match command {
         OnlineCommand::List { sort } => {
-            let answer = session.client.ask(v1::ListConnectionsRequest {}).await?;
+            let answer = session.client.ask(v1::ListConnectionsRequest::default()).await?;
             let mut items: Vec<Value> =
                 answer.connections.iter().map(|connection| message::value("Connection", connection)).collect();
             page::sort(&view::CONNECTION, &mut items, sort.sort_by.as_deref())?;

@@ -21,7 +21,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     let client = &session.client;
     let flow = match command {
         OnlineCommand::List { tenant, sort } => {
-            let flows = client.ask(v1::ListFlowsRequest {}).await?.flows;
+            let flows = client.ask(v1::ListFlowsRequest::default()).await?.flows;
             let flows = flows.iter().filter(|flow| tenant.takes(&session.settings.context, &flow.tenant));
             let mut items: Vec<Value> = flows.map(|flow| message::value("Flow", flow)).collect();
             page::sort(&view::FLOW, &mut items, sort.sort_by.as_deref())?;

@@ -22,7 +22,7 @@ pub(super) async fn run(command: &ScheduleCommand, session: &Session) -> Result<
 }
 
 async fn list(session: &Session, after: AfterArgs, tenant: &TenantArgs, sort: &SortArgs) -> Result<u8, Failure> {
-    let flows = session.client.ask(v1::ListFlowsRequest {}).await?.flows;
+    let flows = session.client.ask(v1::ListFlowsRequest::default()).await?.flows;
     let after = instant(after)?;
     let item = |flow: &v1::Flow| {
         let state = state(flow);

@@ -1,6 +1,8 @@
 //! Dead letters as the stages write them, and what became of some: the same in every run.
 
-use document::{Category, Code, DeadLetter, DeadLetterId, FlowName, Headers, Record, Stage, Tenant, Version};
+use document::{
+    Category, Code, DeadLetter, DeadLetterId, FlowName, Headers, Record, Stage, Tenant, TraceParent, Version,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Number, Value, json};
@@ -105,7 +107,7 @@ fn letter(number: u64, random: &mut StdRng) -> DeadLetter {
         last_failed_at: last_failed,
         retry_at: random.random_bool(0.1).then(|| last_failed + HOUR),
         replay: random.random_bool(0.05).then(|| job(random)),
-        trace: None,
+        trace: Some(TraceParent { trace_id: u128::from(number).to_be_bytes(), span_id: [1; 8], flags: 1 }),
         headers,
         claim_check: false,
         body: body(&document, number, random),

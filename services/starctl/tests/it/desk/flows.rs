@@ -53,7 +53,10 @@ impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
         self.take("list_flows", request).await?;
         let ready = self.has_ready().then(|| Flow { name: "ready".to_owned(), ..flow() });
-        Ok(Response::new(ListFlowsResponse { flows: std::iter::once(flow()).chain(ready).collect() }))
+        Ok(Response::new(ListFlowsResponse {
+            flows: std::iter::once(flow()).chain(ready).collect(),
+            ..Default::default()
+        }))
     }
 
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {

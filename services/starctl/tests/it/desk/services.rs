@@ -391,7 +391,7 @@ impl audit_service_server::AuditService for Desk {
 impl connection_service_server::ConnectionService for Desk {
     async fn list_connections(&self, request: Request<ListConnectionsRequest>) -> Answer<ListConnectionsResponse> {
         self.take("list_connections", request).await?;
-        Ok(Response::new(ListConnectionsResponse { connections: vec![connection()] }))
+        Ok(Response::new(ListConnectionsResponse { connections: vec![connection()], ..Default::default() }))
     }
 
     async fn get_connection(&self, request: Request<GetConnectionRequest>) -> Answer<GetConnectionResponse> {
@@ -500,7 +500,7 @@ impl access_service_server::AccessService for Desk {
 
     async fn list_bindings(&self, request: Request<ListBindingsRequest>) -> Answer<ListBindingsResponse> {
         self.take("list_bindings", request).await?;
-        Ok(Response::new(ListBindingsResponse { bindings: vec![binding()] }))
+        Ok(Response::new(ListBindingsResponse { bindings: vec![binding()], ..Default::default() }))
     }
 
     async fn put_binding(&self, request: Request<PutBindingRequest>) -> Answer<PutBindingResponse> {
