@@ -92,6 +92,9 @@ impl Transactor {
             .set("message.timeout.ms", (limit * 2 / 3).as_millis().to_string())
             .set("socket.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
             .set("request.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
+            // A request for a coordinator that is lost while it moves is thought of again when a connection comes or goes;
+            // where none does, an idle one is closed in time.
+            .set("connections.max.idle.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
             .set("linger.ms", "0.5")
             // The one way to hear that it sent an end twice.
             .set("debug", "eos")

@@ -30,9 +30,18 @@ fn record(topic: &str) -> Outgoing {
 }
 
 fn group(cluster: &Cluster) -> ConsumerGroupMetadata {
+    group_of(cluster, "g")
+}
+
+/// One whose coordinator the transactor has not asked for.
+fn another_group(cluster: &Cluster) -> ConsumerGroupMetadata {
+    group_of(cluster, "another")
+}
+
+fn group_of(cluster: &Cluster, name: &str) -> ConsumerGroupMetadata {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &cluster.brokers)
-        .set("group.id", "g")
+        .set("group.id", name)
         .create()
         .expect("a consumer");
     consumer.group_metadata().expect("a group")
@@ -190,9 +199,23 @@ fn a_coordinator_that_moves_is_followed() {
     transactor.close_blocking();
 }
 
-/// What the Kafka client does today. Once it does not, the watch of transactions can go.
 #[test]
-fn a_lost_request_to_a_coordinator_is_noticed() {
+fn a_lost_request_for_a_coordinator_is_made_again() {
+    let (mock, cluster) = mock();
+    let transactor = Transactor::open_blocking(&cluster, "m-0", &timing()).expect("opened");
+    // Every connection that it takes is there, and none that comes or goes reminds the client of what it lost.
+    run(&transactor, &cluster).expect("committed");
+    let group = another_group(&cluster);
+    std::thread::park_timeout(Duration::from_millis(500));
+    mock.request_errors(Api::FindCoordinator, &[E::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE]);
+    let positions = Positions { saved: vec![Next::at("in", 0, 2)], next: vec![Next::at("in", 0, 3)] };
+    transactor.run_blocking(&[record("out")], &[], &positions, &group).expect("committed within its time");
+    transactor.close_blocking();
+}
+
+/// However it comes to stand still: the broker's answer does not come, and no limit of a call ends it.
+#[test]
+fn a_transaction_that_never_ends_is_noticed() {
     let (mock, cluster) = mock();
     let noticed = Arc::new(AtomicBool::new(false));
     let stalled: Stalled = {
@@ -201,16 +224,10 @@ fn a_lost_request_to_a_coordinator_is_noticed() {
     };
     let timing = Timing { transaction: Duration::from_secs(2), stalled: Some(stalled), ..Timing::default() };
     let transactor = Transactor::open_blocking(&cluster, "m-0", &timing).expect("opened");
-    // Every connection that it takes is there, and none that comes or goes reminds the client of what it lost.
     run(&transactor, &cluster).expect("committed");
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &cluster.brokers)
-        .set("group.id", "another")
-        .create()
-        .expect("a consumer");
-    let group = consumer.group_metadata().expect("a group");
-    std::thread::park_timeout(Duration::from_millis(500));
-    mock.request_errors(Api::FindCoordinator, &[E::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE]);
+    let group = another_group(&cluster);
+    // So many that it is not found within the watched time.
+    mock.request_errors(Api::FindCoordinator, &[E::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE; 1_000]);
     let positions = Positions { saved: vec![Next::at("in", 0, 2)], next: vec![Next::at("in", 0, 3)] };
     // It never returns; it ends with this process.
     let hung = std::thread::spawn(move || transactor.run_blocking(&[], &[], &positions, &group).is_ok());
