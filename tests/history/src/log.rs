@@ -121,7 +121,7 @@ impl Log<'_> {
                     key: key.to_owned(),
                     version: needed(record, "dl-record-version")?.parse()?,
                     end: End::Parked,
-                    at: needed(record, "dl-last-failed-at")?.parse()?,
+                    at: readable.since,
                 });
             }
             Ok(())
@@ -240,7 +240,9 @@ impl Log<'_> {
                     topics::EntryEnd::Applied => End::Applied,
                     topics::EntryEnd::Parked | topics::EntryEnd::InDoubt => End::Parked,
                 };
-                log.history.ends.push(Ended { key: target.to_owned(), version: entry.version, end, at: entry.at });
+                // The broker's clock: the one of the service that wrote it may have been wrong.
+                let at = readable.since;
+                log.history.ends.push(Ended { key: target.to_owned(), version: entry.version, end, at });
             } else if key.starts_with("intent/") {
                 let at = log.decisions.of(readable);
                 // Written again, it takes the place of the one before it.

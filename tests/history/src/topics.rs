@@ -48,8 +48,6 @@ pub struct Entry {
     pub version: u64,
     /// How it ended; none while it is under way.
     pub end: Option<EntryEnd>,
-    /// Unix milliseconds.
-    pub at: i64,
 }
 
 /// How a version ended.

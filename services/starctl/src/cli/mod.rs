@@ -13,6 +13,7 @@ pub(crate) mod reconcile;
 pub(crate) mod replay;
 pub(crate) mod schedule;
 pub(crate) mod secret;
+pub(crate) mod tenant;
 pub(crate) mod value;
 
 use std::path::PathBuf;
@@ -185,6 +186,11 @@ pub(crate) enum Command {
     Schedule {
         #[command(subcommand)]
         command: schedule::ScheduleCommand,
+    },
+    /// Whose flows there are, and what their systems permit.
+    Tenant {
+        #[command(subcommand)]
+        command: tenant::TenantCommand,
     },
     /// Dead letters: look, decide, replay.
     Dlq {

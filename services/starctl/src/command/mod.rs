@@ -22,6 +22,7 @@ mod record;
 mod replay;
 mod schedule;
 mod secret;
+mod tenant;
 mod view;
 mod watch;
 
@@ -90,6 +91,10 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
         Command::Schedule { command } => {
             let session = open(cli, output)?;
             runtime().block_on(schedule::run(command, &session))
+        }
+        Command::Tenant { command } => {
+            let session = open(cli, output)?;
+            runtime().block_on(tenant::run(command, &session))
         }
         Command::Replay { command } => {
             let session = open(cli, output)?;

@@ -197,3 +197,29 @@ fn interfaces_are_listed_and_told_with_the_flows_that_use_them() {
         assert_eq!(other["items"][0]["flows"], serde_json::json!([]), "{name}");
     }
 }
+
+#[test]
+fn tenants_are_told_with_what_is_open_and_who_shares_their_calls() {
+    let bed = Bed::new();
+    let list = bed.starctl(&["tenant", "list", "-o", "json"]).json();
+    let first = &list["items"][0];
+    let tenant = first["name"].as_str().expect("a tenant").to_owned();
+    assert_eq!((&first["paused"], &first["open"]), (&0.into(), &5.into()), "{first}");
+    let asked = bed.desk().requests("get_dead_letter_stats");
+    assert!(
+        asked.iter().any(|request| request.contains(&format!("tenant = \\\"{tenant}\\\" and state = open"))),
+        "{asked:?}"
+    );
+    let flows = bed.starctl(&["tenant", "get", &tenant, "-o", "name"]);
+    assert!(flows.out.contains("flow/misc-inbound"), "{}", flows.seen());
+    let quota = bed.starctl(&["tenant", "quota", &tenant, "-o", "json"]).json();
+    let of = &quota["items"][0];
+    assert_eq!((&of["connection"], &of["calls_per_minute"]), (&"galaxy-b".into(), &100.into()), "{quota}");
+    assert_eq!(
+        (&of["flows"], &of["others"]),
+        (&serde_json::json!(["misc-inbound"]), &serde_json::json!([])),
+        "{quota}"
+    );
+    let unknown = bed.starctl(&["tenant", "get", "nobody"]);
+    assert_eq!(unknown.code, Some(3), "{}", unknown.seen());
+}

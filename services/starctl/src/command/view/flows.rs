@@ -65,6 +65,45 @@ pub(crate) const SCHEDULE: View = View {
     ],
 };
 
+pub(crate) const TENANT: View = View {
+    kind: "Tenant",
+    noun: "tenant",
+    name: "name",
+    columns: &[
+        column("name", "tenant", "租户"),
+        column("flows", "flows", "流程"),
+        column("paused", "paused", "已暂停"),
+        column("open", "open letters", "未处理死信"),
+        column("parked", "parked", "已搁置"),
+        column("in_doubt", "in doubt", "结果不明"),
+    ],
+};
+
+pub(crate) const TENANT_FLOW: View = View {
+    kind: "TenantFlow",
+    noun: "flow",
+    name: "flow",
+    columns: &[
+        column("flow", "flow", "流程"),
+        column("state", "state", "状态"),
+        column("source", "source", "来源"),
+        column("target", "target", "目标"),
+        column("title", "title", "名称"),
+    ],
+};
+
+pub(crate) const QUOTA: View = View {
+    kind: "Quota",
+    noun: "connection",
+    name: "connection",
+    columns: &[
+        column("connection", "connection", "连接"),
+        column("calls_per_minute", "calls a minute", "每分钟调用"),
+        column("flows", "flows", "本租户流程"),
+        column("others", "other flows", "其他流程"),
+    ],
+};
+
 pub(crate) const FIRING: View = View {
     kind: "Firing",
     noun: "firing",
