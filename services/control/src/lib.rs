@@ -188,6 +188,7 @@ impl Control {
             }
             readiness.ready("index");
         });
+        let remembering = tokio::spawn(grpc::access::remember_bootstrap(Arc::clone(&shared)));
         let showing = tokio::spawn(metrics::show(Arc::clone(&shared)));
         let filling = tokio::spawn(backfill::run::run(Arc::clone(&shared)));
         let trying = tokio::spawn(canary::run(Arc::clone(&shared)));
@@ -195,6 +196,7 @@ impl Control {
         let served = server::serve(listener, tls, shared, shutdown).await;
         killpoint::reached("control.served");
         watching.abort();
+        remembering.abort();
         showing.abort();
         filling.abort();
         trying.abort();

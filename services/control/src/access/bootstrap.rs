@@ -63,6 +63,16 @@ impl Bootstrap {
         (SecretString::from(credential), kept)
     }
 
+    /// What holds of the credential that is set up, where `kept` is what is remembered: one that was used ends them all, and
+    /// the same one holds no longer for being seen again.
+    #[must_use]
+    pub fn holding(self, kept: Option<Self>) -> Self {
+        match kept {
+            Some(kept) if kept.used.is_some() || kept.hash == self.hash => kept,
+            _ => self,
+        }
+    }
+
     /// Uses the credential at `now` for `principal`. Gives what is to be kept from then on, and the binding of the first
     /// administrator, who gives all other roles and has no other; both are made durable together.
     ///
@@ -153,5 +163,18 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(2);
         let made: HashSet<Hash> = (0..1_000).map(|_| Bootstrap::create(&mut rng, now()).1.hash).collect();
         assert_eq!(made.len(), 1_000);
+    }
+
+    #[test]
+    fn a_credential_is_not_made_longer_by_another_start_and_a_new_one_is_taken() {
+        let (_, first) = created();
+        let again = Bootstrap { expires: first.expires + TimeDelta::hours(9), ..first.clone() };
+        assert_eq!(again.clone().holding(None), again);
+        assert_eq!(again.holding(Some(first.clone())), first);
+        let other = Bootstrap::create(&mut StdRng::seed_from_u64(2), now() + TimeDelta::hours(5)).1;
+        assert_eq!(other.clone().holding(Some(first.clone())), other);
+        // Once there is an administrator, no credential makes another one.
+        let used = Bootstrap { used: Some(now()), ..first };
+        assert_eq!(other.holding(Some(used.clone())), used);
     }
 }

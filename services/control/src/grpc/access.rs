@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use starbridge_proto::v1;
 use starbridge_proto::v1::access_service_server::AccessService;
 use tonic::{Request, Response, Status};
+use tracing::warn;
 
 use super::gate::{Caller, Peer};
 use super::status::status;
@@ -20,12 +21,16 @@ use crate::access::{Binding, Bootstrap, Credential, Object, Pattern, Role, Scope
 use crate::audit::{Hash, Outcome};
 use crate::core::{Effects, Memory};
 use crate::mirror::{BINDINGS, BOOTSTRAP, REVOKED, Revoked, binding_key};
+use crate::own::{self, Rounds};
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
 
 const SERVICE: &str = "starbridge.control.v1.AccessService";
 /// How long the first administrator's token holds.
 const FIRST_TOKEN: TimeDelta = TimeDelta::hours(1);
+
+/// Time between two looks at whether the bootstrap credential is remembered.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -67,7 +72,10 @@ impl AccessService for Access {
         let redeemed = shared.writer.submit(meta, move |desk, _| {
             let kept = desk.memory(BOOTSTRAP)?.and_then(|bytes| serde_json::from_slice::<Bootstrap>(&bytes).ok());
             let none = || Fault::new(Code::Bootstrap, "no bootstrap credential is set up");
-            let known = kept.or(configured).ok_or_else(none)?;
+            let known = match configured {
+                Some(configured) => configured.holding(kept),
+                None => kept.ok_or_else(none)?,
+            };
             let (used, binding) = known.redeem(&credential, &name, now)?;
             let json = |value: serde_json::Result<Vec<u8>>| Some(value.expect("plain structures of text"));
             let memory = vec![
@@ -206,6 +214,38 @@ impl AccessService for Access {
         let meta = self.meta(&caller, &format!("access/{}", binding.principal), digest(&request));
         self.remember(meta, request.change.as_ref(), vec![(binding_key(&binding), None)]).await?;
         Ok(Response::new(v1::DeleteBindingResponse {}))
+    }
+}
+
+/// Remembers the credential that is set up, on the replica that writes: until when it holds is not to move with every start.
+pub async fn remember_bootstrap(shared: Arc<Shared>) {
+    let Some(configured) = shared.bootstrap.clone() else { return };
+    let mut rounds = Rounds::every(LOOK);
+    loop {
+        rounds.next(&shared).await;
+        let seen = shared.mirror.get::<Bootstrap>(BOOTSTRAP);
+        let holding = configured.clone().holding(seen.clone());
+        if seen.as_ref() == Some(&holding) {
+            return;
+        }
+        let reason = format!("a bootstrap credential is set up; it ends at {}", holding.expires);
+        let meta = own::meta(
+            "AccessService/Bootstrap",
+            "access/bootstrap".to_owned(),
+            Scope::EVERYWHERE,
+            reason,
+            holding.hash,
+        );
+        let configured = configured.clone();
+        let remembered = shared.writer.submit(meta, move |desk, _| {
+            let kept = desk.memory(BOOTSTRAP)?.and_then(|bytes| serde_json::from_slice::<Bootstrap>(&bytes).ok());
+            let value = serde_json::to_vec(&configured.holding(kept)).expect("plain structures of text");
+            let memory = vec![(BOOTSTRAP.to_owned(), Some(value))];
+            Ok(Decided { effects: Effects { memory, ..Effects::default() }, ..Decided::default() })
+        });
+        if let Err(fault) = remembered.await {
+            warn!(code = %fault.code, detail = fault.detail, "the bootstrap credential is not remembered yet");
+        }
     }
 }
 
