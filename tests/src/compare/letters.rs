@@ -95,6 +95,17 @@ pub fn latest(brokers: &str, topic: &str) -> anyhow::Result<BTreeMap<String, Opt
     Ok(latest)
 }
 
+/// The names of all topics.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn topics(brokers: &str) -> anyhow::Result<Vec<String>> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().context("making a consumer")?;
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).context("asking for topics")?;
+    Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+}
+
 /// Key, headers and value of every record of `topic` that is committed now, as one text each.
 ///
 /// # Errors

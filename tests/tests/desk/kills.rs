@@ -13,14 +13,17 @@ use super::client::{Caller, change, channel};
 use super::replay::{by_selector, open, published, until_listed, until_over};
 use super::until;
 
-/// Every topic that is not a flow's own.
-const TOPICS: [&str; 8] = [
+/// Every topic of the installation.
+const TOPICS: [&str; 11] = [
     "starbridge.audit",
     "starbridge.control",
     "starbridge.dead-letters",
     "starbridge.dead-letter-events",
     "starbridge.flows",
     "starbridge.commands",
+    "starbridge.extract-state",
+    "starbridge.extract-seen",
+    "starbridge.misc-inbound.extracted",
     "starbridge.misc-inbound.mapped",
     "starbridge.misc-inbound.ledger",
 ];
@@ -51,8 +54,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
     let folder = road.folder();
     let mut secrets: Vec<String> = tokens.iter().map(|token| (*token).to_owned()).collect();
-    let holders = [&road.desk.bootstrap, &road.desk.signing_key, &road.desk.key, &folder.join("galaxy-b-app-secret")];
-    for path in holders {
+    let holders = [&road.desk.bootstrap, &road.desk.signing_key, &road.desk.key];
+    let systems = ["galaxy-a-app-secret", "galaxy-b-app-secret"].map(|name| folder.join(name));
+    for path in holders.into_iter().chain(&systems) {
         let text = std::fs::read_to_string(path).expect("a secret");
         // Of a key its body: the frame around it is no secret.
         let body = text.lines().filter(|line| !line.starts_with("-----")).max_by_key(|line| line.len());
@@ -74,6 +78,13 @@ async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
         assert!(!format!("{refused:?}").contains(token), "a token in an error");
     }
     let brokers = road.kafka.brokers().to_owned();
+    let listed = tokio::task::spawn_blocking({
+        let brokers = brokers.clone();
+        move || letters::topics(&brokers).expect("topics")
+    });
+    let listed = listed.await.expect("listing does not panic");
+    let others = listed.iter().filter(|topic| topic.starts_with("starbridge.") && !TOPICS.contains(&topic.as_str()));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&String>::new(), "topics that nobody looks into");
     let topics = tokio::task::spawn_blocking(move || {
         TOPICS.map(|topic| (topic, letters::texts(&brokers, topic).expect("a topic")))
     });
