@@ -26,6 +26,8 @@ use crate::offset::Next;
 use crate::producer::{Client, Outgoing, send_blocking, settings};
 use crate::watchdog::{Pulse, Stalled};
 
+/// A connection that carries nothing for so long is closed. Opening another one takes milliseconds.
+const IDLE: Duration = Duration::from_secs(2);
 /// A transaction that has not ended so long after its time is waited for in vain.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -94,7 +96,7 @@ impl Transactor {
             .set("request.timeout.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
             // A request for a coordinator that is lost while it moves is thought of again when a connection comes or goes;
             // where none does, an idle one is closed in time.
-            .set("connections.max.idle.ms", (limit / 3).as_millis().clamp(1000, 10_000).to_string())
+            .set("connections.max.idle.ms", IDLE.as_millis().to_string())
             .set("linger.ms", "0.5")
             // The one way to hear that it sent an end twice.
             .set("debug", "eos")
