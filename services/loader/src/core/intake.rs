@@ -238,7 +238,8 @@ impl Core {
         let text = item.verdict.clone();
         let verdict = text.as_deref().and_then(read_verdict);
         if let (Some(text), None) = (text, &verdict) {
-            return self.park_plainly(at, Code::Verdict, format!("the verdict {text:?} does not read"));
+            // No word at all: what is in doubt stays so, and what the ledger knows of other versions stands.
+            return self.park_beside_entry(at, Code::Verdict, format!("the verdict {text:?} does not read"));
         }
         let entry = match (entry, verdict) {
             (None, Some(verdict)) => return self.obey(at, verdict),
@@ -327,9 +328,12 @@ impl Core {
                 if let Some(item) = self.item_mut(at) {
                     item.update = Some(id);
                 }
+                // Where an intent does not read, an earlier update may still be on its way: it has its time first.
+                let distrusted = self.partitions.get(&at.partition).and_then(|partition| partition.distrust_until);
+                let due = distrusted.map_or(now, |until| until.max(now));
                 // An update whose outcome an earlier owner left open is resolved like any save.
                 if !self.resume_left_open(at) {
-                    self.set_state(at, State::Probe { purpose: Purpose::BeforeUpdate, due: now, settle: now });
+                    self.set_state(at, State::Probe { purpose: Purpose::BeforeUpdate, due, settle: due });
                 }
             }
         }

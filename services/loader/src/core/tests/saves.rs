@@ -181,6 +181,7 @@ fn a_verdict_that_does_not_read_is_a_letter_and_absent_is_looked_at_before_it_is
     assert_eq!(world.letters_of("A000").last(), Some(&(Stage::Load, Code::Verdict)));
     let place = world.letters.last().and_then(|letter| letter.origin.clone());
     assert_eq!(place, Some(("starbridge.misc.mapped".to_owned(), 0, 2)));
+    assert_eq!(world.end_of("A000"), Some(End::InDoubt), "a slip of the pen ends no doubt");
     world.unclear = false;
     word.replay = Some("r2".to_owned());
     world.publish_with(0, word, Some("absent"));
