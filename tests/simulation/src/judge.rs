@@ -1,8 +1,9 @@
 //! What must hold at every step, asked of the log, the source and the target alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use document::{DeadLetter, Extracted, Mapped, TargetKey};
+use document::{Code, DeadLetter, Extracted, Mapped, Record, TargetKey};
 use extractor::core::checkpoint::Checkpoint;
 use extractor::core::seen::Seen;
 use loader::core::ledger::{self, Entry, Intent};
@@ -12,7 +13,12 @@ use crate::flow;
 use crate::log::{Decided, Place, Topic};
 use crate::message::Save;
 use crate::setting::{OVERLAP, SETTLE};
-use crate::world::{Role, World};
+use crate::source::Bill;
+use crate::variety::Oddity;
+use crate::world::{Role, SKEW, World};
+
+/// Time from the end of the faults in which what was torn by them is made whole.
+const SETTLING: Duration = Duration::from_secs(120);
 
 /// What the judge remembers.
 #[derive(Debug, Default)]
@@ -24,8 +30,16 @@ pub(crate) struct Judge {
     letters: BTreeSet<(String, u64)>,
     /// Where the last owner record of a state partition lies, and whose it is.
     owners: BTreeMap<Place, (i64, u64)>,
+    /// Documents of bills that left the source.
+    retracted: BTreeSet<String>,
     entries: BTreeMap<(i32, TargetKey), Entry>,
+    /// What was in the ledger before it was lost or damaged.
+    former: BTreeMap<(i32, TargetKey), Vec<Entry>>,
     intents: BTreeMap<(i32, String), Vec<TargetKey>>,
+    /// Those of them that nobody can read any more.
+    damaged: BTreeSet<(i32, String)>,
+    /// Where damaged values lie, by key: what was written before, and is decided later, is overwritten.
+    overwritten: BTreeMap<(i32, Vec<u8>), i64>,
     /// What is no record of ours.
     scribbled: BTreeSet<(Place, usize)>,
     watermark: i64,
@@ -36,7 +50,8 @@ pub(crate) struct Judge {
     looked_back: Option<i64>,
 }
 
-fn quantities(rows: &[Value], member: &str) -> Vec<i64> {
+/// The quantities of rows, in order.
+pub(crate) fn quantities(rows: &[Value], member: &str) -> Vec<i64> {
     rows.iter().filter_map(|row| row.get(member).and_then(Value::as_i64)).collect()
 }
 
@@ -68,7 +83,43 @@ impl Judge {
 
     /// Intents that are open, as they read now.
     pub(crate) fn open_intents(&self) -> usize {
-        self.intents.len()
+        self.intents.keys().filter(|at| !self.damaged.contains(at)).count()
+    }
+
+    /// A value of the ledger was damaged: what it said held until then.
+    pub(crate) fn overwrite(&mut self, partition: i32, key: &[u8], offset: i64) {
+        self.overwritten.insert((partition, key.to_vec()), offset);
+        self.forget_entry(partition, key);
+    }
+
+    fn forget_entry(&mut self, partition: i32, key: &[u8]) {
+        let name = String::from_utf8_lossy(key).into_owned();
+        if let Some(batch) = name.strip_prefix(ledger::INTENT_PREFIX) {
+            self.damaged.insert((partition, batch.to_owned()));
+        }
+        let at = (partition, TargetKey(name.trim_start_matches("doc/").to_owned()));
+        if let Some(entry) = self.entries.remove(&at) {
+            self.former.entry(at).or_default().push(entry);
+        }
+    }
+
+    /// The ledger of a partition was lost.
+    pub(crate) fn forget_ledger(&mut self, partition: i32) {
+        let keys: Vec<TargetKey> = self.entries.keys().filter(|at| at.0 == partition).map(|at| at.1.clone()).collect();
+        for key in keys {
+            self.forget_entry(partition, key.as_str().as_bytes());
+        }
+        self.intents.retain(|at, _| at.0 != partition);
+        self.owners.remove(&(Topic::Ledger, partition));
+    }
+
+    /// A record of a ledger became readable that is lost or overwritten already.
+    fn written_too_late(&mut self, partition: i32, record: &Record) {
+        let name = String::from_utf8_lossy(&record.key).into_owned();
+        let (Some(target), Some(bytes)) = (name.strip_prefix("doc/"), &record.value) else { return };
+        if let Ok(entry) = ledger::read::<Entry>(&name, bytes) {
+            self.former.entry((partition, TargetKey(target.to_owned()))).or_default().push(entry);
+        }
     }
 
     /// The newest version of a document that was extracted.
@@ -113,6 +164,10 @@ impl World {
         if self.judge.scribbled.contains(&at) {
             return self.wake_readers(place);
         }
+        let damaged_at = self.judge.overwritten.get(&(place.1, record.key.clone())).copied();
+        if self.log.is_lost(at) || (place.0 == Topic::Ledger && damaged_at.is_some_and(|later| offset < later)) {
+            return self.judge.written_too_late(place.1, &record);
+        }
         match place.0 {
             Topic::Extracted => match Extracted::from_record(&record) {
                 Ok(extracted) => {
@@ -121,6 +176,7 @@ impl World {
                     if !self.source.history.get(&document).is_some_and(|known| known.contains(&content)) {
                         self.violate(format!("I10: {document} was never {content:?} in the source: torn"));
                     }
+                    self.check_news(&document, &content);
                     self.judge.extracted.insert((document.clone(), version));
                     let newest = self.judge.newest.entry(document).or_default();
                     if version >= newest.0 {
@@ -143,6 +199,14 @@ impl World {
                             letter.document_key, letter.version, letter.code, letter.message
                         )
                     });
+                    let due = letter.retry_at.is_none_or(|at| at > letter.last_failed_at);
+                    let counted = letter.attempts > 0 && letter.first_failed_at <= letter.last_failed_at + 2 * SKEW;
+                    if !due || !counted || letter.category != letter.code.category() {
+                        self.violate(format!("a letter says of itself what cannot be: {letter:?}"));
+                    }
+                    if letter.code == Code::SourceRetracted {
+                        self.judge.retracted.insert(letter.document_key.0.clone());
+                    }
                     self.judge.letters.insert((letter.document_key.0, letter.version.0));
                 }
                 Err(error) => self.violate(format!("a letter does not read: {error}")),
@@ -158,6 +222,16 @@ impl World {
             }
         }
         self.wake_readers(place);
+    }
+
+    /// What is as it was is not emitted once more, unless somebody asks for that or the bill had left the source. While
+    /// faults happen a record may be readable whose checkpoint is not, and is then emitted again.
+    fn check_news(&mut self, document: &str, content: &[i64]) {
+        let calm = self.calm_since.is_some_and(|since| self.now > since + SETTLING) && !self.is_read_again();
+        let known = self.judge.newest.get(document).is_some_and(|(_, known)| known == content);
+        if calm && known && !self.judge.retracted.contains(document) {
+            self.violate(format!("{document} is emitted again as it was"));
+        }
     }
 
     /// I3: behind the record of an owner nothing of another one becomes readable.
@@ -211,13 +285,22 @@ impl World {
                 return false;
             }
             let known = self.judge.newest.get(&bill.number);
-            known.is_none_or(|(_, content)| *content != bill.content()) && !self.judge.has_letter(&bill.number)
+            // A flow that keeps what it loaded has the bill as it once was.
+            let keeps = self.setting.variety.id_check;
+            let is_there = known.is_some_and(|(_, content)| keeps || *content == bill.content());
+            !is_there && !bill.is_silent() && !self.names_of(bill).iter().any(|name| self.judge.has_letter(name))
         });
         if let Some(bill) = missing {
             let words =
                 format!("I1: {} is not in the log as it is, and a scan is over that had to see it", bill.number);
             self.violate(words);
         }
+    }
+
+    /// What letters may call a bill: by its number, or by its id where no row of it could be shaped.
+    pub(crate) fn names_of(&self, bill: &Bill) -> [String; 2] {
+        let id = self.source.id(bill.id);
+        [bill.number.clone(), id.as_str().map_or_else(|| id.to_string(), str::to_owned)]
     }
 
     /// I2: what is called seen can be read.
@@ -298,8 +381,10 @@ impl World {
     fn unmapped(&self, place: Place, from: i64, to: i64) -> Option<String> {
         self.log.committed(place, from, to).find_map(|entry| {
             let extracted = Extracted::from_record(&entry.record).ok()?;
-            let at = (extracted.document_key.0, extracted.version.0);
-            let ended = self.judge.mapped.contains(&at) || self.judge.letters.contains(&at);
+            let at = (extracted.document_key.0.clone(), extracted.version.0);
+            let rows = quantities(&extracted.rows().unwrap_or_default(), "qty");
+            let skipped = Oddity::of(&rows) == Some(Oddity::Skipped);
+            let ended = skipped || self.judge.mapped.contains(&at) || self.judge.letters.contains(&at);
             (!ended).then(|| format!("I4: {} v{} at {place:?}@{} was not mapped", at.0, at.1, entry.offset))
         })
     }
@@ -308,8 +393,10 @@ impl World {
     fn unended(&self, place: Place, from: i64, to: i64) -> Option<String> {
         self.log.committed(place, from, to).find_map(|record| {
             let mapped = Mapped::from_record(&record.record).ok()?;
-            let entry = self.judge.entries.get(&(place.1, mapped.target_key.clone()));
-            let ended = entry.is_some_and(|entry| {
+            let at = (place.1, mapped.target_key.clone());
+            let entry = self.judge.entries.get(&at);
+            let former = self.judge.former.get(&at).into_iter().flatten();
+            let ended = entry.into_iter().chain(former).any(|entry| {
                 entry.version > mapped.version
                     || (entry.version == mapped.version && entry.end.is_some())
                     || entry.changed >= Some(mapped.version)
@@ -324,6 +411,7 @@ impl World {
 
     /// A save is about to be on the wire: I5, I6, I10, I11.
     pub(crate) fn check_save(&mut self, save: &Save) {
+        self.check_size(save);
         for (index, document) in save.sent.iter().enumerate() {
             let key = &document.key;
             let intended = self.judge.intents.values().any(|keys| keys.contains(key));
@@ -337,7 +425,7 @@ impl World {
                 return self.violate(format!("I6: {key} is sent while an earlier save of it may still be executed"));
             }
             let docs = self.target.docs.get(key).map(Vec::as_slice).unwrap_or_default();
-            if document.update.is_none() && docs.iter().any(|doc| doc.ours) {
+            if document.update.is_none() && docs.iter().any(|doc| doc.ours) && !self.target.renames {
                 return self.violate(format!("I6: {key} is sent as new although the target has it from us"));
             }
             let known = self.source.history.get(key.as_str());

@@ -13,15 +13,20 @@
 //! | the systems | `source`, `target` |
 //! | shells around the cores | `extract`, `transform`, `load` |
 //! | what goes wrong | `nemesis` |
-//! | what must hold | `judge`, `settled` |
+//! | what is seldom | `variety`, `blows`, `lies` |
+//! | what must hold | `judge`, `discipline`, `settled` |
 //!
 //! Written out of the world on purpose: a process that is stopped exactly between its last look at the clock and the
-//! first byte of a save (assumption A1 does not cover it; reconciliation finds what comes of it).
+//! first byte of a save (assumption A1 does not cover it; reconciliation finds what comes of it); and a loader that goes
+//! after its ledger was lost and before it has put that down: here the next one knows of the loss all the same.
 
+mod blows;
 mod dice;
+mod discipline;
 mod extract;
 mod group;
 mod judge;
+mod lies;
 mod load;
 mod log;
 mod membership;
@@ -35,6 +40,7 @@ mod source;
 mod target;
 mod trace;
 mod transform;
+mod variety;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! The loader's shell: carries out what its core asks for, and decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use loader::core::event::{
 use loader::core::ledger::INTENT_PREFIX;
 use loader::core::{Carried, Core, Facts, FactsFailed, KeyValue, Moment, PartitionId, Rules};
 
+use crate::discipline::Account;
 use crate::flow;
 use crate::log::{Table, Topic};
 use crate::message::{Happening, Message, Save};
 use crate::rule::Rule;
 use crate::session::Purpose;
-use crate::setting::{FLOW_VERSION, Setting};
-use crate::target::{Course, Sent};
-use crate::world::{Role, Shell, World};
+use crate::setting::Setting;
+use crate::target::{Course, Sent, embellish};
+use crate::world::{Role, SKEW, Shell, World};
 
 /// Records that one look gives.
 const AT_ONCE: usize = 100;
@@ -34,16 +35,28 @@ pub(crate) struct Loader {
     fed: BTreeMap<i32, i64>,
     tick_at: Option<Duration>,
     leaving: Vec<(i32, Duration)>,
+    /// Partitions that are not fetched, since enough is in hand.
+    paused: BTreeSet<i32>,
+    /// Asked to end: then it goes, whatever is on its way.
+    draining: Option<Duration>,
+    /// The calls of the session.
+    pub(crate) account: Account,
 }
 
 struct View<'a> {
     tables: &'a BTreeMap<i32, BTreeMap<Topic, Table>>,
     setting: &'a Setting,
     now: Duration,
+    /// The disk below the table gives nothing back.
+    broken: bool,
 }
 
 impl View<'_> {
     fn table(&self, partition: &PartitionId) -> Result<&Table, FactsFailed> {
+        if self.broken {
+            let source = Some(std::io::Error::other("the disk does not answer").into());
+            return Err(FactsFailed { partition: partition.clone(), source });
+        }
         let gone = || FactsFailed { partition: partition.clone(), source: None };
         self.tables.get(&partition.partition).and_then(|tables| tables.get(&Topic::Ledger)).ok_or_else(gone)
     }
@@ -61,11 +74,12 @@ impl Facts for View<'_> {
     }
 
     fn rules(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<Rules>> {
-        self.setting.is_known(version, self.now).then(|| Arc::clone(&self.setting.rules))
+        let heard = self.now.saturating_sub(self.setting.variety.loaders_hear_after);
+        self.setting.is_known(version, heard).then(|| Arc::clone(&self.setting.rules))
     }
 
     fn is_current(&self, _: &FlowName, version: &FlowVersion) -> bool {
-        version.as_str() == FLOW_VERSION
+        *version == self.setting.variety.current(self.now)
     }
 }
 
@@ -95,7 +109,8 @@ impl World {
             Message::Opened(partition) => {
                 let position = self.position(Role::Loader, partition);
                 self.loader(node).fed.insert(partition, position);
-                let assigned = Assigned { partition: id_of(partition), ledger_lost: false };
+                let ledger_lost = self.is_ledger_lost(partition);
+                let assigned = Assigned { partition: id_of(partition), ledger_lost };
                 self.tell_core(node, Event::Assigned(vec![assigned]));
                 self.feed(node);
             }
@@ -110,11 +125,15 @@ impl World {
             Message::Revoked(partition) => {
                 let loader = self.loader(node);
                 loader.fed.remove(&partition);
+                loader.paused.remove(&partition);
                 loader.leaving.retain(|(leaving, _)| *leaving != partition);
                 self.tell_core(node, Event::Revoked(vec![id_of(partition)]));
             }
             Message::Committed(name) => self.tell_core(node, Event::Committed(name)),
-            Message::Poll => self.feed(node),
+            Message::Poll => {
+                self.feed(node);
+                self.end_if_drained(node);
+            }
             Message::Tick if self.is_tick_due(node) => {
                 self.loader(node).tick_at = None;
                 self.tell_core(node, Event::Tick);
@@ -134,6 +153,9 @@ impl World {
     fn feed(&mut self, node: usize) {
         let mut records = Vec::new();
         for (partition, from) in self.loader(node).fed.clone() {
+            if self.loader(node).paused.contains(&partition) {
+                continue;
+            }
             let read = self.log.read((Topic::Mapped, partition), from, AT_ONCE);
             if read.len() == AT_ONCE {
                 // What is left comes with the next look.
@@ -151,11 +173,24 @@ impl World {
 
     fn tell_core(&mut self, node: usize, event: Event) {
         let moment = Moment { mono: self.now, wall: self.wall_of(node) };
+        let latest = self.wall() + SKEW;
+        let (now, throttle_wait) = (self.now, self.setting.numbers.throttle_wait);
+        self.loader(node).account.hear(&event, now, throttle_wait);
         let Some(mut core) = self.loader(node).core.take() else { return };
         let Some(session) = &self.nodes[node].session else { return };
         self.trace.note(self.now, || format!("node {node} hears {}", words(&event)));
-        let actions =
-            core.handle(event, moment, &View { tables: &session.tables, setting: &self.setting, now: self.now });
+        let broken = self.chaos && self.second.one_in(self.setting.variety.bad_disks);
+        let view = View { tables: &session.tables, setting: &self.setting, now: self.now, broken };
+        let actions = core.handle(event, moment, &view);
+        for (_, level) in core.breakers() {
+            let word = ["breakers closed", "breakers half open", "breakers open"][usize::from(level).min(2)];
+            *self.tally.entry(word).or_default() += 1;
+        }
+        // What metrics are made of.
+        let (doubt, oldest) = (core.in_doubt(), core.oldest_in_hand());
+        let ages = doubt.values().map(|(_, first)| *first).chain(oldest.values().copied());
+        let held = core.partitions().any(|id| !session.tables.contains_key(&id.partition));
+        let from_tomorrow = ages.max().is_some_and(|at| at > latest);
         let waits = core.waiting().iter().any(|(_, why, _)| *why == "version");
         // What a process looks at every second anyway.
         let look = waits.then(|| self.now + Duration::from_secs(1));
@@ -165,11 +200,45 @@ impl World {
             Ok(actions) => actions.into_iter().for_each(|action| self.act(node, action)),
             Err(_) => return self.end_session(node, "the ledger cannot be read"),
         }
+        if held {
+            self.note(|| format!("node {node} holds what has moved away"));
+        }
+        if from_tomorrow {
+            self.violate(format!("node {node} has something in hand since an instant that is yet to come"));
+        }
         if let Some(at) = wake.filter(|at| self.loader(node).tick_at.is_none_or(|known| *at < known)) {
             self.loader(node).tick_at = Some(at);
             self.tell(at.saturating_sub(self.now), node, Message::Tick);
         }
         self.release_idle(node);
+        self.end_if_drained(node);
+    }
+
+    /// The process is asked to end: nothing is begun any more, and it goes when nothing is on its way.
+    pub(crate) fn drain(&mut self, node: usize) {
+        if self.is_paused(node) || self.nodes[node].session.is_none() {
+            return;
+        }
+        self.note(|| format!("node {node} is asked to end"));
+        let until = self.now + RELEASE;
+        self.loader(node).draining = Some(until);
+        self.tell(RELEASE, node, Message::Poll);
+        self.tell_core(node, Event::Drain);
+    }
+
+    fn end_if_drained(&mut self, node: usize) {
+        let now = self.now;
+        let loader = self.loader(node);
+        let (Some(until), Some(core)) = (loader.draining, &loader.core) else { return };
+        let (busy, waits) = (core.is_busy(&[]), loader.account.waits_for(&[]));
+        if waits && !busy {
+            return self.violate(format!("node {node} is idle as it says, and waits for replies"));
+        }
+        if now >= until || !busy {
+            self.note(|| format!("node {node} ends as it was asked to"));
+            let back = self.second.millis(500, 20_000);
+            self.crash(node, back);
+        }
     }
 
     /// What loaders have in hand although everything has ended, if anything.
@@ -189,6 +258,9 @@ impl World {
         let Some(core) = &loader.core else { return };
         let idle: Vec<i32> =
             loader.leaving.iter().map(|(p, _)| *p).filter(|partition| !core.is_busy(&[id_of(*partition)])).collect();
+        if self.loader(node).account.waits_for(&idle) && !idle.is_empty() {
+            return self.violate(format!("node {node} lets {idle:?} go, and waits for replies about them"));
+        }
         for partition in idle {
             self.loader(node).leaving.retain(|(leaving, _)| *leaving != partition);
             self.release(node, partition);
@@ -201,6 +273,7 @@ impl World {
         }
         match action {
             Action::Permit { target, lane } => {
+                self.check_stillness(node);
                 let stalled = self.redis_stalls_until.saturating_sub(self.now);
                 let wait = stalled + self.dice.millis(2, 30);
                 self.tell(wait, node, Message::Core(Box::new(Event::Permitted { target, lane })));
@@ -213,25 +286,47 @@ impl World {
                 self.transact(node, Purpose::Shell(id), letters, facts, offsets);
             }
             Action::Save { errand, documents, deadline } => {
+                let keys: Vec<&[u8]> = documents.iter().map(|document| document.key.as_str().as_bytes()).collect();
+                self.begin_call(node, errand.call, &keys);
                 // Between an intent that can be read and the last look at the clock lies what the deadline is for.
-                self.strikes(node);
+                if !self.strikes(node) && self.chaos && self.second.one_in(self.setting.variety.sleeps) {
+                    let length = self.second.millis(60_000, 400_000);
+                    self.pause(node, length);
+                }
                 // A permit that became too old is replaced by a new one, which may take its time.
                 let stalled = self.redis_stalls_until.saturating_sub(self.now);
                 let wait = stalled + self.dice.millis(0, 20);
                 self.tell(wait, node, Message::Send { errand: Box::new(errand), documents, deadline });
             }
             Action::Probe { errand, documents } => {
+                let keys: Vec<&[u8]> = documents.iter().map(|document| document.key.as_str().as_bytes()).collect();
+                self.begin_call(node, errand.call, &keys);
+                if documents.is_empty() || documents.len() > self.setting.numbers.probe_keys {
+                    self.violate(format!("{} documents are looked up at once", documents.len()));
+                }
                 let wait = self.dice.millis(20, 150);
                 let Some(session) = self.nodes[node].session.as_ref().map(|session| session.id) else { return };
                 self.after(wait, Happening::Query { node, session, call: errand.call, documents });
             }
             Action::Advance { errand, step, documents } => {
+                let keys: Vec<&[u8]> = documents.iter().map(|document| document.key.as_str().as_bytes()).collect();
+                self.begin_call(node, errand.call, &keys);
                 let wait = self.dice.millis(20, 150);
                 let Some(session) = self.nodes[node].session.as_ref().map(|session| session.id) else { return };
                 self.after(wait, Happening::Step { node, session, call: errand.call, step, documents });
             }
-            Action::Pause(_) | Action::Resume(_) => {}
+            Action::Pause(id) => {
+                self.loader(node).paused.insert(id.partition);
+            }
+            Action::Resume(id) => {
+                self.loader(node).paused.remove(&id.partition);
+                self.tell(Duration::ZERO, node, Message::Poll);
+            }
             Action::Observe(Observation::Ended { .. } | Observation::Batch { .. } | Observation::Retry { .. }) => {}
+            Action::Observe(Observation::Alert(fault)) => {
+                *self.tally.entry(fault.code.as_str()).or_default() += 1;
+                self.note(|| format!("node {node} alerts {fault}"));
+            }
             Action::Observe(observation) => self.note(|| format!("node {node} tells {observation:?}")),
         }
     }
@@ -241,6 +336,11 @@ impl World {
         let call = errand.call;
         if self.now > deadline && self.keeps(Rule::Deadline) {
             return self.answer_save(Duration::ZERO, node, call, SaveReply::NotSent(Trouble::Late));
+        }
+        if self.target.refuses_logins(self.now) {
+            let reply = SaveReply::NotSent(Trouble::Login("the password is wrong".to_owned()));
+            let soon = self.second.millis(5, 60);
+            return self.answer_save(soon, node, call, reply);
         }
         let sent: Vec<Sent> = documents
             .into_iter()
@@ -255,7 +355,10 @@ impl World {
                 let reply = SaveReply::NotSent(Trouble::Unreachable("no connection".to_owned()));
                 return self.answer_save(soon, node, call, reply);
             }
-            Course::Throttled => return self.answer_save(soon, node, call, SaveReply::Throttled(None)),
+            Course::Throttled => {
+                let until = self.second.one_in(2).then(|| self.second.millis(1_000, 20_000));
+                return self.answer_save(soon, node, call, SaveReply::Throttled(until));
+            }
             Course::SessionLost => {
                 let why = match self.dice.one_in(4) {
                     true => Unknown::CallRefused("no licence is left".to_owned()),
@@ -326,6 +429,9 @@ impl World {
             _ => save.sent.len(),
         };
         let (mut outcomes, wrong) = self.target.execute(self.now, &save.sent[..some], save.reached, wall);
+        if self.setting.variety.eloquent {
+            outcomes.iter_mut().for_each(|outcome| embellish(&mut self.second, outcome));
+        }
         if let Some(wrong) = wrong {
             self.violate(wrong);
         }
@@ -357,7 +463,9 @@ impl World {
             return;
         }
         let down = self.now < self.target.down_until && self.target.dead;
-        let reply = if self.now < self.target.mute_until {
+        let reply = if self.target.refuses_logins(self.now) {
+            ProbeReply::Failed(Trouble::Login("the password is wrong".to_owned()))
+        } else if self.now < self.target.mute_until {
             ProbeReply::Failed(Trouble::Refused("no such field".to_owned()))
         } else if down || self.dice.one_in(self.target.trouble * 2) {
             match self.dice.below(4) {
@@ -382,7 +490,9 @@ impl World {
         documents: &[AdvanceDocument],
     ) {
         let trouble = self.now < self.target.down_until || self.dice.one_in(self.target.trouble);
+        let refused = self.target.refuses_logins(self.now);
         let reply = match (trouble, self.dice.below(3)) {
+            _ if refused => AdvanceReply::Failed(Trouble::Login("the password is wrong".to_owned())),
             (true, 0) => AdvanceReply::Throttled(None),
             (true, 1) => AdvanceReply::Failed(Trouble::Unreachable("503".to_owned())),
             (true, _) => {
@@ -390,7 +500,14 @@ impl World {
                 self.target.advance(step, documents);
                 AdvanceReply::Failed(Trouble::Unreachable("reset".to_owned()))
             }
-            (false, _) => AdvanceReply::Done(self.target.advance(step, documents)),
+            (false, _) => {
+                let mut outcomes = self.target.advance(step, documents);
+                if self.chaos && self.target.trouble > 0 && self.second.one_in(self.target.trouble * 2) {
+                    // The reply forgets one.
+                    outcomes.pop();
+                }
+                AdvanceReply::Done(outcomes)
+            }
         };
         if self.is_session(node, session) {
             let wait = self.dice.millis(10, 120);

@@ -57,12 +57,20 @@ pub(crate) struct Entry {
     status: Status,
 }
 
+impl Entry {
+    fn is_owner(&self) -> bool {
+        self.record.key == b"owner"
+    }
+}
+
 #[derive(Debug, Default)]
 struct Part {
     entries: Vec<Entry>,
     next: i64,
     /// Everything before this index is decided.
     decided: usize,
+    /// Everything before this index is gone.
+    lost: usize,
 }
 
 #[derive(Debug)]
@@ -267,12 +275,31 @@ impl Log {
         readable.find(|entry| entry.record.key == key).is_some_and(|entry| entry.record.value.as_deref() == Some(value))
     }
 
+    /// What was written to the partition so far is gone.
+    pub(crate) fn lose(&mut self, place: Place) {
+        if let Some(part) = self.parts.get_mut(&place) {
+            part.lost = part.entries.len();
+        }
+    }
+
+    /// Whether what lies there is gone.
+    pub(crate) fn is_lost(&self, (place, index): (Place, usize)) -> bool {
+        self.parts.get(&place).is_some_and(|part| index < part.lost)
+    }
+
+    /// Whether owners are forgotten, and nobody has put down yet that they are.
+    pub(crate) fn is_orphaned(&mut self, place: Place, mark: &[u8]) -> bool {
+        let lost = self.parts.get(&place).is_some_and(|part| part.entries[..part.lost].iter().any(Entry::is_owner));
+        lost && !self.table(place).contains_key(mark)
+    }
+
     /// A compacted partition as it reads now: nothing behind the first undecided record.
     pub(crate) fn table(&mut self, place: Place) -> Table {
         let stable = self.stable(place);
         let mut table = Table::new();
         let Some(part) = self.parts.get(&place) else { return table };
-        for entry in part.entries.iter().take(stable).filter(|entry| entry.status == Status::Committed) {
+        let readable = part.entries.iter().take(stable).skip(part.lost);
+        for entry in readable.filter(|entry| entry.status == Status::Committed) {
             match &entry.record.value {
                 Some(value) => table.insert(entry.record.key.clone(), value.clone()),
                 None => table.remove(&entry.record.key),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use document::Record;
+use loader::core::ledger::SINCE_KEY;
 
 use crate::log::Topic;
 use crate::message::{Happening, Message};
@@ -179,6 +180,11 @@ impl World {
             let wait = self.dice.millis(50, 300);
             self.tell(wait, node, Message::Barrier(partition));
         }
+    }
+
+    /// Whether positions were saved by owners of whom the ledger knows nothing, nor that it knows nothing.
+    pub(crate) fn is_ledger_lost(&mut self, partition: i32) -> bool {
+        self.log.is_orphaned((Topic::Ledger, partition), SINCE_KEY.as_bytes())
     }
 
     fn open_partition(&mut self, node: usize, partition: i32) {

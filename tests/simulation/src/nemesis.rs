@@ -8,7 +8,8 @@ use loader::core::ledger::Reached;
 use crate::log::Topic;
 use crate::message::{Happening, Message};
 use crate::target::Doc;
-use crate::world::{EPOCH, Role, World};
+use crate::variety::Oddity;
+use crate::world::{EPOCH, Role, SKEW, World};
 
 impl World {
     /// Bills, foreign documents and quirks of the target, before anything runs.
@@ -54,6 +55,13 @@ impl World {
         if self.dice.one_in(30) {
             // Mapping will refuse it.
             content[0] = -1;
+        }
+        if self.setting.variety.odd {
+            match self.second.below(30) {
+                0 => content.clear(),
+                1..=3 => *content.last_mut().expect("it has lines") = Oddity::quantity(&mut self.second),
+                _ => {}
+            }
         }
         let there = self.source.bills.contains_key(&id);
         let dated = !self.dice.one_in(5);
@@ -106,6 +114,7 @@ impl World {
         }
         let wait = self.dice.millis(self.setting.pace / 8, self.setting.pace);
         self.after(wait, Happening::Nemesis);
+        self.seldom();
         let node = self.dice.index(self.nodes.len());
         match self.dice.below(16) {
             0 | 1 => {
@@ -133,7 +142,7 @@ impl World {
             13 => self.refuse(),
             11 => {
                 if self.setting.skewed {
-                    let skew = self.dice.between(-240_000, 240_000);
+                    let skew = self.dice.between(-SKEW, SKEW);
                     self.nodes[node].skew = skew;
                     self.note(|| format!("the clock of node {node} jumps"));
                 }
@@ -227,6 +236,8 @@ impl World {
                 None => "absent".to_owned(),
             };
             self.note(|| format!("somebody says of {key}: {word}"));
+            // What somebody types by hand need not be a word we know.
+            let word = if self.setting.variety.eloquent && self.second.one_in(4) { "perhaps".to_owned() } else { word };
             record.headers.set(header::VERDICT, word);
         }
         let at = self.wall();
@@ -281,12 +292,14 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.note(|| "faults stop".to_owned());
         self.chaos = false;
+        self.calm_since = Some(self.now);
         self.quiet = true;
         self.target.trouble = 0;
         self.target.down_until = self.now;
         self.target.closed_until = self.now;
         self.target.mute_until = self.now;
         self.rests_until = self.now;
+        self.target.locked_until = self.now;
         // Somebody mends the target: alone in a quiet flow, each version of such a document takes ten minutes to convict.
         self.target.poison.clear();
         self.redis_stalls_until = self.now;
@@ -305,6 +318,10 @@ impl World {
                 self.tell(Duration::from_millis(50), node, message);
             }
             self.start(node);
+            // Whoever was refused too often tries no more, until it is started with the right password.
+            if self.setting.variety.logins && self.nodes[node].role == Role::Loader {
+                self.crash(node, Duration::from_secs(1));
+            }
         }
     }
 }

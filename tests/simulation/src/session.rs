@@ -223,6 +223,11 @@ impl World {
         let who = (name.as_str(), epoch, session);
         let (now, at) = (self.now, self.wall());
         let reply = match work {
+            Work::Write { records, .. }
+                if session <= self.made_anew && records.iter().any(|((topic, _), _)| *topic == Topic::Ledger) =>
+            {
+                Reply::Failed
+            }
             Work::Write { records, fails } => {
                 let taken = if fails { &records[..records.len() / 2] } else { &records[..] };
                 match self.log.write(who, taken, now, at) {

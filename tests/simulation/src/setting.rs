@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use document::{FlowVersion, Tenant};
-use extractor::core::columns::Columns;
 use extractor::core::emit;
 use extractor::core::run::{LookbackPlan, Plan};
 use flow::file::WhenRunning;
@@ -15,7 +14,8 @@ use loader::core::{Numbers, Retry, Rules};
 use crate::dice::Dice;
 use crate::flow;
 use crate::rule::Rule;
-use crate::source::{ZONE, columns};
+use crate::source::{ZONE, columns, heads};
+use crate::variety::{Form, REPAIRED_VERSION, Variety};
 use crate::world::EPOCH;
 
 /// The definition of the flow.
@@ -33,8 +33,8 @@ pub(crate) struct Setting {
     pub(crate) extractors: usize,
     pub(crate) transformers: usize,
     pub(crate) loaders: usize,
-    /// How the extractor reads.
-    pub(crate) plan: Arc<Plan>,
+    /// How the extractor reads, and from when on it does so.
+    plans: Vec<(Duration, Arc<Plan>)>,
     /// Bills per transaction.
     pub(crate) batch: usize,
     /// Least time between two runs, milliseconds.
@@ -63,21 +63,26 @@ pub(crate) struct Setting {
     pub(crate) touches: u64,
     /// Time between two moves of the nemesis, at most, milliseconds.
     pub(crate) pace: u64,
+    /// What makes it unlike most others.
+    pub(crate) variety: Variety,
 }
 
 impl Setting {
-    pub(crate) fn draw(dice: &mut Dice, off: Option<Rule>) -> Self {
+    pub(crate) fn draw(dice: &mut Dice, off: Option<Rule>, variety: Variety) -> Self {
         // Half of the histories have a log that lies about its ends.
         let lying_log = dice.one_in(2);
         let often = [0, 4, 10, 40];
-        let rules = rules(dice);
-        let numbers = numbers(dice, &rules, off);
+        let mut rules = rules(dice);
+        if variety.narrow {
+            rules.max_bytes = 300;
+        }
+        let numbers = vary(numbers(dice, &rules, off), &variety);
         Self {
             partitions: i32::try_from(1 + dice.below(3)).expect("few"),
             extractors: 1 + dice.index(2),
             transformers: 1 + dice.index(2),
             loaders: 1 + dice.index(3).min(1),
-            plan: Arc::new(plan(dice, off)),
+            plans: plans(plan(dice, off), &variety),
             batch: 1 + dice.index(6),
             scan_every: 5_000 + dice.below(30_000),
             lookback_every: 2 + dice.below(4),
@@ -86,7 +91,7 @@ impl Setting {
             tried_from: Duration::from_secs(1_000) + dice.millis(0, 240_000),
             rules: Arc::new(rules),
             numbers,
-            unique: dice.one_in(2),
+            unique: dice.one_in(2) && !variety.renames,
             skewed: dice.one_in(2),
             target_trouble: often[dice.index(4)],
             late_ends: if lying_log { 4 + dice.below(20) } else { 0 },
@@ -95,12 +100,28 @@ impl Setting {
             page_failures: if dice.one_in(2) { 10 + dice.below(40) } else { 0 },
             touches: [0, 3, 8][dice.index(3)],
             pace: [8_000, 20_000, 60_000][dice.index(3)],
+            variety,
         }
     }
 
     /// Whether a version is known where documents are mapped and loaded.
     pub(crate) fn is_known(&self, version: &FlowVersion, now: Duration) -> bool {
-        version.as_str() != TRIED_VERSION || now >= self.tried_from
+        match version.as_str() {
+            TRIED_VERSION => now >= self.tried_from,
+            REPAIRED_VERSION => self.variety.current(now) == *version,
+            _ => true,
+        }
+    }
+
+    /// How the extractor reads.
+    pub(crate) fn plan(&self, now: Duration) -> &Arc<Plan> {
+        let (_, plan) = self.plans.iter().rfind(|(from, _)| *from <= now).expect("one is there from the beginning");
+        plan
+    }
+
+    /// Whether the flow looks back, and windows of it can be read.
+    pub(crate) fn looks_back(&self) -> bool {
+        self.plans.iter().all(|(_, plan)| plan.lookback.is_some())
     }
 
     /// Where the first scan begins, unix seconds.
@@ -118,7 +139,7 @@ fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
             flow_version: FLOW_VERSION.into(),
             canary: dice.one_in(3).then(|| emit::Share { version: TRIED_VERSION.into(), percent: 30 }),
             zone: ZONE,
-            columns: columns(),
+            columns: columns(Form::Bills),
             by_number: true,
             id_check: false,
             max_record_bytes: if dice.one_in(6) { 500 } else { 1 << 20 },
@@ -132,7 +153,7 @@ fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
         max_batch_bytes: 16 << 20,
         lookback: (!by_row).then(|| LookbackPlan {
             reach: 3 * 86_400,
-            columns: Columns::header("FID", Some("FApproveDate")),
+            columns: heads(),
             limit: u32::try_from(2 + dice.below(9)).expect("few"),
             chunk: 1 + dice.index(5),
             conclusive: true,
@@ -144,6 +165,49 @@ fn plan(dice: &mut Dice, off: Option<Rule>) -> Plan {
             Some(Rule::EmptyPage) => Some(extractor::core::ablation::Rule::EmptyPage),
             _ => None,
         },
+    }
+}
+
+/// The plan of the beginning, and the one that takes its place.
+fn plans(mut plan: Plan, variety: &Variety) -> Vec<(Duration, Arc<Plan>)> {
+    plan.rules.columns = columns(variety.form);
+    plan.rules.by_number = variety.form != Form::Heads;
+    plan.rules.id_check = variety.id_check;
+    plan.max_bill_bytes = variety.max_bill_bytes;
+    plan.max_batch_bytes = variety.max_batch_bytes;
+    if variety.form == Form::Report {
+        plan.number_column = plan.rules.columns.keys().iter().position(|key| key == "FBillNo");
+        plan.lookback = None;
+    }
+    if let Some(lookback) = &mut plan.lookback {
+        lookback.conclusive = variety.conclusive;
+        lookback.shrunk_ratio = variety.shrunk_ratio;
+    }
+    let repaired = variety.repaired_at.map(|at| {
+        let mut plan = plan.clone();
+        plan.rules.flow_version = REPAIRED_VERSION.into();
+        plan.rules.canary = None;
+        plan.config = "c2".to_owned();
+        (at, Arc::new(plan))
+    });
+    [(Duration::ZERO, Arc::new(plan))].into_iter().chain(repaired).collect()
+}
+
+/// The numbers as a small machine would have them.
+fn vary(numbers: Numbers, variety: &Variety) -> Numbers {
+    let numbers = match variety.narrow {
+        true => Numbers { in_hand: 3, in_hand_bytes: 600, total_bytes: 1_000, probe_keys: 2, ..numbers },
+        false => numbers,
+    };
+    let numbers = match variety.small_letters {
+        true => Numbers { letter_bytes: 60, ..numbers },
+        false => numbers,
+    };
+    // Where much conflicts with what others did, or with what nobody remembers, the breaker would hold the flow back for
+    // longer than a history is.
+    match variety.ledgers || variety.meddling || variety.renames {
+        true => Numbers { flow_breaker_least: usize::MAX, ..numbers },
+        false => numbers,
     }
 }
 

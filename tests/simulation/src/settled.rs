@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use document::TargetKey;
+use document::{Code, TargetKey};
 use loader::core::rules::OnChange;
 
 use crate::judge::lines_of;
 use crate::log::Topic;
+use crate::setting::OVERLAP;
+use crate::target::Doc;
+use crate::variety::Oddity;
 use crate::world::{Role, World};
 
 /// Time from the end of the faults in which every document has to end.
@@ -31,7 +34,8 @@ impl World {
                 continue;
             }
             let (scans, lookbacks) = *before.get_or_insert((self.judge.scans, self.judge.lookbacks));
-            let read_all = self.judge.scans >= scans + 2 && self.judge.lookbacks >= lookbacks + 2;
+            let looked = !self.setting.looks_back() || self.judge.lookbacks >= lookbacks + 2;
+            let read_all = self.judge.scans >= scans + 2 && looked;
             if !read_all || !self.is_carried() {
                 carried_since = None;
                 continue;
@@ -88,14 +92,25 @@ impl World {
     fn compare(&mut self) {
         let mut wrong = Vec::new();
         for bill in self.source.bills.values() {
+            // What shows later than a scan reaches back is found by lookbacks alone.
+            let late = bill.visible - bill.approved > OVERLAP && !self.setting.looks_back();
             let number = bill.number.as_str();
+            let history = self.source.history.get(number).map(Vec::as_slice).unwrap_or_default();
+            let was_silent = history.iter().any(|content| Oddity::of(content).is_some_and(Oddity::is_silent));
+            // A flow that keeps what it read first keeps to it even where nothing came of that.
+            if late || bill.is_silent() || (self.setting.variety.id_check && was_silent) {
+                continue;
+            }
             let docs = self.target.docs.get(&TargetKey(number.to_owned())).map(Vec::as_slice).unwrap_or_default();
             let ours: Vec<_> = docs.iter().filter(|doc| doc.ours).collect();
-            let lettered = self.judge.has_letter(number);
+            let names = self.names_of(bill);
+            let lettered = names.iter().any(|name| self.judge.has_letter(name));
             let [doc] = ours.as_slice() else {
-                if ours.len() > 1 {
+                // Where the target keeps no keys, whoever reads the alerts knows of that.
+                let twice = ours.len() > 1;
+                if twice && !self.target.renames {
                     wrong.push(format!("I7: {number} is in the target {} times", ours.len()));
-                } else if !lettered {
+                } else if !twice && !lettered {
                     wrong.push(format!("{number} is neither in the target nor in a letter"));
                 }
                 continue;
@@ -107,8 +122,10 @@ impl World {
             }
             // Where changes are loaded, the newest content is there, or a letter says why that version is not.
             let newest = self.judge.newest_version(number);
-            let told = newest.is_none_or(|version| self.judge.has_letter_since(number, version));
-            if self.setting.rules.on_change != OnChange::Skip && content != Some(bill.content()) && !told {
+            let since = |version| names.iter().any(|name| self.judge.has_letter_since(name, version));
+            let told = newest.is_none_or(since);
+            let keeps = self.setting.rules.on_change == OnChange::Skip || self.setting.variety.id_check;
+            if !keeps && content != Some(bill.content()) && !told {
                 wrong.push(format!("{number} in the target is older than in the source, and no letter says so"));
             }
             if doc.reached < self.setting.rules.wanted && !lettered {
@@ -119,6 +136,11 @@ impl World {
             if docs.iter().any(|doc| !doc.ours && doc.content != b"{\"foreign\":1}") {
                 wrong.push(format!("the foreign document {key} was overwritten"));
             }
+        }
+        let alone = |docs: &Vec<Doc>| docs.iter().filter(|doc| doc.ours).count() == 1;
+        let loaded = self.target.docs.iter().any(|(key, docs)| alone(docs) && !self.judge.has_letter(key.as_str()));
+        if self.target.renames && loaded && !self.tally.contains_key(Code::KeyNotKept.as_str()) {
+            wrong.push("the target keeps no keys, and nobody was told".to_owned());
         }
         if let Some(first) = wrong.into_iter().next() {
             self.violate(first);

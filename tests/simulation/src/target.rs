@@ -73,6 +73,12 @@ pub(crate) struct Target {
     pub(crate) closed_until: Duration,
     /// Until then every question is refused, whatever it is about.
     pub(crate) mute_until: Duration,
+    /// Until then nobody can log in.
+    pub(crate) locked_until: Duration,
+    /// It gives documents numbers of its own.
+    pub(crate) renames: bool,
+    /// Too little of these can be compared.
+    pub(crate) unclear: BTreeSet<TargetKey>,
     /// One in so many calls goes wrong.
     pub(crate) trouble: u64,
     pub(crate) ids: u64,
@@ -82,7 +88,30 @@ pub(crate) fn refusal(code: Code, message: &str) -> Refusal {
     Refusal { field: None, message: message.to_owned(), code, category: code.category(), timed: false }
 }
 
+/// Says more of a refusal than that it is one: the field, that it may pass, a second reason, or nothing at all.
+pub(crate) fn embellish(dice: &mut Dice, outcome: &mut Outcome) {
+    let Outcome::Rejected(refusals) = outcome else { return };
+    let Some(first) = refusals.first_mut() else { return };
+    // That a number is taken is told as it is.
+    if first.code == Code::NumberTaken {
+        return;
+    }
+    match dice.below(6) {
+        0 => first.timed = true,
+        1 => first.field = Some("FQty".to_owned()),
+        2 => (first.code, first.category) = (Code::ReferenceMissing, Code::ReferenceMissing.category()),
+        3 => refusals.push(refusal(Code::TargetRequired, "仓库必填")),
+        4 => refusals.clear(),
+        _ => {}
+    }
+}
+
 impl Target {
+    /// Whether nobody can log in now.
+    pub(crate) fn refuses_logins(&self, now: Duration) -> bool {
+        now < self.locked_until
+    }
+
     /// What becomes of a save of so many documents that is made now.
     pub(crate) fn course(&self, dice: &mut Dice, now: Duration, sent: &[Sent], together: bool) -> Course {
         if sent.iter().any(|document| self.poison.contains(&document.key)) {
@@ -156,9 +185,12 @@ impl Target {
         }
         self.ids += 1;
         let id = self.ids.to_string();
+        let number = if self.renames { format!("N{id}") } else { number };
         docs.push(Doc { id: id.clone(), content: sent.value.clone(), reached, created: wall, ours: true });
-        if docs.len() > 1 {
-            *wrong = Some(format!("I7: the target holds {} documents of {number}", docs.len()));
+        let ours = docs.iter().filter(|doc| doc.ours).count();
+        // Where the target keeps no keys (A3) two of them may come of lost replies: that is told, not prevented.
+        if ours > 1 && !self.renames {
+            *wrong = Some(format!("I7: the target holds {ours} documents of {number}"));
         }
         Outcome::Saved { id, number }
     }
@@ -183,8 +215,10 @@ impl Target {
     pub(crate) fn find(&self, document: &ProbeDocument) -> Finding {
         match self.docs.get(&document.key).map(Vec::as_slice).unwrap_or_default() {
             [] => Finding::Absent,
+            _ if self.renames => Finding::Absent,
             [doc] => {
                 let likeness = match &document.value {
+                    Some(_) if self.unclear.contains(&document.key) => Likeness::Unclear("few fields".to_owned()),
                     None => Likeness::Unclear("not asked".to_owned()),
                     Some(value) if doc.content == **value => Likeness::Same,
                     Some(_) => Likeness::Different("FQty differs".to_owned()),

@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use document::{Code, DocumentKey, Fault, FlowName, FlowVersion, TraceParent};
+use document::{Code, DocumentKey, Extracted, Fault, FlowName, FlowVersion, Received, TraceParent};
 use queue::{Next, Outgoing, TopicPartition};
 use serde_json::{Map, Value, json};
 use transformer::core::{BreakerSettings, Core, Definition, Flows, Reason, Traces};
 
 use crate::group::Stamp;
+use crate::judge::quantities;
 use crate::log::Topic;
 use crate::message::Message;
 use crate::rule::Rule;
-use crate::setting::{FLOW_VERSION, Setting};
+use crate::setting::Setting;
+use crate::variety::{Oddity, REPAIRED_VERSION};
 use crate::world::{Role, Shell, World};
+
+/// So often a record may kill the process before it is set aside.
+const DEATHS: u32 = 3;
 
 /// What a transformer process holds in memory.
 #[derive(Debug, Default)]
@@ -29,26 +34,54 @@ fn named(partition: i32) -> TopicPartition {
 }
 
 /// The mapping: one bill of all rows; a quantity below zero fits no target.
-struct Mapping;
+struct Mapping {
+    /// Whether it is the one that was published first, and wrong.
+    wrong: bool,
+    /// Whether it refuses what is below zero.
+    strict: bool,
+}
+
+impl Mapping {
+    fn bill(number: Value, quantities: &[&Value]) -> Map<String, Value> {
+        let lines: Vec<Value> = quantities.iter().map(|quantity| json!({"FQty": quantity})).collect();
+        let mut bill = Map::new();
+        bill.insert("FBillNo".to_owned(), number);
+        bill.insert("FEntity".to_owned(), lines.into());
+        bill
+    }
+}
 
 impl Definition for Mapping {
     fn key_field(&self) -> &str {
         "FBillNo"
     }
 
-    fn mark(&self, _: &mut Map<String, Value>, _: &DocumentKey) {}
+    fn mark(&self, bill: &mut Map<String, Value>, document: &DocumentKey) {
+        bill.insert("FMark".to_owned(), json!(document.as_str()));
+    }
 
     fn render(&self, rows: &[Value], _: i64, _: i64) -> Vec<Result<Map<String, Value>, Fault>> {
         let quantities: Vec<&Value> = rows.iter().filter_map(|row| row.get("qty")).collect();
-        if quantities.iter().any(|quantity| quantity.as_i64().is_some_and(|quantity| quantity < 0)) {
-            return vec![Err(Fault::new(Code::Required, "a quantity is below zero").at_path("$.FEntity.FQty"))];
-        }
-        let lines: Vec<Value> = quantities.iter().map(|quantity| json!({"FQty": quantity})).collect();
+        let numbers: Vec<i64> = quantities.iter().filter_map(|quantity| quantity.as_i64()).collect();
         let number = rows.first().and_then(|row| row.get("no")).cloned().unwrap_or(Value::Null);
-        let mut bill = Map::new();
-        bill.insert("FBillNo".to_owned(), number);
-        bill.insert("FEntity".to_owned(), lines.into());
-        vec![Ok(bill)]
+        let refused = |words: &str| Err(Fault::new(Code::Required, words).at_path("$.FEntity.FQty"));
+        match Oddity::of(&numbers) {
+            Some(Oddity::Skipped) => return Vec::new(),
+            Some(Oddity::Breaks) => panic!("the mapping breaks down, as it was told to"),
+            Some(Oddity::Doubled) => return vec![Ok(Self::bill(number, &quantities)); 2],
+            Some(Oddity::Impossible) => return vec![refused("it is not possible"), refused("nor is this")],
+            Some(Oddity::Nameless) => return vec![Ok(Self::bill(Value::Null, &quantities))],
+            Some(Oddity::Blank) => return vec![Ok(Self::bill(json!(" "), &quantities))],
+            Some(Oddity::Misnamed) => return vec![Ok(Self::bill(json!([1]), &quantities))],
+            Some(Oddity::Filtered | Oddity::Unshaped | Oddity::Kills) | None => {}
+        }
+        if self.wrong && !numbers.iter().sum::<i64>().rem_euclid(4).eq(&0) {
+            return vec![refused("the mapping is wrong")];
+        }
+        if self.strict && numbers.iter().any(|quantity| *quantity < 0) {
+            return vec![refused("a quantity is below zero")];
+        }
+        vec![Ok(Self::bill(number, &quantities))]
     }
 }
 
@@ -60,11 +93,14 @@ struct Published<'a> {
 
 impl Flows for Published<'_> {
     fn get(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<dyn Definition>> {
-        self.setting.is_known(version, self.now).then(|| Arc::new(Mapping) as Arc<dyn Definition>)
+        let repaired = version.as_str() == REPAIRED_VERSION;
+        let wrong = !repaired && self.setting.variety.repaired_at.is_some();
+        let mapping = Mapping { wrong, strict: !repaired };
+        self.setting.is_known(version, self.now).then(|| Arc::new(mapping) as Arc<dyn Definition>)
     }
 
     fn current(&self, _: &FlowName) -> Option<FlowVersion> {
-        Some(FLOW_VERSION.into())
+        Some(self.setting.variety.current(self.now))
     }
 }
 
@@ -80,9 +116,14 @@ impl Traces for Untold {
 
 impl World {
     pub(crate) fn begin_transformer(&mut self, node: usize) {
-        let breaker = BreakerSettings { records: 20, percent: 50 };
-        let core = Some(Core::new(breaker, self.setting.hold_bytes));
-        *self.transformer(node) = Transformer { core, ..Transformer::default() };
+        let records = if self.setting.variety.repaired_at.is_some() { 6 } else { 20 };
+        let mut core = Core::new(BreakerSettings { records, percent: 50 }, self.setting.hold_bytes);
+        for (place, deaths) in &self.deaths {
+            if *deaths >= DEATHS {
+                core.quarantine(&Topic::Extracted.name(), place.0, place.1);
+            }
+        }
+        *self.transformer(node) = Transformer { core: Some(core), ..Transformer::default() };
     }
 
     /// What transformers have in hand although everything has ended, if anything.
@@ -143,8 +184,28 @@ impl World {
                 batch.extend(self.log.read((Topic::Extracted, partition), from, most));
             }
         }
+        if let Some(place) = self.killer_in(&batch) {
+            *self.deaths.entry(place).or_default() += 1;
+            let back = self.dice.millis(500, 3_000);
+            return self.crash(node, back);
+        }
         let published = Published { setting: &self.setting, now: self.now };
         let plan = core.map(batch, &published, &mut Untold, now);
+        for handled in &plan.handled {
+            *self.tally.entry(handled.outcome.as_str()).or_default() += 1;
+            if handled.outcome.is_terminal() == handled.output.iter().any(|out| out.topic == Topic::Mapped.name()) {
+                self.violate(format!("{:?} was written as something else", handled.outcome));
+            }
+        }
+        if core.holds().bytes() > self.setting.hold_bytes {
+            self.violate(format!("node {node} holds {} bytes back", core.holds().bytes()));
+        }
+        for reason in core.holds().reasons().into_keys() {
+            *self.tally.entry(reason.as_str()).or_default() += 1;
+            if *reason.flow() != crate::flow() {
+                self.violate(format!("a flow that is not there waits: {reason:?}"));
+            }
+        }
         for fault in &plan.alerts {
             self.note(|| format!("node {node} tells {fault}"));
         }
@@ -164,6 +225,17 @@ impl World {
         let outputs = plan.handled.into_iter().flat_map(|handled| handled.output).collect();
         let wait = self.dice.millis(5, 60);
         self.tell(wait, node, Message::Write { outputs, commits: plan.commits });
+    }
+
+    /// The record of a batch that the process dies of, unless it is known and set aside.
+    fn killer_in(&self, batch: &[Received]) -> Option<(i32, i64)> {
+        let kills = |received: &&Received| {
+            let rows = Extracted::from_record(&received.record).ok().and_then(|extracted| extracted.rows().ok());
+            let quantities = rows.map(|rows| quantities(&rows, "qty")).unwrap_or_default();
+            Oddity::of(&quantities) == Some(Oddity::Kills)
+        };
+        let places = batch.iter().filter(kills).map(|received| (received.partition, received.offset));
+        places.into_iter().find(|place| self.deaths.get(place).is_none_or(|deaths| *deaths < DEATHS))
     }
 
     /// Writes some of the outputs; all written, the positions are saved. A death in between leaves copies.

@@ -17,9 +17,12 @@ use crate::source::Source;
 use crate::target::Target;
 use crate::trace::Trace;
 use crate::transform::Transformer;
+use crate::variety::Variety;
 
 /// 2024-03-14 16:00:00 in Shanghai: virtual time zero, unix seconds.
 pub(crate) const EPOCH: i64 = 1_710_403_200;
+/// How far a node's wall clock may be from the true time, milliseconds.
+pub(crate) const SKEW: i64 = 240_000;
 /// Time a member may be silent.
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// Time a transaction may be open.
@@ -61,6 +64,8 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) now: Duration,
     pub(crate) dice: Dice,
+    /// Throws for what older histories know nothing of.
+    pub(crate) second: Dice,
     pub(crate) setting: Setting,
     pub(crate) off: Option<Rule>,
     pub(crate) trace: Trace,
@@ -79,19 +84,29 @@ pub(crate) struct World {
     pub(crate) rests_until: Duration,
     /// Whether faults still happen.
     pub(crate) chaos: bool,
+    /// When they stopped.
+    pub(crate) calm_since: Option<Duration>,
     /// Whether the source is left alone.
     pub(crate) quiet: bool,
     pub(crate) violation: Option<String>,
     pub(crate) steps: u64,
+    /// Sessions up to this one knew a ledger that is no more.
+    pub(crate) made_anew: u64,
+    /// How often a record of an extracted partition has killed its reader.
+    pub(crate) deaths: BTreeMap<(i32, i64), u32>,
+    /// How often what was done.
+    pub(crate) tally: BTreeMap<&'static str, u64>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, off: Option<Rule>, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let setting = Setting::draw(&mut dice, off);
+        let mut second = Dice::new(!seed);
+        let variety = Variety::draw(&mut second, off, seed.is_multiple_of(2));
+        let setting = Setting::draw(&mut dice, off, variety);
         let mut nodes = Vec::new();
         let mut add = |role: Role, index: usize, dice: &mut Dice, shell: Shell| {
-            let skew = if setting.skewed { dice.between(-240_000, 240_000) } else { 0 };
+            let skew = if setting.skewed { dice.between(-SKEW, SKEW) } else { 0 };
             let name = format!("{}-{index}", format!("{role:?}").to_lowercase());
             nodes.push(Node { role, name, up: false, life: 0, paused_until: None, skew, session: None, shell });
         };
@@ -109,13 +124,19 @@ impl World {
         let mut world = Self {
             now: Duration::from_secs(1_000),
             judge: Judge::new(setting.start()),
-            target: Target { unique: setting.unique, trouble: setting.target_trouble, ..Target::default() },
+            target: Target {
+                unique: setting.unique,
+                trouble: setting.target_trouble,
+                renames: setting.variety.renames,
+                ..Target::default()
+            },
             dice,
+            second,
             off,
             trace: Trace::new(traced),
             log: Log::default(),
             groups: groups.into_iter().map(|(role, partitions)| (role, Group::new(partitions))).collect(),
-            source: Source::default(),
+            source: Source::new(setting.variety.form),
             nodes,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -123,9 +144,13 @@ impl World {
             redis_stalls_until: Duration::ZERO,
             rests_until: Duration::ZERO,
             chaos: true,
+            calm_since: None,
             quiet: false,
             violation: None,
             steps: 0,
+            made_anew: 0,
+            deaths: BTreeMap::new(),
+            tally: BTreeMap::new(),
             setting,
         };
         world.populate();

@@ -15,6 +15,9 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// Ends with the first history in which something must never have happened.
+    #[arg(long)]
+    until_caught: bool,
     /// Runs this one alone and tells its story.
     #[arg(long)]
     seed: Option<u64>,
@@ -35,7 +38,7 @@ fn main() -> std::io::Result<ExitCode> {
     // A panic inside a history is caught and counted; its words belong to the story of the seed alone.
     std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
-    let (caught, ran) = simulation::sweep(arguments.first, arguments.seeds, None, false);
+    let (caught, ran) = simulation::sweep(arguments.first, arguments.seeds, None, arguments.until_caught);
     for outcome in &caught {
         let words = outcome.violation.as_deref().unwrap_or_default();
         writeln!(out, "seed {}: {words} (make test-sim SEED={})", outcome.seed, outcome.seed)?;
