@@ -1,7 +1,7 @@
 # Starbridge: every task a developer or an operator of the repository runs. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-coverage test-e2e test-faults test-faults-ci drills demo bench bench-desk soak fuzz clean
+.PHONY: help setup build fmt lint catalogue chart test test-unit test-sim test-ablation test-coverage test-mutants test-e2e test-faults test-faults-ci drills demo bench bench-desk soak fuzz clean
 
 # What was downloaded or built for tests and demo is kept here, so that only the first run needs a network.
 export STARBRIDGE_CACHE ?= $(CURDIR)/.starbridge
@@ -46,6 +46,9 @@ test-ablation: setup ## Switch each rule of the protocol off: does the simulatio
 
 test-coverage: setup ## Which lines of the cores the simulated histories walk through (SEEDS=2000); needs LLVM's tools; not part of test
 	@python3 .ci/coverage.py --seeds $(or $(SEEDS),2000)
+
+test-mutants: setup ## Are small mistakes in the cores noticed? MUTANTS=200 from SEED=1 (RESUME=1 goes on; an hour or more); needs cargo-mutants; not part of test
+	@python3 .ci/mutants.py --mutants $(or $(MUTANTS),200) --seed $(or $(SEED),1) --units
 
 test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
 	cargo test -p e2e --locked --lib --bins --test compose --test dashboards --test golden -- --test-threads=1
