@@ -359,6 +359,9 @@ impl World {
             self.violate("the flow does not rest as it was told".to_owned());
         }
         let Some(due) = self.extractor(node).board.tick(local, now).pop() else { return false };
+        if rests {
+            self.violate(format!("a {} begins although the flow rests", due.kind.as_str()));
+        }
         let plan = Arc::clone(self.setting.plan(now));
         *self.tally.entry(due.kind.as_str()).or_default() += 1;
         // No two lookbacks begin in one second.
