@@ -29,19 +29,21 @@ impl World {
                 }
             }
             3 => {
-                if let (Some(row), Some(column)) = (rows.get_mut(which), key.or(entry)) {
-                    row[column] = json!(true);
+                if let Some(cell) = rows.get_mut(which).zip(key.or(entry)).and_then(|(row, column)| row.get_mut(column))
+                {
+                    *cell = json!(true);
                 }
             }
             4 => {
-                if let (Some(row), Some(column)) = (rows.get_mut(which), stamp) {
-                    row[column] = json!([]);
+                if let Some(cell) = rows.get_mut(which).zip(stamp).and_then(|(row, column)| row.get_mut(column)) {
+                    *cell = json!([]);
                 }
             }
             5 => {
                 // An id of another kind than the others.
-                if let (Some(row), Some(column), true) = (rows.last_mut(), key, telling) {
-                    row[column] = json!("other");
+                let cell = rows.last_mut().zip(key).and_then(|(row, column)| row.get_mut(column));
+                if let Some(cell) = cell.filter(|_| telling) {
+                    *cell = json!("other");
                 }
             }
             6 if ordered => {
@@ -59,13 +61,14 @@ impl World {
                 }
             }
             8 => {
-                if let (Some(row), Some(column), true) = (rows.last_mut(), entry, telling) {
-                    row[column] = Value::Null;
+                let cell = rows.last_mut().zip(entry).and_then(|(row, column)| row.get_mut(column));
+                if let Some(cell) = cell.filter(|_| telling) {
+                    *cell = Value::Null;
                 }
             }
             _ => {
-                if let (Some(row), Some(column)) = (rows.get_mut(which), key) {
-                    row[column] = Value::Null;
+                if let Some(cell) = rows.get_mut(which).zip(key).and_then(|(row, column)| row.get_mut(column)) {
+                    *cell = Value::Null;
                 }
             }
         }

@@ -63,7 +63,7 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether there is something that a transaction must carry soon.
     pub(super) fn has_work(&self) -> bool {
-        !self.ends.is_empty() || !self.entries.is_empty() || !self.intents.is_empty()
+        !self.ends.is_empty() || !self.entries.is_empty() || !self.intents.is_empty() || !self.since.is_empty()
     }
 
     /// Forgets what concerns a partition that is gone.
@@ -127,13 +127,12 @@ impl Core {
         for ((id, key), entry) in std::mem::take(&mut self.pending.entries) {
             facts.push((id, ledger::record(ledger::entry_key(&key), &entry)));
         }
-        // Facts about a partition nothing was read of yet have no offset to go with: they wait for it.
+        // Intents are closed with the offsets of what was read since. That a ledger is not known is written at once, beside
+        // the offset that is saved: who is next takes our own record for one of an owner who knew it.
         let positioned = |id: &PartitionId| self.partitions.get(id).is_some_and(|p| p.position().is_some());
         let (now, later): (BTreeSet<_>, BTreeSet<_>) =
             std::mem::take(&mut self.pending.left).into_iter().partition(|(id, _)| positioned(id));
-        let (since_now, since_later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending.since).into_iter().partition(|(id, _)| positioned(id));
-        for (id, since) in since_now {
+        for (id, since) in std::mem::take(&mut self.pending.since) {
             facts.push((id, ledger::record(ledger::SINCE_KEY.to_owned(), &since)));
         }
         for (id, batch) in now {
@@ -159,7 +158,6 @@ impl Core {
             .filter_map(|(id, partition)| Some((id.clone(), partition.position()?)))
             .collect();
         self.pending.left = later;
-        self.pending.since = since_later;
         Transaction { letters, facts, offsets }
     }
 
