@@ -276,7 +276,7 @@ impl Core {
             (None | Some(End::Parked), _) if in_target => self.read_status(at),
             (None | Some(End::Parked), _) => match &entry.target {
                 Some(older) => self.judge_change(at, older),
-                None => self.look_up(at, self.now.mono),
+                None => self.look_up(at, self.settled(at)),
             },
         }
     }
@@ -290,7 +290,7 @@ impl Core {
         }
         let Some(target) = &entry.target else {
             let was_conflict = matches!(entry.code, Some(Code::Conflict | Code::NumberTaken));
-            return if was_conflict { self.look_up(at, self.now.mono) } else { self.begin(at, distrusted) };
+            return if was_conflict { self.look_up(at, self.settled(at)) } else { self.begin(at, distrusted) };
         };
         let wanted = item.rules.as_ref().map_or(Reached::Saved, |rules| rules.wanted);
         if target.digest == item.mapped.digest && item.mapped.replay.is_none() {
@@ -323,20 +323,24 @@ impl Core {
                 self.park_plainly(at, Code::ChangedAfterLoad, detail);
             }
             OnChange::Update => {
-                let now = self.now.mono;
                 let id = target.id.clone();
                 if let Some(item) = self.item_mut(at) {
                     item.update = Some(id);
                 }
-                // Where an intent does not read, an earlier update may still be on its way: it has its time first.
-                let distrusted = self.partitions.get(&at.partition).and_then(|partition| partition.distrust_until);
-                let due = distrusted.map_or(now, |until| until.max(now));
+                let due = self.settled(at);
                 // An update whose outcome an earlier owner left open is resolved like any save.
                 if !self.resume_left_open(at) {
                     self.set_state(at, State::Probe { purpose: Purpose::BeforeUpdate, due, settle: due });
                 }
             }
         }
+    }
+
+    /// When no save of an earlier owner can be on its way any more, of those that the ledger does not tell of: where an intent
+    /// does not read, each has its time first.
+    fn settled(&self, at: &ItemRef) -> Duration {
+        let distrusted = self.partitions.get(&at.partition).and_then(|partition| partition.distrust_until);
+        distrusted.map_or(self.now.mono, |until| until.max(self.now.mono))
     }
 
     /// A document that is not in the target by our doing, as far as the ledger knows.
@@ -436,7 +440,7 @@ impl Core {
             Verdict::Absent => match older {
                 _ if in_target => self.read_status(at),
                 Some(older) => self.judge_change(at, &older),
-                None => self.look_up(at, self.now.mono),
+                None => self.look_up(at, self.settled(at)),
             },
         }
     }
