@@ -225,8 +225,7 @@ impl DeadLetterService for DeadLetters {
         let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
         let (id, patch, expected) = (letter.row.id.clone(), request.patch, request.expected_revision);
-        let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
-        let present = edited.map_or(&letter.letter.body, |edit| &edit.body);
+        let present = letter.published();
         let (checked, _) = edit::patched(present, &patch, letter.row.stage == Stage::Transform, &shared.masker)
             .map_err(|fault| status(&fault.of_record(id.0.clone())))?;
         let checks = edit_check::check(shared, &letter, present, &checked, &mut edit_check::calls(1)).await;

@@ -96,9 +96,7 @@ impl DoubtService for Doubts {
         meta.reason =
             if request.unmask { "target asked, shown unmasked" } else { "target asked, shown masked" }.to_owned();
         shared.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(refused)?;
-        let edit = letter.event.as_ref().and_then(|event| event.edit.as_ref());
-        let body = edit.map_or(&letter.letter.body, |edit| &edit.body);
-        let ours = serde_json::from_slice(body).unwrap_or_default();
+        let ours = serde_json::from_slice(letter.published()).unwrap_or_default();
         let mut made = Calls::at_most(CALLS, WITHIN);
         let sought = (place.field.as_str(), key.as_str());
         let beside = place.system.beside(&place.form, sought, &ours, &mut made, shared.clock.millis()).await;
@@ -111,7 +109,7 @@ impl DoubtService for Doubts {
             dead_letter: Some(show::letter(&shared.flows, &letter)),
             finding: finding(&beside).into(),
             found: beside.heads.iter().map(document).collect(),
-            ours: Some(show::payload(body, masker)),
+            ours: Some(show::payload(letter.published(), masker)),
             theirs,
             differences: sides.map(|sides| sides.differ.clone()).unwrap_or_default(),
             compared: sides.map_or(0, |sides| show::count(sides.compared)),

@@ -71,6 +71,14 @@ pub struct Letter {
     pub offset: i64,
 }
 
+impl Letter {
+    /// The payload that a replay would publish now, bytes as they are: that of the last edit, else the original.
+    pub fn published(&self) -> &[u8] {
+        let edit = self.event.as_ref().and_then(|event| event.edit.as_ref());
+        edit.map_or(&self.letter.body, |edit| &edit.body)
+    }
+}
+
 /// The index of dead letters. Shared by reference between threads.
 #[derive(Debug)]
 pub struct Index {

@@ -56,6 +56,7 @@ impl Run<'_> {
             Disk::Service(service) => {
                 let name = format!("{service}-0");
                 self.feed(true).await?;
+                // One that ends of it is started again, and its disk is as full then.
                 while since.elapsed() < time {
                     self.stage(&name)?.process().limit_files(true).ok();
                     self.pass(Duration::from_millis(250)).await?;

@@ -81,11 +81,10 @@ pub(super) async fn check(shared: &Shared, letters: &[v1::ImportedLetter]) -> BT
     let mut checked = BTreeMap::new();
     for of_file in letters.iter().filter(|letter| !letter.masked) {
         let Ok(found) = shared.letter(&of_file.id) else { continue };
-        let edit = found.event.as_ref().and_then(|event| event.edit.as_ref());
-        let now = edit.map_or(&found.letter.body, |edit| &edit.body);
+        let now = found.published();
         if !same(&of_file.payload, now) {
             let result = edit_check::check(shared, &found, now, &of_file.payload, &mut calls).await;
-            checked.insert(found.row.id.0.clone(), (now.clone(), result.map(drop)));
+            checked.insert(found.row.id.0.clone(), (now.to_vec(), result.map(drop)));
         }
     }
     checked
