@@ -25,6 +25,11 @@ impl Account {
         if partitions.is_empty() { !self.unanswered.is_empty() } else { self.unanswered.values().any(of_them) }
     }
 
+    /// A partition is gone: whoever owns it now waits for what was under way.
+    pub(crate) fn forget(&mut self, partition: i32) {
+        self.unanswered.values_mut().for_each(|about| about.retain(|known| *known != partition));
+    }
+
     /// A reply is heard.
     pub(crate) fn hear(&mut self, event: &Event, now: Duration, throttle_wait: Duration) {
         let (call, throttled, login) = match event {

@@ -86,6 +86,15 @@ pub(crate) struct Extractor {
     /// The window that is being read, and the one that was wished for last.
     window: Option<Window>,
     wished: Option<Window>,
+    /// Documents that the run has given out.
+    emitted: u32,
+}
+
+impl Extractor {
+    /// Documents a minute, where the run keeps a pace.
+    fn rate(&self) -> Option<NonZeroU32> {
+        self.window.and_then(|window| window.part).and_then(|part| part.rate)
+    }
 }
 
 const PARTITION: i32 = 0;
@@ -126,10 +135,6 @@ impl World {
                 self.extractor(node).committing = false;
                 if finished {
                     self.end_run(node, Ended::Complete);
-                } else if let Some(Part { rate: Some(rate), .. }) = self.extractor(node).window.and_then(|at| at.part) {
-                    // A window that keeps a pace ends with its page, and goes on from the checkpoint.
-                    let until = self.now + Duration::from_secs(60) / rate.get();
-                    self.end_run(node, Ended::Paced(until));
                 }
             }
             Message::Page { fetch, .. } if self.extractor(node).fetching != Some(fetch) => {}
@@ -304,7 +309,11 @@ impl World {
             return self.tell(Duration::ZERO, node, Message::Tick);
         }
         let idle = self.extractor(node).fetching.is_none() && self.extractor(node).answer.is_none();
-        if let Some(ask) = ask.clone().filter(|_| idle && pending < most && !self.extractor(node).draining) {
+        // A window that keeps a pace ends with the page that brought something, and goes on from the checkpoint.
+        let emitted = self.extractor(node).emitted;
+        let rate = self.extractor(node).rate().filter(|_| emitted > 0 || pending > 0);
+        let reads = idle && pending < most && rate.is_none() && !self.extractor(node).draining;
+        if let Some(ask) = ask.clone().filter(|_| reads) {
             let fetch = self.fresh_id();
             self.extractor(node).fetching = Some(fetch);
             let wait = self.dice.millis(20, 400);
@@ -320,6 +329,9 @@ impl World {
             self.commit(node);
         } else if self.extractor(node).draining {
             self.release(node, PARTITION);
+        } else if let Some(rate) = rate.filter(|_| idle && pending == 0) {
+            let until = self.now + Duration::from_secs(60) * emitted / rate.get();
+            self.end_run(node, Ended::Paced(until));
         }
     }
 
@@ -375,7 +387,7 @@ impl World {
         };
         let extractor = self.extractor(node);
         extractor.window = if let Kind::Window(window) = due.kind { Some(window) } else { None };
-        extractor.newest = 0;
+        (extractor.newest, extractor.emitted) = (0, 0);
         extractor.engine = engine;
         if extractor.engine.is_none() {
             extractor.board.ended(&flow(), Ended::Complete);
@@ -482,6 +494,7 @@ impl World {
         self.check_batch(node, &batch, is_scan);
         self.extractor(node).committing = true;
         self.extractor(node).finishing = batch.finished;
+        self.extractor(node).emitted += u32::try_from(batch.data.len()).expect("few");
         let data = batch.data.into_iter().map(|record| {
             let record = record.into_record();
             ((Topic::Extracted, self.partition_of(&record.key)), record)

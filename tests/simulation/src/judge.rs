@@ -23,9 +23,9 @@ const SETTLING: Duration = Duration::from_secs(120);
 /// What the judge remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    /// Document and version of every readable extracted record, and the content of the newest.
+    /// Document and version of every readable extracted record, and the newest of each document.
     extracted: BTreeSet<(String, u64)>,
-    newest: BTreeMap<String, (u64, Vec<i64>)>,
+    newest: BTreeMap<String, Newest>,
     mapped: BTreeSet<(String, u64)>,
     letters: BTreeSet<(String, u64)>,
     /// Where the last owner record of a state partition lies, and whose it is.
@@ -48,6 +48,16 @@ pub(crate) struct Judge {
     pub(crate) lookbacks: u64,
     /// When the last one that is complete began, unix seconds.
     looked_back: Option<i64>,
+}
+
+/// The newest readable extracted record of a document.
+#[derive(Debug, Default)]
+struct Newest {
+    version: u64,
+    /// Its quantities.
+    content: Vec<i64>,
+    /// Its rows as they were written.
+    value: Vec<u8>,
 }
 
 /// The quantities of rows, in order.
@@ -124,7 +134,7 @@ impl Judge {
 
     /// The newest version of a document that was extracted.
     pub(crate) fn newest_version(&self, document: &str) -> Option<u64> {
-        self.newest.get(document).map(|(version, _)| *version)
+        self.newest.get(document).map(|newest| newest.version)
     }
 }
 
@@ -176,11 +186,11 @@ impl World {
                     if !self.source.history.get(&document).is_some_and(|known| known.contains(&content)) {
                         self.violate(format!("I10: {document} was never {content:?} in the source: torn"));
                     }
-                    self.check_news(&document, &content);
+                    self.check_news(&document, &extracted.value);
                     self.judge.extracted.insert((document.clone(), version));
                     let newest = self.judge.newest.entry(document).or_default();
-                    if version >= newest.0 {
-                        *newest = (version, content);
+                    if version >= newest.version {
+                        *newest = Newest { version, content, value: extracted.value };
                     }
                 }
                 Err(error) => self.violate(format!("an extracted record does not read: {error}")),
@@ -224,11 +234,11 @@ impl World {
         self.wake_readers(place);
     }
 
-    /// What is as it was is not emitted once more, unless somebody asks for that or the bill had left the source. While
-    /// faults happen a record may be readable whose checkpoint is not, and is then emitted again.
-    fn check_news(&mut self, document: &str, content: &[i64]) {
+    /// What is as it was, its line ids among it, is not emitted once more, unless somebody asks for that or the bill had left
+    /// the source. While faults happen a record may be readable whose checkpoint is not, and is then emitted again.
+    fn check_news(&mut self, document: &str, value: &[u8]) {
         let calm = self.calm_since.is_some_and(|since| self.now > since + SETTLING) && !self.is_read_again();
-        let known = self.judge.newest.get(document).is_some_and(|(_, known)| known == content);
+        let known = self.judge.newest.get(document).is_some_and(|known| known.value == value);
         if calm && known && !self.judge.retracted.contains(document) {
             self.violate(format!("{document} is emitted again as it was"));
         }
@@ -287,7 +297,7 @@ impl World {
             let known = self.judge.newest.get(&bill.number);
             // A flow that keeps what it loaded has the bill as it once was.
             let keeps = self.setting.variety.id_check;
-            let is_there = known.is_some_and(|(_, content)| keeps || *content == bill.content());
+            let is_there = known.is_some_and(|known| keeps || known.content == bill.content());
             !is_there && !bill.is_silent() && !self.names_of(bill).iter().any(|name| self.judge.has_letter(name))
         });
         if let Some(bill) = missing {

@@ -127,6 +127,7 @@ impl World {
                 loader.fed.remove(&partition);
                 loader.paused.remove(&partition);
                 loader.leaving.retain(|(leaving, _)| *leaving != partition);
+                loader.account.forget(partition);
                 self.tell_core(node, Event::Revoked(vec![id_of(partition)]));
             }
             Message::Committed(name) => self.tell_core(node, Event::Committed(name)),

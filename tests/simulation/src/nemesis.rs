@@ -5,11 +5,15 @@ use std::time::Duration;
 use document::{Code, DeadLetter, Mapped, Record, Stage, TargetKey, header};
 use loader::core::ledger::Reached;
 
-use crate::log::Topic;
+use crate::log::{Entry, Place, Topic};
 use crate::message::{Happening, Message};
 use crate::target::Doc;
 use crate::variety::Oddity;
 use crate::world::{EPOCH, Role, SKEW, World};
+
+/// Most replays of one document at once: the desk keeps a letter until its replay has ended, and a document has few
+/// letters. Each may have to wait until no save can be under way any more.
+const REPLAYS_AT_ONCE: usize = 3;
 
 impl World {
     /// Bills, foreign documents and quirks of the target, before anything runs.
@@ -227,6 +231,10 @@ impl World {
         if self.target.poison.contains(&TargetKey(String::from_utf8_lossy(&record.key).into_owned())) {
             return;
         }
+        let place = (Topic::Mapped, self.partition_of(&record.key));
+        if self.replays_under_way(place, &record.key) >= REPLAYS_AT_ONCE {
+            return;
+        }
         record.headers.set(header::REPLAY, format!("r{id}"));
         if doubted {
             let key = TargetKey(String::from_utf8_lossy(&record.key).into_owned());
@@ -241,10 +249,16 @@ impl World {
             record.headers.set(header::VERDICT, word);
         }
         let at = self.wall();
-        let place = (Topic::Mapped, self.partition_of(&record.key));
         self.note(|| format!("replay r{id} of {}", String::from_utf8_lossy(&record.key)));
         let written = self.log.write_plain(place, record, at);
         self.written(written);
+    }
+
+    /// Replays of a key that no loader has ended yet, as far as offsets tell.
+    fn replays_under_way(&self, place: Place, key: &[u8]) -> usize {
+        let from = self.position(Role::Loader, place.1);
+        let replays = |entry: &&Entry| entry.record.key == key && entry.record.headers.get(header::REPLAY).is_some();
+        self.log.committed(place, from, i64::MAX).filter(replays).count()
     }
 
     /// A time in which the target or a person says no.
