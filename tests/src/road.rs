@@ -62,6 +62,8 @@ pub struct RoadPlan {
     pub controls: u32,
     /// Further tables of the control plane's settings. As it is, nothing is replayed unless the scenario asks.
     pub control: &'static str,
+    /// Where the stages send their traces, `http://host:port`; nowhere when `None`.
+    pub collector: Option<String>,
     /// Where the road's folder is made; where temporary files are when `None`.
     pub within: Option<PathBuf>,
 }
@@ -92,6 +94,7 @@ impl Default for RoadPlan {
             loader: "",
             controls: 0,
             control: "[replay]\ntimed = false\n",
+            collector: None,
             within: None,
         }
     }
@@ -287,6 +290,9 @@ impl Road {
                 format!("{kafka}{redis}{rate}{}\n{connections}", self.plan.loader)
             }
         };
+        let collector = self.plan.collector.iter();
+        let telemetry = collector.map(|endpoint| format!("\n[telemetry]\notlp_endpoint = {endpoint:?}\n"));
+        let settings = telemetry.fold(settings, |settings, table| settings + &table);
         StagePlan { service, ordinal, settings, worker: String::new() }
     }
 

@@ -10,6 +10,7 @@ use e2e::road::{Road, RoadPlan};
 use starbridge_proto::v1;
 
 use super::client::{Caller, change, channel};
+use super::collector::Collector;
 use super::replay::{by_selector, open, published, until_listed, until_over};
 use super::until;
 
@@ -50,8 +51,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Asserts that none of the secrets of this installation stands in a topic, a log, a store, a metric or an error.
-async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
+/// Asserts that none of the secrets of this installation stands in a topic, a log, a store, a metric, an error or a trace.
+async fn no_secret_is_written(road: &Road, tokens: &[&str], collector: &Collector) {
     let folder = road.folder();
     let mut secrets: Vec<String> = tokens.iter().map(|token| (*token).to_owned()).collect();
     let holders = [&road.desk.bootstrap, &road.desk.signing_key, &road.desk.key];
@@ -63,6 +64,11 @@ async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
         secrets.push(body.expect("a line").to_owned());
     }
     for stage in &road.stages {
+        let spans = collector.spans(&format!("starbridge-{}", stage.service()));
+        assert!(!spans.is_empty(), "no span of {}", stage.name());
+        for secret in &secrets {
+            assert!(!spans.iter().any(|span| span.contains(secret.as_str())), "a secret in a span of {}", stage.name());
+        }
         let metrics = stage.metrics().await.expect("scraped");
         assert!(metrics.names().next().is_some(), "{} counts nothing", stage.name());
         for secret in &secrets {
@@ -114,7 +120,9 @@ async fn no_secret_is_written(road: &Road, tokens: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_killed_in_the_middle_of_a_replay_is_followed_by_another() {
-    let plan = RoadPlan { orders: 1_500, controls: 2, ..RoadPlan::default() };
+    let collector = Collector::start().await;
+    let endpoint = Some(collector.endpoint());
+    let plan = RoadPlan { orders: 1_500, controls: 2, collector: endpoint, ..RoadPlan::default() };
     let (mut road, people) = open(plan).await;
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
@@ -159,7 +167,7 @@ async fn a_writer_killed_in_the_middle_of_a_replay_is_followed_by_another() {
     });
     same.await;
 
-    no_secret_is_written(&road, &[&token, &people.security]).await;
+    no_secret_is_written(&road, &[&token, &people.security], &collector).await;
     for stage in road.stages.iter_mut().rev() {
         stage.process().stop(Duration::from_secs(60)).expect("drained");
     }

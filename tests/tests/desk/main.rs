@@ -5,6 +5,7 @@ mod assumptions;
 mod backfill;
 mod canary;
 mod client;
+mod collector;
 mod decides;
 mod doubts;
 mod flows;
