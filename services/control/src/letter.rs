@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | id of a letter | [`LetterEvent`] as JSON; a letter without one is open |
-//! | `@owner` | written by the session at each assignment; of no letter |
+//! | `@barrier`, `@owner` | written by the session; of no letter |
 //!
 //! Values carry a version number `v`; one that this build does not know is unreadable, never guessed at. A member that only
 //! a newer build knows is passed over.
@@ -18,8 +18,6 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA: u8 = 1;
 /// The name under which the control plane itself acts.
 pub const OWN_NAME: &str = "control";
-/// The key of the session's own records.
-pub const OWNER_KEY: &str = "@owner";
 
 /// Where a letter is on its way to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

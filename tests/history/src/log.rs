@@ -81,16 +81,17 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// A record in a partition of state. Whether it is an owner's barrier, and says nothing else.
+    /// A record in a partition of state. Whether it is an owner's barrier or its mark, and says nothing else.
     fn state(&mut self, topic: &str, partition: i32, readable: &Readable) -> bool {
-        let barrier = readable.record.key.as_deref() == Some(topics::OWNER);
+        let key = readable.record.key.as_deref();
+        let barrier = key == Some(topics::BARRIER);
         self.history.state.push(StateWrite {
             partition: (topic.to_owned(), partition),
             offset: readable.record.offset,
             producer: readable.producer.unwrap_or((-1, -1)),
             barrier,
         });
-        barrier
+        barrier || key == Some(topics::OWNER)
     }
 
     /// Letters of the flow; those of the loader are ends, too.

@@ -225,7 +225,7 @@ mod tests {
             all.iter().filter(|batch| !batch.control).flat_map(|batch| &batch.records).collect();
         let offsets: Vec<i64> = all.iter().flat_map(|batch| &batch.records).map(|record| record.offset).collect();
         assert!(offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{offsets:?}");
-        assert_eq!(records.first().and_then(|record| record.key.as_deref()), Some(&b"@owner"[..]));
+        assert_eq!(records.first().and_then(|record| record.key.as_deref()), Some(&b"@barrier"[..]));
         assert!(records.iter().any(|record| record.value.is_none()), "closed intents are tombstones");
         assert!(all.iter().all(|batch| batch.transactional && batch.producer.is_some()));
         assert!(all.iter().any(|batch| batch.control));

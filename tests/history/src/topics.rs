@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use crate::segment::Record;
 
 /// The key of what an owner of a state partition writes first.
+pub const BARRIER: &[u8] = b"@barrier";
+
+/// The key of what says that the partition lacks nothing, or that what it lacks was put down.
 pub const OWNER: &[u8] = b"@owner";
 
 /// A checkpoint of the extractor. Key: the flow.

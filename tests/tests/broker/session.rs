@@ -80,12 +80,12 @@ async fn a_session_reads_commits_and_knows_at_once_what_it_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_position_is_saved_together_with_the_first_owner_record_and_never_before() {
+async fn a_position_is_saved_together_with_the_first_barrier_and_never_before() {
     let input = "early.in";
     admin().ensure(&[spec(input, 1, Cleanup::Delete)], 1).await.expect("topic");
     fill(input, 0, 2).await;
     let folder = tempfile::tempdir().expect("folder");
-    // The session ends between its assignment and its owner record, which has nowhere to go yet.
+    // The session ends between its assignment and its barrier, which has nowhere to go yet.
     let session = Session::open(settings("early", "early-0", &[input], folder.path())).await.expect("opened");
     let error = session.next(1, LONG).await.expect_err("no state topic");
     assert_eq!(error.code(), Code::TopicMissing);

@@ -31,6 +31,22 @@ async fn a_state_topic_made_anew_is_not_taken_for_the_old_one() {
     assert_eq!(table.get(b"doc/old").expect("read"), None);
     assert_eq!(table.get(b"k9").expect("read"), Some(b"v9".to_vec()));
     session.close().await;
+
+    // That one ended before it had put down what was lost: for the next the state is as lost, until somebody has.
+    let session = Session::open(settings("anew", "anew-0", &[&input], folder.path())).await.expect("opened");
+    assigned(&session, 1).await;
+    assert_eq!(session.origin(&at(&input, 0)), Some(Origin { committed: true, owned: false }));
+    let written = session.commit(facts("anew.state", &["since", "doc/new"])).await.expect("committed");
+    assert_eq!(written.facts.len(), 2);
+    session.close().await;
+    for folder in [folder, tempfile::tempdir().expect("another folder")] {
+        let session = Session::open(settings("anew", "anew-0", &[&input], folder.path())).await.expect("opened");
+        assigned(&session, 1).await;
+        assert_eq!(session.origin(&at(&input, 0)), Some(Origin { committed: true, owned: true }));
+        let table = session.table("anew.state", 0).expect("a table");
+        assert_eq!(table.scan_prefix(b"@").expect("read"), []);
+        session.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use super::Index;
 use super::ledger;
 use super::row::version_column;
 use super::schema::failed;
-use crate::letter::{LetterEvent, OWNER_KEY, State};
+use crate::letter::{LetterEvent, State};
 
 /// What a batch did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -238,7 +238,7 @@ fn event_columns(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Ev
 fn take_event(transaction: &Transaction<'_>, received: &Received) -> rusqlite::Result<Read> {
     forget_unreadable(transaction, received)?;
     let key = &received.record.key;
-    if key == OWNER_KEY.as_bytes() {
+    if queue::is_own_key(key) {
         return Ok(Ok(()));
     }
     let Ok(id) = std::str::from_utf8(key) else {

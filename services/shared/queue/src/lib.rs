@@ -34,5 +34,5 @@ pub use offset::{Next, TopicPartition};
 pub use producer::{Outgoing, Producer};
 pub use registry::{Canary, Deleted, FlowRegistry, Paused, Published};
 pub use session::{Event, Origin, Session, SessionSettings, Timing, Transaction, Written};
-pub use table::{Entries, Table};
+pub use table::{Entries, Table, is_own_key};
 pub use topics::{Cleanup, TopicSpec};

@@ -189,12 +189,17 @@ fn letters_are_due_that_are_open_timed_and_in_nobodys_hands() {
 }
 
 #[test]
-fn the_owner_record_is_of_no_letter() {
+fn records_of_the_session_are_of_no_letter() {
     let (_folder, index) = index();
-    let owner = keyed(topic::DEAD_LETTER_EVENTS, 0, "@owner", Some(b"control-0"));
-    let loader = keyed("starbridge.misc-inbound.ledger", 0, "@owner", Some(b"loader-0"));
-    let intent = keyed("starbridge.misc-inbound.ledger", 1, "intent/b1", Some(b"anything"));
-    assert_eq!(index.apply(&[owner, loader, intent]), Ok(Applied { taken: 3, ..Applied::default() }));
+    let (events, ledger) = (topic::DEAD_LETTER_EVENTS, "starbridge.misc-inbound.ledger");
+    let records = [
+        keyed(events, 0, "@barrier", Some(b"control-0")),
+        keyed(events, 1, "@owner", Some(b"control-0")),
+        keyed(ledger, 0, "@barrier", Some(b"loader-0")),
+        keyed(ledger, 1, "@owner", Some(b"loader-0")),
+        keyed(ledger, 2, "intent/b1", Some(b"anything")),
+    ];
+    assert_eq!(index.apply(&records), Ok(Applied { taken: 5, ..Applied::default() }));
     assert_eq!(index.count_unreadable(), Ok(0));
 }
 

@@ -16,7 +16,7 @@ use crate::member::{Notice, Start};
 use crate::offset::TopicPartition;
 use crate::producer::Outgoing;
 use crate::table::reader::Order;
-use crate::table::{Inner as TableInner, OWNER_KEY};
+use crate::table::{BARRIER_KEY, Inner as TableInner, OWNER_KEY};
 
 pub(super) async fn run(inner: Arc<Inner>, mut notices: UnboundedReceiver<Notice>) {
     let mut barriers = JoinSet::new();
@@ -54,7 +54,7 @@ async fn guarded(inner: Arc<Inner>, starts: Vec<Start>, tables: Vec<Arc<TableInn
 
 async fn refreshed(inner: Arc<Inner>, open: Vec<TopicPartition>) {
     // A failed transaction ends the session by itself.
-    if let Err(error) = inner.own(&open, &inner.owner_record()).await {
+    if let Err(error) = inner.own(&open, &inner.own_record(), None).await {
         debug!(%error, "owner records were not written again");
     }
 }
@@ -66,16 +66,24 @@ impl Inner {
         topics.into_iter().map(|topic| TopicPartition::new(topic, input.partition)).collect()
     }
 
-    fn owner_record(&self) -> Vec<u8> {
+    /// The value of a record of the session itself.
+    pub(super) fn own_record(&self) -> Vec<u8> {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         serde_json::json!({ "member": self.settings.member, "nonce": uuid::Uuid::new_v4().to_string(), "at": at })
             .to_string()
             .into_bytes()
     }
 
-    /// Commits `owner` to the state partitions of `inputs`, and their positions with it: that of a new partition is
-    /// saved here for the first time. Gives the inputs it was written for: those that moved meanwhile are left out.
-    async fn own(self: &Arc<Self>, inputs: &[TopicPartition], owner: &[u8]) -> Result<Vec<TopicPartition>, Error> {
+    /// Commits `value` to the state partitions of `inputs`, and their positions with it: that of a new partition is
+    /// saved here for the first time. With `barrier` it is their barrier, and for those inputs that had no saved position an
+    /// owner record, too: nothing can be missing yet. Without, it is the owner record of those that have one. Gives the
+    /// inputs it was written for: those that moved meanwhile are left out.
+    async fn own(
+        self: &Arc<Self>,
+        inputs: &[TopicPartition],
+        value: &[u8],
+        barrier: Option<&BTreeSet<TopicPartition>>,
+    ) -> Result<Vec<TopicPartition>, Error> {
         let mut inputs = inputs.to_vec();
         loop {
             let saved = |name: &TopicPartition| self.member.shared.saved_of(name).map(|(next, _)| next);
@@ -83,12 +91,17 @@ impl Inner {
             if inputs.is_empty() {
                 return Ok(inputs);
             }
-            let record = Record { key: OWNER_KEY.to_vec(), headers: Headers::new(), value: Some(owner.to_vec()) };
-            let facts = inputs
-                .iter()
-                .flat_map(|input| self.states(input))
-                .map(|state| Outgoing::to_partition(state.topic, state.partition, record.clone()))
-                .collect();
+            let mut facts = Vec::new();
+            for input in &inputs {
+                for state in self.states(input) {
+                    let owned = match barrier {
+                        Some(new) => new.contains(input),
+                        None => kept(&self.tables).get(&state).is_some_and(|table| table.is_owned()),
+                    };
+                    let keys = barrier.map(|_| BARRIER_KEY).into_iter().chain(owned.then_some(OWNER_KEY));
+                    facts.extend(keys.map(|key| own_fact(&state, key, value)));
+                }
+            }
             let offsets = inputs.iter().filter_map(saved).collect();
             match self.commit(Transaction { data: Vec::new(), facts, offsets }).await {
                 Ok(_) => return Ok(inputs),
@@ -134,20 +147,21 @@ impl Inner {
         Ok((starts, tables))
     }
 
-    /// Writes the owner record, waits until that very record is read, then announces the partitions.
+    /// Writes the barrier, waits until that very record is read, then announces the partitions.
     async fn barrier(self: &Arc<Self>, starts: Vec<Start>, tables: Vec<Arc<TableInner>>) -> Result<(), Error> {
         if starts.is_empty() {
             return Ok(());
         }
         let begun = tokio::time::Instant::now();
         let inputs: Vec<TopicPartition> = starts.iter().map(|start| start.next.topic_partition()).collect();
-        let owner = self.owner_record();
+        let barrier = self.own_record();
+        let new = starts.iter().filter(|start| !start.committed).map(|start| start.next.topic_partition()).collect();
         killpoint::reached("barrier.begun");
-        let written: BTreeSet<TopicPartition> = self.own(&inputs, &owner).await?.into_iter().collect();
+        let written: BTreeSet<TopicPartition> = self.own(&inputs, &barrier, Some(&new)).await?.into_iter().collect();
         killpoint::reached("barrier.written");
         let states: BTreeSet<TopicPartition> = written.iter().flat_map(|input| self.states(input)).collect();
         let waits =
-            tables.iter().filter(|table| states.contains(&table.partition)).map(|table| self.seen(table, &owner));
+            tables.iter().filter(|table| states.contains(&table.partition)).map(|table| self.seen(table, &barrier));
         let seen = join_all(waits).await;
         killpoint::reached("barrier.seen");
         if self.member.shared.alive().is_err() {
@@ -157,8 +171,8 @@ impl Inner {
         let mut before = BTreeSet::new();
         for (name, seen) in seen {
             match seen {
-                Seen::First => {}
-                Seen::AfterAnother => drop(before.insert(name)),
+                Seen::Unowned => {}
+                Seen::Owned => drop(before.insert(name)),
                 Seen::Late => late.push(name),
                 // Its partition cannot be opened: the assignment it was made for holds no more.
                 Seen::Gone => {}
@@ -185,8 +199,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits until `table` has read `owner`.
-    async fn seen(&self, table: &TableInner, owner: &[u8]) -> (TopicPartition, Seen) {
+    /// Waits until `table` has read `barrier`.
+    async fn seen(&self, table: &TableInner, barrier: &[u8]) -> (TopicPartition, Seen) {
         let name = table.partition.clone();
         let mut progress = table.progress.subscribe();
         let mut records = 0;
@@ -194,8 +208,8 @@ impl Inner {
         loop {
             {
                 let now = progress.borrow_and_update();
-                if now.owner.as_deref() == Some(owner) {
-                    return (name, if now.owned { Seen::AfterAnother } else { Seen::First });
+                if now.barrier.as_deref() == Some(barrier) {
+                    return (name, if now.owned { Seen::Owned } else { Seen::Unowned });
                 }
                 if now.records > records {
                     records = now.records;
@@ -229,13 +243,19 @@ impl Inner {
     }
 }
 
-/// How a table stands to an owner record.
+/// A record of the session itself.
+pub(super) fn own_fact(state: &TopicPartition, key: &[u8], value: &[u8]) -> Outgoing {
+    let record = Record { key: key.to_vec(), headers: Headers::new(), value: Some(value.to_vec()) };
+    Outgoing::to_partition(state.topic.clone(), state.partition, record)
+}
+
+/// How a table stands to a barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Read, and no owner before it.
-    First,
-    /// Read, after another owner's.
-    AfterAnother,
+    /// Read, and no owner record before it.
+    Unowned,
+    /// Read, behind an owner record.
+    Owned,
     /// Not read, and nothing else either.
     Late,
     /// Its partition has moved, or the session has ended.

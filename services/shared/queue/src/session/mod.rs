@@ -2,14 +2,14 @@
 //!
 //! Every transaction carries the positions of the input partitions it is about, moved or not, before its records and
 //! behind them, and the group's generation as it was when the transaction began: the coordinator refuses an older one. A newly assigned partition
-//! is trusted only behind a barrier: an owner record of ours, committed to its state partitions and read back.
+//! is trusted only behind a barrier: a record of ours, committed to its state partitions and read back.
 
 mod keeper;
 mod plan;
 mod settings;
 mod transactor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::offset::{Next, TopicPartition};
 use crate::producer::Outgoing;
 use crate::table::reader::Reader;
 use crate::table::store::Store;
-use crate::table::{Inner as TableInner, Table};
+use crate::table::{Inner as TableInner, OWNER_KEY, Table};
 use crate::topics;
 use transactor::{Committed, Transactor};
 
@@ -67,8 +67,8 @@ pub struct Transaction {
 pub struct Origin {
     /// Whether the group had saved a position before.
     pub committed: bool,
-    /// Whether every state partition held an owner record before ours. `committed` without `owned` means that the
-    /// state was lost.
+    /// Whether every state partition had an owner record. `committed` without `owned` means that the state was lost, and
+    /// that nobody has put that down yet: the first facts that are written for the partition do.
     pub owned: bool,
 }
 
@@ -190,8 +190,12 @@ impl Session {
     /// `NotOwned` take the event that says so, forget those partitions and commit the rest. Every other error leaves
     /// open whether the transaction took place, and recycles; a group that moves on while a transaction is under way
     /// is one of them.
-    pub async fn commit(&self, transaction: Transaction) -> Result<Written, Error> {
-        self.inner.commit(transaction).await
+    pub async fn commit(&self, mut transaction: Transaction) -> Result<Written, Error> {
+        let facts = transaction.facts.len();
+        transaction.facts.extend(self.inner.owner_records(&transaction.facts));
+        let mut written = self.inner.commit(transaction).await?;
+        written.facts.truncate(facts);
+        Ok(written)
     }
 
     /// The table of a state partition; `None` until the barrier is passed and once the partition has gone.
@@ -304,6 +308,15 @@ impl Inner {
             done
         });
         running.await.expect("a transaction does not panic")
+    }
+
+    /// The owner records that go with `facts`: whoever writes the first facts of a state partition has put down what it lacks.
+    fn owner_records(&self, facts: &[Outgoing]) -> Vec<Outgoing> {
+        let names = facts.iter().filter_map(|fact| Some(TopicPartition::new(fact.topic.clone(), fact.partition?)));
+        let names: BTreeSet<TopicPartition> = names.collect();
+        let tables = kept(&self.tables);
+        let unowned = names.iter().filter(|name| tables.get(name).is_some_and(|table| !table.is_owned()));
+        unowned.map(|name| keeper::own_fact(name, OWNER_KEY, &self.own_record())).collect()
     }
 
     fn commit_blocking(&self, transaction: &Transaction) -> Result<Written, Error> {

@@ -7,6 +7,7 @@ pub(crate) mod overlay;
 pub(crate) mod reader;
 pub(crate) mod store;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -19,16 +20,26 @@ use store::Store;
 /// Entries of a scan: key and value.
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The key of the records by which owners announce themselves. No flow, document or intent can be called so.
+/// The key of the record that every new owner of a state partition writes and waits for.
+pub(crate) const BARRIER_KEY: &[u8] = b"@barrier";
+
+/// The key of the record that says that what a state partition holds is all there ever was, or that what it lacks has been put
+/// down there. It stands with the first facts and not with the barrier: a new owner that finds nothing may die before it has
+/// said so, and the next one must find nothing, too.
 pub(crate) const OWNER_KEY: &[u8] = b"@owner";
+
+/// Whether a record of a state topic is the session's own. No flow, document, letter or intent can be called so.
+pub fn is_own_key(key: &[u8]) -> bool {
+    key == BARRIER_KEY || key == OWNER_KEY
+}
 
 /// How far a table is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Counts what was taken in since the table was attached.
     pub(crate) records: u64,
-    /// The owner record seen last.
-    pub(crate) owner: Option<Vec<u8>>,
+    /// The barrier seen last.
+    pub(crate) barrier: Option<Vec<u8>>,
     /// Whether there was an owner record before that one.
     pub(crate) owned: bool,
 }
@@ -40,11 +51,18 @@ pub(crate) struct Inner {
     store: Arc<Store>,
     overlay: Mutex<Overlay>,
     pub(crate) progress: watch::Sender<Progress>,
+    owned: AtomicBool,
 }
 
 impl Inner {
     pub(crate) fn new(partition: TopicPartition, store: Arc<Store>) -> Self {
-        Self { partition, store, overlay: Mutex::default(), progress: watch::Sender::default() }
+        Self {
+            partition,
+            store,
+            overlay: Mutex::default(),
+            progress: watch::Sender::default(),
+            owned: AtomicBool::new(false),
+        }
     }
 
     fn overlay(&self) -> MutexGuard<'_, Overlay> {
@@ -53,9 +71,21 @@ impl Inner {
 
     /// Lays a committed fact over the store.
     pub(crate) fn committed(&self, key: Vec<u8>, value: Option<Vec<u8>>, offset: i64) {
-        if key != OWNER_KEY {
+        if key == OWNER_KEY {
+            self.own();
+        } else if !is_own_key(&key) {
             self.overlay().put(key, Fact { value, offset });
         }
+    }
+
+    /// There is an owner record.
+    pub(crate) fn own(&self) {
+        self.owned.store(true, Ordering::Release);
+    }
+
+    /// Whether there is an owner record, as far as is known.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owned.load(Ordering::Acquire)
     }
 
     /// Own facts not yet read back.

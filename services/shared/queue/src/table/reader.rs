@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 
 use super::store::{Change, Mark, Store, Update};
-use super::{Inner, OWNER_KEY};
+use super::{BARRIER_KEY, Inner, is_own_key};
 use crate::admin::ranges;
 use crate::cluster::{Cluster, Ear};
 use crate::error::{Error, code_of};
@@ -290,11 +290,18 @@ impl Work {
             followed.dirty = false;
             let mut changes = std::mem::take(&mut followed.changes);
             let count = changes.len() as u64;
-            let owned = followed.mark.owned;
-            let owners = changes.extract_if(.., |change| change.key == OWNER_KEY).filter_map(|owner| owner.value);
-            let owners: Vec<Vec<u8>> = owners.collect();
-            followed.mark.owned |= !owners.is_empty();
-            news.push((Arc::clone(&followed.inner), count, owned, owners, followed.mark.offset));
+            let mut barrier = None;
+            for own in changes.extract_if(.., |change| is_own_key(&change.key)) {
+                match own.value {
+                    Some(value) if own.key == BARRIER_KEY => barrier = Some((value, followed.mark.owned)),
+                    Some(_) => followed.mark.owned = true,
+                    None => {}
+                }
+            }
+            if followed.mark.owned {
+                followed.inner.own();
+            }
+            news.push((Arc::clone(&followed.inner), count, barrier, followed.mark.offset));
             updates.push(Update { partition: name.clone(), changes, mark: followed.mark.clone() });
         }
         if updates.is_empty() {
@@ -306,14 +313,13 @@ impl Work {
         if durable {
             self.last = Instant::now();
         }
-        for (inner, count, owned, owners, offset) in news {
+        for (inner, count, barrier, offset) in news {
             inner.read_back(offset);
             inner.progress.send_modify(|progress| {
                 progress.records += count;
-                let before = owned || progress.owner.is_some() || owners.len() > 1;
-                if let Some(owner) = owners.into_iter().next_back() {
-                    progress.owner = Some(owner);
-                    progress.owned = before;
+                if let Some((barrier, owned)) = barrier {
+                    progress.barrier = Some(barrier);
+                    progress.owned = owned;
                 }
             });
         }
