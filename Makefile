@@ -82,7 +82,7 @@ bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors
 	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many
 
 soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours: nothing may grow, nothing may be missing
-	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE))
+	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE)) $(if $(KNOWN),--known $(KNOWN))
 
 fuzz: setup ## Anything at all for every reader, SECONDS=60 for each target (TARGET=wire::page for one); not part of test
 	BOLERO_RANDOM_TEST_TIME_MS=$(or $(SECONDS),60)000 cargo test --locked -p inputs --test fuzz -- $(TARGET) --test-threads=2

@@ -15,6 +15,9 @@ struct Arguments {
     /// How long, in hours; parts of an hour too.
     #[arg(long, default_value_t = 0.5)]
     hours: f64,
+    /// Documents to be carried before the time begins.
+    #[arg(long, default_value_t = 60_000)]
+    known: usize,
     /// New documents a minute.
     #[arg(long, default_value_t = 1_200)]
     rate: usize,
@@ -29,7 +32,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let time = Duration::from_secs_f64(arguments.hours.max(0.0) * 3_600.0);
-    let plan = Plan { time, rate: arguments.rate, faults: !arguments.calm };
+    let plan = Plan { time, known: arguments.known, rate: arguments.rate, faults: !arguments.calm };
     let mut tell = |line: String| eprintln!("{line}");
     let outcome = tokio::select! {
         outcome = soak::run(&plan, &mut tell) => outcome,

@@ -17,6 +17,8 @@ use sample::{Line, Series};
 const FORM: &str = "STK_MISCELLANEOUS";
 /// Orders of the real file that are given to the source again and again, under new numbers.
 const ORDERS: usize = 500;
+/// Of what is known beforehand, how much the source gets at once.
+const KNOWN_AT_ONCE: usize = 5_000;
 /// Time between two portions of new bills.
 const PORTION: Duration = Duration::from_secs(10);
 /// Time between two samples.
@@ -29,6 +31,8 @@ const DRAIN: Duration = Duration::from_secs(900);
 pub struct Plan {
     /// How long.
     pub time: Duration,
+    /// Documents that have been carried before the time begins: caches fill until the tables that they are about are larger.
+    pub known: usize,
     /// New documents a minute.
     pub rate: usize,
     /// Whether the systems around fail now and then.
@@ -88,6 +92,16 @@ async fn begin_faults(road: &Road) -> anyhow::Result<()> {
     road.source.admin("/faults", Some(&source)).await.map(drop)
 }
 
+/// Gives new bills to the source.
+async fn give(road: &Road, new: &[(String, Bill)]) -> anyhow::Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let documents: Vec<Value> = new.iter().map(|(number, bill)| model(number, bill)).collect();
+    let order = json!({"form": FORM, "documents": documents});
+    road.source.admin("/documents", Some(&order)).await.map(drop).context("giving bills to the source")
+}
+
 /// Runs the soak. `tell` gets a line now and then.
 ///
 /// # Errors
@@ -102,21 +116,28 @@ pub async fn run(plan: &Plan, tell: &mut dyn FnMut(String)) -> anyhow::Result<Ou
     let first = road.expectation.source.clone();
     let orders: Vec<(&String, &Bill)> = first.iter().collect();
     road.until("the first orders end", DRAIN, |applied, _| applied >= first.len()).await?;
+    let mut bills = first.clone();
+    let mut given = 0;
+    while given < plan.known {
+        let new = portion(&orders, given + orders.len(), (plan.known - given).min(KNOWN_AT_ONCE));
+        given += new.len();
+        give(&road, &new).await?;
+        bills.extend(new);
+        let all = bills.len();
+        road.until("what is known beforehand ends", DRAIN, |applied, _| applied >= all).await?;
+        tell(format!("{given} of {} known beforehand", plan.known));
+    }
+    let known = given;
     if plan.faults {
         begin_faults(&road).await?;
     }
     let mut watched: Vec<Series> = road.stages.iter().map(|stage| Series::of(stage.name())).collect();
-    let (begin, mut given, mut sampled, mut blow) = (Instant::now(), 0, Duration::ZERO, Duration::from_secs(120));
-    let mut bills = first.clone();
+    let (begin, mut sampled, mut blow) = (Instant::now(), Duration::ZERO, Duration::from_secs(120));
     while begin.elapsed() < plan.time {
         let due = usize::try_from(begin.elapsed().as_secs()).context("seconds")? * plan.rate / 60;
-        let new = portion(&orders, given + orders.len(), due.saturating_sub(given));
+        let new = portion(&orders, given + orders.len(), (known + due).saturating_sub(given));
         given += new.len();
-        let documents: Vec<Value> = new.iter().map(|(number, bill)| model(number, bill)).collect();
-        if !documents.is_empty() {
-            let order = json!({"form": FORM, "documents": documents});
-            road.source.admin("/documents", Some(&order)).await.context("giving bills to the source")?;
-        }
+        give(&road, &new).await?;
         bills.extend(new);
         if begin.elapsed() >= sampled {
             sampled = begin.elapsed() + SAMPLE;
@@ -144,6 +165,7 @@ pub async fn run(plan: &Plan, tell: &mut dyn FnMut(String)) -> anyhow::Result<Ou
     }
     // A process grows until it has met everything once.
     let warm = (seconds / 3.0).min(1_200.0);
+    let given = given - known;
     let documents = u32::try_from(given).map_or(f64::MAX, f64::from) * (1.0 - warm / seconds.max(1.0));
     let stages = watched.iter().map(|series| (series.name.clone(), series.lines(warm, documents))).collect();
     ensure!(given > 0, "no document was given in {seconds} s");

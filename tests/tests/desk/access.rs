@@ -7,12 +7,19 @@ use control::access::policy::{self, Trail};
 use control::access::token::{self, Request};
 use control::access::{KeyRing, SigningKey};
 use e2e::road::{Road, RoadPlan};
-use prost_reflect::MethodDescriptor;
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+use prost_types::FileDescriptorProto;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use secrecy::{ExposeSecret as _, SecretString};
 use starbridge_proto::v1;
 use tonic::Code;
+use tonic::transport::Channel;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use super::client::{Caller, People, change, channel};
 use super::raw::{self, Things};
@@ -109,6 +116,13 @@ const ANYWHERE: [&str; 13] = [
     "SystemService/GetStatus",
 ];
 
+/// Scopes that hold nothing of what the requests name: how they are called, tenant, flow and connection.
+const OUTSIDE: [(&str, &str, &str, &str); 3] = [
+    ("tenant", "elsewhere", "*", "*"),
+    ("flow", "*", "another-flow", "*"),
+    ("connection", "*", "*", "another-connection"),
+];
+
 fn name(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().name(), method.name())
 }
@@ -156,15 +170,20 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
     }
     assert_eq!(methods.len(), MAY.len() + 1);
 
-    // Somebody of another tenant, in every role.
+    // Somebody of another tenant, of another flow, and of another connection, in every role.
     let mut elsewhere = BTreeMap::new();
-    for role in ROLES {
-        let scope = Some(v1::Scope { tenant: "elsewhere".to_owned(), ..v1::Scope::default() });
-        elsewhere.insert(role, people.hire_for(&security, &format!("far-{role}"), role, scope).await);
+    for (place, tenant, flow, connection) in OUTSIDE {
+        for role in ROLES {
+            let [tenant, flow, connection] = [tenant, flow, connection].map(str::to_owned);
+            let scope = Some(v1::Scope { tenant, flow, connection });
+            let token = people.hire_for(&security, &format!("{place}-{role}"), role, scope).await;
+            elsewhere.insert((place, role), token);
+        }
     }
     let channel = channel(&road.desk, &address).await;
-    let far = Caller::new(channel.clone(), Some(&elsewhere["auditor"]));
-    far.has_a_role().await;
+    for token in elsewhere.values() {
+        Caller::new(channel.clone(), Some(token)).has_a_role().await;
+    }
     for method in &methods {
         let call = name(method);
         let Some((_, may)) = MAY.iter().find(|(listed, _)| *listed == call) else { continue };
@@ -173,10 +192,12 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
             let inside = Caller::new(channel.clone(), Some(&tokens[role]));
             let code = raw::call(inside.signed(), method, bytes.clone()).await;
             assert_eq!(refused(code), may == '.', "{call} as {role}: {code:?}");
-            let outside = Caller::new(channel.clone(), Some(&elsewhere[role]));
-            let code = raw::call(outside.signed(), method, bytes).await;
-            let lets = may == 'x' && (ANYWHERE.contains(&call.as_str()) || call == "SystemService/GetVersion");
-            assert_eq!(refused(code), !lets, "{call} as {role} of another tenant: {code:?}");
+            for (place, ..) in OUTSIDE {
+                let outside = Caller::new(channel.clone(), Some(&elsewhere[&(place, *role)]));
+                let code = raw::call(outside.signed(), method, bytes.clone()).await;
+                let lets = may == 'x' && (ANYWHERE.contains(&call.as_str()) || call == "SystemService/GetVersion");
+                assert_eq!(refused(code), !lets, "{call} as {role} of another {place}: {code:?}");
+            }
         }
     }
 
@@ -187,53 +208,58 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
     nothing_is_done_that_cannot_be_audited(&mut road, &methods, &things, &channel, &tokens["system_administrator"])
         .await;
 
-    // Credentials that prove nothing.
+    credentials_that_prove_nothing(&road, &methods, &things, &channel, &security).await;
+}
+
+/// Whoever shows no token, or one that is not good any more or never was, is let in by no call, whatever their role.
+async fn credentials_that_prove_nothing(
+    road: &Road,
+    methods: &[MethodDescriptor],
+    things: &Things,
+    channel: &Channel,
+    security: &Caller,
+) {
     let pem = SecretString::from(std::fs::read_to_string(&road.desk.signing_key).expect("the key"));
     let keys = KeyRing::new(SigningKey::from_pem(&pem).expect("a key"));
     let others = KeyRing::new(SigningKey::generate(&mut StdRng::seed_from_u64(1)));
-    let made = |keys: &KeyRing, audience: &str, ago: i64| {
-        let request = Request {
-            principal: "the-system_administrator",
-            audience,
-            lifetime: TimeDelta::hours(1),
-            only_roles: None,
-        };
+    let made = |keys: &KeyRing, principal: &str, audience: &str, ago: i64| {
+        let request = Request { principal, audience, lifetime: TimeDelta::hours(1), only_roles: None };
         let issued =
             token::issue(&request, keys, Utc::now() - TimeDelta::hours(ago), &mut rand::rng()).expect("a token");
         issued.token.expose_secret().to_owned()
     };
-    let revoked = {
+    let mut states = vec![("none", None)];
+    for role in ROLES {
+        let principal = format!("the-{role}");
         let asked = v1::IssueTokenRequest {
-            principal: "the-system_administrator".to_owned(),
+            principal: principal.clone(),
             lifetime_seconds: 3600,
             change: change("to be taken back"),
         };
         let issued = security.access().issue_token(asked).await.expect("a token").into_inner();
         let asked = v1::RevokeTokenRequest { token_id: issued.token_id, change: change("taken back") };
         security.access().revoke_token(asked).await.expect("revoked");
-        issued.token
-    };
+        states.push(("revoked", Some(issued.token)));
+        states.push(("expired", Some(made(&keys, &principal, "starbridge", 2))));
+        states.push(("of another installation", Some(made(&keys, &principal, "elsewhere", 0))));
+    }
     let version = methods.iter().find(|method| method.name() == "GetVersion").expect("there");
-    let refused = until("the token is taken back", async || {
-        let caller = Caller::new(channel.clone(), Some(&revoked));
-        match raw::call(caller.signed(), version, Vec::new()).await {
-            Code::Unauthenticated => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
-    refused.await;
-    let states = [
-        ("none", None),
-        ("expired", Some(made(&keys, "starbridge", 2))),
-        ("revoked", Some(revoked)),
-        ("of another installation", Some(made(&keys, "elsewhere", 0))),
-        ("forged", Some(made(&others, "starbridge", 0))),
-    ];
+    for (_, token) in states.iter().filter(|(state, _)| *state == "revoked") {
+        let refused = until("the token is taken back", async || {
+            let caller = Caller::new(channel.clone(), token.as_deref());
+            match raw::call(caller.signed(), version, Vec::new()).await {
+                Code::Unauthenticated => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        refused.await;
+    }
+    // Last, for forgers are locked out after a few tries: that refuses them as well.
+    states.extend(ROLES.map(|role| ("forged", Some(made(&others, &format!("the-{role}"), "starbridge", 0)))));
     for (state, token) in &states {
         for method in methods.iter().filter(|method| method.name() != "Bootstrap") {
-            // Forgers are locked out after a few tries: that refuses them as well.
             let caller = Caller::new(channel.clone(), token.as_deref());
-            let code = raw::call(caller.signed(), method, raw::request(method, &things)).await;
+            let code = raw::call(caller.signed(), method, raw::request(method, things)).await;
             let locked = *state == "forged" && code == Code::ResourceExhausted;
             assert!(code == Code::Unauthenticated || locked, "{} with a token {state}: {code:?}", name(method));
         }
@@ -245,7 +271,7 @@ async fn nothing_is_done_that_cannot_be_audited(
     road: &mut Road,
     methods: &[MethodDescriptor],
     things: &Things,
-    channel: &tonic::transport::Channel,
+    channel: &Channel,
     chief: &str,
 ) {
     let caller = Caller::new(channel.clone(), Some(chief));
@@ -289,30 +315,73 @@ async fn nothing_is_done_that_cannot_be_audited(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_client_finds_the_services_by_reflection() {
-    use tonic_reflection::pb::v1::ServerReflectionRequest;
-    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-
     let road = Road::open(RoadPlan { orders: 1, controls: 1, planted: false, ..RoadPlan::default() }).await;
     let road = road.expect("laid");
     let address = road.desk_address(0).expect("bound");
     let mut client = ServerReflectionClient::new(channel(&road.desk, &address).await);
-    let asked = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let stream = client.server_reflection_info(futures::stream::iter([asked])).await;
-    let answer = stream.expect("reflection").into_inner().message().await.expect("an answer").expect("one");
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
+    let asked = MessageRequest::ListServices(String::new());
+    let MessageResponse::ListServicesResponse(list) = reflected(&mut client, asked).await else { panic!("no list") };
     let services: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
     for service in ["DeadLetterService", "ReplayService", "FlowService", "SystemService"] {
         assert!(services.contains(&format!("starbridge.control.v1.{service}")), "{services:?}");
     }
     assert!(services.contains(&"grpc.health.v1.Health".to_owned()), "{services:?}");
+
+    // Nothing is known of the calls but what the server tells of them.
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "a-viewer", "viewer").await;
+    let viewer = people.at_writer(&road, &token).await;
+    let mut pool = DescriptorPool::new();
+    for service in &services {
+        let asked = MessageRequest::FileContainingSymbol(service.clone());
+        let MessageResponse::FileDescriptorResponse(files) = reflected(&mut client, asked).await else {
+            panic!("no file of {service}")
+        };
+        add_files(&mut client, &mut pool, files.file_descriptor_proto).await;
+    }
+    for (service, method, member) in [("SystemService", "GetStatus", "member"), ("FlowService", "ListFlows", "flows")]
+    {
+        let service = pool.get_service_by_name(&format!("starbridge.control.v1.{service}")).expect("reflected");
+        let method = service.methods().find(|found| found.name() == method).expect("reflected");
+        let answer = raw::ask(viewer.signed(), &method, Vec::new()).await.expect("answered");
+        let answer = DynamicMessage::decode(method.output(), answer.as_slice()).expect("as reflected");
+        assert!(answer.has_field_by_name(member), "{answer:?}");
+    }
+
     let health = tonic_health::pb::health_client::HealthClient::new(channel(&road.desk, &address).await)
         .check(tonic_health::pb::HealthCheckRequest { service: String::new() })
         .await
         .expect("health is open to all");
     assert_eq!(health.get_ref().status, 1);
+}
+
+/// What the server answers to one question about its definitions.
+async fn reflected(client: &mut ServerReflectionClient<Channel>, asked: MessageRequest) -> MessageResponse {
+    let asked = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+    let stream = client.server_reflection_info(futures::stream::iter([asked])).await;
+    let answer = stream.expect("reflection").into_inner().message().await.expect("an answer").expect("one");
+    answer.message_response.expect("a response")
+}
+
+/// Adds files to the pool, those that they import first.
+async fn add_files(client: &mut ServerReflectionClient<Channel>, pool: &mut DescriptorPool, files: Vec<Vec<u8>>) {
+    let mut waiting: Vec<FileDescriptorProto> =
+        files.iter().map(|file| FileDescriptorProto::decode(file.as_slice()).expect("a file")).collect();
+    while let Some(file) = waiting.last().cloned() {
+        if pool.get_file_by_name(file.name()).is_some() {
+            waiting.pop();
+            continue;
+        }
+        let missing = file.dependency.iter().find(|name| pool.get_file_by_name(name).is_none());
+        let Some(missing) = missing else {
+            pool.add_file_descriptor_proto(file).expect("all it imports is there");
+            continue;
+        };
+        let asked = MessageRequest::FileByFilename(missing.clone());
+        let MessageResponse::FileDescriptorResponse(found) = reflected(client, asked).await else {
+            panic!("no file {missing}")
+        };
+        let found = found.file_descriptor_proto.iter().map(|file| FileDescriptorProto::decode(file.as_slice()));
+        waiting.extend(found.map(|file| file.expect("a file")));
+    }
 }

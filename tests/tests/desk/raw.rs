@@ -103,13 +103,17 @@ fn sub(field: &prost_reflect::FieldDescriptor, bytes: &[u8]) -> Value {
 
 /// How a call ends: `Ok` stands for an answer, or the first of a stream.
 pub(crate) async fn call(signed: Signed, method: &MethodDescriptor, bytes: Vec<u8>) -> Code {
+    ask(signed, method, bytes).await.err().map_or(Code::Ok, |status| status.code())
+}
+
+/// The answer to a call; nothing of one that answers with a stream.
+pub(crate) async fn ask(signed: Signed, method: &MethodDescriptor, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let path = path.parse().expect("a path");
     let mut grpc = tonic::client::Grpc::new(signed);
     grpc.ready().await.expect("connected");
-    let ended = match method.is_server_streaming() {
-        true => grpc.server_streaming(Request::new(bytes), path, Raw).await.map(drop),
-        false => grpc.unary(Request::new(bytes), path, Raw).await.map(drop),
-    };
-    ended.err().map_or(Code::Ok, |status| status.code())
+    match method.is_server_streaming() {
+        true => grpc.server_streaming(Request::new(bytes), path, Raw).await.map(|_| Vec::new()),
+        false => grpc.unary(Request::new(bytes), path, Raw).await.map(tonic::Response::into_inner),
+    }
 }
