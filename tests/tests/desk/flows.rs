@@ -72,8 +72,17 @@ async fn a_flow_rests_runs_and_changes_from_the_desk() {
     let first = until_metric(&mut road, SUCCESS, |value| value > 0.0).await;
     let name = || "misc-inbound".to_owned();
     let pause = v1::PauseFlowRequest { name: name(), change: change("stock-taking") };
-    let paused = engineer.flows().pause_flow(pause).await.expect("paused").into_inner().flow.expect("a flow");
+    let paused = engineer.flows().pause_flow(pause.clone()).await.expect("paused").into_inner().flow.expect("a flow");
     assert_eq!((paused.paused, paused.paused_note.as_str()), (true, "sun: stock-taking"));
+    // Said again it is answered as before; another request under the same key is none.
+    let again = engineer.flows().pause_flow(pause.clone()).await.expect("as before").into_inner().flow;
+    assert_eq!(again, Some(paused));
+    let key = pause.change.map(|change| change.idempotency_key).expect("a key");
+    let other = v1::Change { idempotency_key: key, reason: "something else".to_owned(), dry_run: false };
+    let other = v1::ResumeFlowRequest { name: name(), change: Some(other) };
+    let refused = engineer.flows().resume_flow(other).await.expect_err("another request");
+    assert_eq!(refused.code(), tonic::Code::AlreadyExists, "{refused:?}");
+    assert!(refused.message().contains("E_IDEMPOTENCY_REUSED"), "{refused:?}");
     until_metric(&mut road, ENABLED, |value| value == 0.0).await;
     let run = v1::RunFlowRequest { name: name(), kind: 0, change: change("now, please"), window: None };
     engineer.flows().run_flow(run).await.expect("asked");
