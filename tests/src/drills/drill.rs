@@ -50,6 +50,8 @@ pub struct Drill<'a> {
     ended_at: BTreeMap<String, Instant>,
     /// Whether Kafka was lost: loaders are started as the guide says then.
     kafka_lost: bool,
+    /// The stage that is not started again yet.
+    away: Option<String>,
     known: Known,
     commands: Commands,
     tell: &'a mut dyn FnMut(String),
@@ -62,17 +64,23 @@ impl std::fmt::Debug for Drill<'_> {
 }
 
 impl<'a> Drill<'a> {
-    /// Lays road `number` below `folder`, with waits and deadlines as they are shipped, and lets the first orders through.
+    /// Lays road `number` for a kind of drill below `folder`, with waits and deadlines as they are shipped, and lets the first
+    /// orders through.
     ///
     /// # Errors
     /// Something does not start, or the first orders do not arrive.
-    pub async fn begin(number: u64, folder: &Path, tell: &'a mut dyn FnMut(String)) -> anyhow::Result<Self> {
+    pub async fn begin(
+        kind: Kind,
+        number: u64,
+        folder: &Path,
+        tell: &'a mut dyn FnMut(String),
+    ) -> anyhow::Result<Self> {
         let plan = RoadPlan {
             orders: ORDERS,
             cron: None,
             calls_per_minute: CALLS,
             planted: false,
-            controls: 1,
+            controls: if kind == Kind::Writer { 2 } else { 1 },
             // A duplicate must be able to show.
             target: vec![("--unique-numbers", "off".to_owned())],
             within: Some(folder.to_owned()),
@@ -92,6 +100,7 @@ impl<'a> Drill<'a> {
             portion_at: Instant::now(),
             ended_at: BTreeMap::new(),
             kafka_lost: false,
+            away: None,
             known: Known { settle: SETTLE, ..Known::default() },
             commands,
             tell,
@@ -123,6 +132,7 @@ impl<'a> Drill<'a> {
                 );
             }
         }
+        self.away = None;
         self.known.blackouts.push((since, history::now()));
         let resolved = if kind.service() == Some("loader") { self.resolved(old).await? } else { 0 };
         let kind = match kind {
@@ -148,6 +158,14 @@ impl<'a> Drill<'a> {
                 }
                 let struck = (Instant::now(), self.bills.len());
                 self.stage(service)?.kill()?;
+                Ok(struck)
+            }
+            Kind::Writer => {
+                let writer = self.writer().await?.context("no replica of the control plane writes")?;
+                self.away = Some(writer.clone());
+                let struck = (Instant::now(), self.bills.len());
+                let stages = &mut self.road.stages;
+                stages.iter_mut().find(|stage| stage.name() == writer).context("the writer")?.kill()?;
                 Ok(struck)
             }
             Kind::Broker => {
@@ -293,9 +311,25 @@ impl<'a> Drill<'a> {
         Ok(true)
     }
 
-    /// The control plane carries no bill: it works again once it is ready, too.
+    /// The control plane carries no bill: it works again once it is ready, too, or its other replica writes.
     async fn control_works(&mut self, kind: Kind) -> anyhow::Result<bool> {
-        Ok(kind != Kind::Control || self.stage("control")?.is_ready().await)
+        match kind {
+            Kind::Control => Ok(self.stage("control")?.is_ready().await),
+            Kind::Writer => Ok(self.writer().await?.is_some()),
+            _ => Ok(true),
+        }
+    }
+
+    /// The replica of the control plane that says it writes, once it is ready.
+    async fn writer(&mut self) -> anyhow::Result<Option<String>> {
+        for stage in self.road.of("control") {
+            // One that was killed does not answer.
+            let metrics = stage.metrics().await.unwrap_or_default();
+            if metrics.sum("starbridge_writer_active", &[]) > 0.0 && stage.is_ready().await {
+                return Ok(Some(stage.name()));
+            }
+        }
+        Ok(None)
     }
 
     /// Saves whose outcome this life of the loader found out, once the first `old` bills have an end on record.
@@ -366,7 +400,7 @@ impl<'a> Drill<'a> {
                 continue;
             }
             let seen = *self.ended_at.entry(name.clone()).or_insert_with(Instant::now);
-            if seen.elapsed() >= RESTART {
+            if seen.elapsed() >= RESTART && self.away.as_ref() != Some(&name) {
                 begin_stage(stage, self.kafka_lost)?;
                 self.ended_at.remove(&name);
             }

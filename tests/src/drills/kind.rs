@@ -19,6 +19,8 @@ pub enum Kind {
     OpenIntent,
     /// The control plane is killed.
     Control,
+    /// Of two replicas of the control plane the one that writes is killed, and stays away until the other one does.
+    Writer,
     /// The only broker is killed, or stopped in order, and started again.
     Broker,
     /// All services are killed, their folders and Redis are gone.
@@ -29,13 +31,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, the longest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KafkaGone,
         Self::OpenIntent,
         Self::Loader,
         Self::Extractor,
         Self::Transformer,
         Self::Control,
+        Self::Writer,
         Self::Broker,
         Self::AllGone,
     ];
@@ -48,6 +51,7 @@ impl Kind {
             Self::Loader => "loader",
             Self::OpenIntent => "open-intent",
             Self::Control => "control",
+            Self::Writer => "writer",
             Self::Broker => "broker",
             Self::AllGone => "all-gone",
             Self::KafkaGone => "kafka-gone",
@@ -57,7 +61,7 @@ impl Kind {
     /// How often, at least.
     pub fn times(self) -> usize {
         match self {
-            Self::Extractor | Self::Transformer | Self::Loader | Self::OpenIntent | Self::Control => 20,
+            Self::Extractor | Self::Transformer | Self::Loader | Self::OpenIntent | Self::Control | Self::Writer => 20,
             Self::Broker | Self::AllGone => 10,
             Self::KafkaGone => 3,
         }
@@ -68,10 +72,12 @@ impl Kind {
         if self == Self::KafkaGone { 1 } else { 10 }
     }
 
-    /// The 95th percentile of the time to the first new bill, at most, seconds.
+    /// The 95th percentile of the time to the first new bill, at most, seconds; with the control plane away, until it works
+    /// again, too.
     pub fn limit(self) -> f64 {
         match self {
             Self::Extractor | Self::Transformer | Self::Loader | Self::Control => 60.0,
+            Self::Writer => 30.0,
             Self::OpenIntent => 180.0,
             Self::Broker => 90.0,
             Self::AllGone => 300.0,
@@ -85,7 +91,7 @@ impl Kind {
             Self::Extractor => Some("extractor"),
             Self::Transformer => Some("transformer"),
             Self::Loader | Self::OpenIntent => Some("loader"),
-            Self::Control => Some("control"),
+            Self::Control | Self::Writer => Some("control"),
             Self::Broker | Self::AllGone | Self::KafkaGone => None,
         }
     }

@@ -62,7 +62,7 @@ async fn road(
 ) -> anyhow::Result<()> {
     let number = results.last_road;
     tell(format!("road {number}, commit {commit}: {kind}"));
-    let mut drill = Drill::begin(number, out, tell).await?;
+    let mut drill = Drill::begin(kind, number, out, tell).await?;
     let mut failed = None;
     for _ in 0..kind.on_one_road() {
         let done = results.of(kind).len();

@@ -339,8 +339,7 @@ async fn a_stock_client_finds_the_services_by_reflection() {
         };
         add_files(&mut client, &mut pool, files.file_descriptor_proto).await;
     }
-    for (service, method, member) in [("SystemService", "GetStatus", "member"), ("FlowService", "ListFlows", "flows")]
-    {
+    for (service, method, member) in [("SystemService", "GetStatus", "member"), ("FlowService", "ListFlows", "flows")] {
         let service = pool.get_service_by_name(&format!("starbridge.control.v1.{service}")).expect("reflected");
         let method = service.methods().find(|found| found.name() == method).expect("reflected");
         let answer = raw::ask(viewer.signed(), &method, Vec::new()).await.expect("answered");
