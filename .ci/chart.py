@@ -149,6 +149,8 @@ bad = [
     ({"kafka": {"brokers": "k:9092"}, "control": {"tlsSecret": "t"}}, "control.signingKeySecret"),
     ({"kafka": {"brokers": "k:9092"}, "control": {"tlsSecret": "t", "tls": {}}}, "tls"),
     ({"kafka": {"brokers": "k:9092"}, "connections": {"a": {"url": "ftp://x"}}}, "url"),
+    ({"kafka": {"brokers": "k:9092", "clientCertificate": True}}, "security"),
+    ({"kafka": {"brokers": "k:9092"}, "redis": {"url": "redis://r", "secret": "s", "privateCa": True}}, "url"),
 ]
 for values, word in bad:
     try:

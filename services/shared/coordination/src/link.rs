@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use document::{Code, Fault, SecretFile};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, ClientTlsConfig, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
+    ScriptInvocation, TlsCertificates,
+};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 
@@ -54,8 +57,13 @@ impl Link {
         }
         // Whoever came first has installed a provider; that there is one is all that counts.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let client = redis::Client::open(info.set_redis_settings(redis))
-            .map_err(|_| wrong("url", "cannot be used for a connection"))?;
+        let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let info = info.set_redis_settings(redis);
+        let client = match certificates(settings, encrypted)? {
+            Some(certificates) => redis::Client::build_with_tls(info, certificates)
+                .map_err(|_| wrong("ca_file", "the certificates or the key cannot be used: all are PEM")),
+            None => redis::Client::open(info).map_err(|_| wrong("url", "cannot be used for a connection")),
+        }?;
         Ok(Self { client, timeout: settings.timeout, open: Mutex::default() })
     }
 
@@ -91,6 +99,43 @@ impl Link {
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(open.insert(connection).clone())
     }
+}
+
+/// What the settings say of certificates; `None` where they say nothing.
+fn certificates(settings: &RedisSettings, encrypted: bool) -> Result<Option<TlsCertificates>, Error> {
+    let wrong = |path: &str, detail: &str| {
+        Error::Settings(Fault::new(Code::RedisSettings, detail.to_owned()).at_path(path).into())
+    };
+    let named = [
+        ("ca_file", &settings.ca_file),
+        ("certificate_file", &settings.certificate_file),
+        ("key_file", &settings.key_file),
+    ];
+    match named.iter().find(|(_, file)| file.is_some()) {
+        None => return Ok(None),
+        Some((name, _)) if !encrypted => return Err(wrong(name, "is of use with a rediss:// url alone")),
+        Some(_) => {}
+    }
+    let read = |name: &str, path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            let detail = format!("cannot be read: {error}");
+            let fault = Fault::new(Code::RedisSettings, detail).in_file(path.display().to_string());
+            Error::Settings(fault.at_path(format!("$.redis.{name}")).into())
+        })
+    };
+    let client_tls = match (&settings.certificate_file, &settings.key_file) {
+        (None, None) => None,
+        (Some(_), None) => return Err(wrong("key_file", "a certificate needs its key")),
+        (None, Some(_)) => return Err(wrong("certificate_file", "a key needs its certificate")),
+        (Some(certificate), Some(key)) => {
+            let secret = secret_file("$.redis.key_file", key, settings);
+            let key = secret.text(open(key)).map_err(|fault| Error::Secret(fault.into()))?;
+            let client_key = key.expose_secret().as_bytes().to_vec();
+            Some(ClientTlsConfig { client_cert: read("certificate_file", certificate)?, client_key })
+        }
+    };
+    let root_cert = settings.ca_file.as_deref().map(|path| read("ca_file", path)).transpose()?;
+    Ok(Some(TlsCertificates { client_tls, root_cert }))
 }
 
 /// The file of a secret that the settings name as `setting`.
@@ -151,6 +196,32 @@ mod tests {
         settings.password_file = Some(path);
         settings.allow_world_readable_secrets = true;
         assert!(Link::new(&settings).is_ok());
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_named() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("file.pem");
+        std::fs::write(&path, "no PEM").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("mode set");
+        let over_tls = |change: &dyn Fn(&mut RedisSettings)| {
+            refused(|settings| {
+                settings.url = "rediss://127.0.0.1:6379/0".to_owned();
+                change(settings);
+            })
+        };
+        let file = || Some(path.clone());
+        let wrong: [(Error, &str); 5] = [
+            (refused(|s| s.ca_file = file()), "ca_file"),
+            (over_tls(&|s| s.certificate_file = file()), "key_file"),
+            (over_tls(&|s| s.key_file = file()), "certificate_file"),
+            (over_tls(&|s| s.ca_file = Some("/nowhere/ca.pem".into())), "$.redis.ca_file"),
+            (over_tls(&|s| (s.certificate_file, s.key_file) = (file(), file())), "ca_file"),
+        ];
+        for (error, path) in wrong {
+            assert_eq!(error.code(), Code::RedisSettings, "{error}");
+            assert_eq!(error.fault().place.path.as_deref(), Some(path));
+        }
     }
 
     #[test]

@@ -17,6 +17,15 @@ pub struct RedisSettings {
     /// The file that holds the password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust at `rediss://`; those of the system where absent.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate, where the server wants one.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// The file that holds the key sessions are encrypted with: 32 bytes, or 64 hexadecimal digits. Without it sessions
     /// stay in the memory of each process.
     #[serde(default)]
@@ -60,6 +69,9 @@ impl RedisSettings {
             url: url.into(),
             username: None,
             password_file: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
             session_key_file: None,
             allow_world_readable_secrets: false,
             key_prefix: default_prefix(),

@@ -3,3 +3,4 @@
 mod limits;
 mod redis_server;
 mod shared_sessions;
+mod tls;

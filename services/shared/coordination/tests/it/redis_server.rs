@@ -11,6 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct RedisServer {
     port: u16,
     folder: TempDir,
+    options: Vec<String>,
     child: Option<Child>,
 }
 
@@ -22,7 +23,7 @@ impl Drop for RedisServer {
 
 /// A port that was free a moment ago. It lies below those that the kernel gives to connections by itself: between this
 /// moment and the one at which the server binds it, no connection can take it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let begin = RandomState::new().build_hasher().finish() % 20_000;
     let mut ports =
         (0..20_000).map(|step| 12_000 + u16::try_from((begin + step) % 20_000).expect("below the range's width"));
@@ -32,8 +33,13 @@ fn free_port() -> u16 {
 impl RedisServer {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// The same with further options of the command line.
+    pub(crate) async fn start_with(options: Vec<String>) -> Self {
         let folder = TempDir::new().expect("a scratch folder");
-        let mut server = Self { port: free_port(), folder, child: None };
+        let mut server = Self { port: free_port(), folder, options, child: None };
         server.restart().await;
         server
     }
@@ -45,6 +51,7 @@ impl RedisServer {
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
             .arg(self.folder.path())
+            .args(&self.options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
