@@ -40,7 +40,7 @@ pub struct Behind {
     pub advertised: u16,
 }
 
-/// The TLS listener and the one user who may log in there.
+/// The TLS listeners: one for the one user who may log in, one for the one client that is trusted.
 #[derive(Debug, Clone)]
 pub struct Secure {
     /// `host:port` of the SASL_SSL listener.
@@ -51,6 +51,10 @@ pub struct Secure {
     pub username: String,
     /// File with the user's password.
     pub password_file: PathBuf,
+    /// `host:port` of the SSL listener, which lets in whoever shows the client's certificate.
+    pub mutual: String,
+    /// PEM files of the client's certificate and of its key.
+    pub client: (PathBuf, PathBuf),
 }
 
 /// Files and class path of a node.
@@ -108,7 +112,7 @@ impl Kafka {
 
     fn launch(scratch: &Path, secure: bool, links: &[Option<Behind>]) -> anyhow::Result<Self> {
         let libraries = libraries()?;
-        let ports = free_ports(2 * links.len() + 1)?;
+        let ports = free_ports(2 * links.len() + 2)?;
         let (plain, rest) = ports.split_at(links.len());
         let (controllers, spare) = rest.split_at(links.len());
         let mut kafka = Self { brokers: String::new(), secure: None, nodes: Vec::new() };
@@ -119,7 +123,7 @@ impl Kafka {
             let settings = scratch.join("server.properties");
             let mut text = properties(&scratch, at, plain[at], controllers);
             if secure {
-                kafka.secure = Some(secure_listener(&scratch, spare[0], &mut text)?);
+                kafka.secure = Some(secure_listeners(&scratch, [spare[0], spare[1]], &mut text)?);
             }
             if let Some(Behind { inner, advertised }) = link {
                 let plain = format!("PLAINTEXT://127.0.0.1:{}", plain[at]);
@@ -336,7 +340,7 @@ fn properties(scratch: &Path, at: usize, port: u16, controllers: &[u16]) -> Stri
         "process.roles=broker,controller\nnode.id={node}\n{quorum}\ncontroller.listener.names=CONTROLLER\n\
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
          inter.broker.listener.name=PLAINTEXT\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL\n\
          log.dirs={data}\nauto.create.topics.enable=false\ndelete.topic.enable=true\n\
          offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=4\n\
          transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={least}\n\
@@ -355,7 +359,7 @@ fn properties(scratch: &Path, at: usize, port: u16, controllers: &[u16]) -> Stri
 }
 
 /// Adds a SASL_SSL listener to the settings in `text`, with a certificate made for it.
-fn secure_listener(scratch: &Path, port: u16, text: &mut String) -> anyhow::Result<Secure> {
+fn secure_listeners(scratch: &Path, [port, mutual]: [u16; 2], text: &mut String) -> anyhow::Result<Secure> {
     let store = scratch.join("keystore.p12");
     let certificate = scratch.join("broker.pem");
     let password_file = scratch.join("scram-password");
@@ -394,16 +398,34 @@ fn secure_listener(scratch: &Path, port: u16, text: &mut String) -> anyhow::Resu
         "-file",
         &certificate_text,
     ])?;
-    *text = text.replacen("listeners=", &format!("listeners=SASL_SSL://127.0.0.1:{port},"), 1);
+    let key = rcgen::KeyPair::generate().context("the client's key")?;
+    let mut own = rcgen::CertificateParams::new(Vec::new()).context("the client's certificate")?;
+    own.distinguished_name.push(rcgen::DnType::CommonName, "starbridge client");
+    let client = (scratch.join("client.pem"), scratch.join("client-key.pem"));
+    std::fs::write(&client.0, own.self_signed(&key).context("signing the client")?.pem()).context("the client")?;
+    std::fs::write(&client.1, key.serialize_pem()).context("the client's key")?;
+    restrict(&client.1)?;
+    let listeners = format!("listeners=SASL_SSL://127.0.0.1:{port},SSL://127.0.0.1:{mutual},");
+    *text = text.replacen("listeners=", &listeners, 1);
     write!(
         text,
         "sasl.enabled.mechanisms=SCRAM-SHA-512\nssl.keystore.type=PKCS12\nssl.keystore.location={store_text}\n\
          ssl.keystore.password={PASSWORD}\nssl.key.password={PASSWORD}\n\
          listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
-         org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.ssl.ssl.client.auth=required\nlistener.name.ssl.ssl.truststore.type=PEM\n\
+         listener.name.ssl.ssl.truststore.location={}\n",
+        client.0.display(),
     )
     .context("writing to a text")?;
-    Ok(Secure { brokers: format!("127.0.0.1:{port}"), certificate, username: "starbridge".to_owned(), password_file })
+    Ok(Secure {
+        brokers: format!("127.0.0.1:{port}"),
+        certificate,
+        username: "starbridge".to_owned(),
+        password_file,
+        mutual: format!("127.0.0.1:{mutual}"),
+        client,
+    })
 }
 
 fn keytool(arguments: &[&str]) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A broker of its own: TLS with SCRAM, and a broker that is killed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::Code;
@@ -18,6 +18,20 @@ fn secure(kafka: &Kafka, password_file: &Path) -> Cluster {
             username: secure.username.clone(),
             password_file: password_file.to_owned(),
             ca_file: Some(secure.certificate.clone()),
+            allow_world_readable_secrets: false,
+        },
+    }
+}
+
+/// The listener that wants a certificate, reached with `client` or without.
+fn mutual(kafka: &Kafka, client: Option<&(PathBuf, PathBuf)>) -> Cluster {
+    let secure = kafka.secure().expect("a TLS listener");
+    Cluster {
+        brokers: secure.mutual.clone(),
+        security: Security::Ssl {
+            ca_file: Some(secure.certificate.clone()),
+            certificate_file: client.map(|(certificate, _)| certificate.clone()),
+            key_file: client.map(|(_, key)| key.clone()),
             allow_world_readable_secrets: false,
         },
     }
@@ -42,6 +56,15 @@ async fn tls_with_scram_works_and_acknowledged_records_survive_a_kill() {
     assert_eq!(error.code(), Code::KafkaAuth, "{error:?}");
     assert_eq!(error.place().record, kafka.secure().map(|secure| secure.brokers.clone()));
     assert!(!format!("{:?}", error.fault()).contains("wrong-password"));
+
+    // Where a certificate is asked for, ours lets us in, and nothing else does.
+    let client = kafka.secure().map(|secure| secure.client.clone());
+    settings.cluster = mutual(&kafka, client.as_ref());
+    let certified = Admin::connect(&settings.cluster).expect("admin");
+    assert_eq!(certified.partitions("tls.in").await.expect("let in"), None);
+    settings.cluster = mutual(&kafka, None);
+    let error = Session::open(settings.clone()).await.expect_err("refused");
+    assert!(matches!(error.code(), Code::KafkaAuth | Code::KafkaUnreachable), "{error:?}");
 
     // The right one opens everything: admin, producer, consumer, transactions.
     let admin = Admin::connect(&right).expect("admin");
