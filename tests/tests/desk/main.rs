@@ -1,6 +1,7 @@
 //! The operator's desk on real servers: who is let in, what is shown, and that a replay loses and doubles nothing.
 
 mod access;
+mod anew;
 mod assumptions;
 mod backfill;
 mod canary;
