@@ -11,6 +11,7 @@ mod decides;
 mod doubts;
 mod flows;
 mod guide;
+mod keys;
 mod kills;
 mod looks;
 mod overtaken;
