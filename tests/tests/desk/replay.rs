@@ -85,6 +85,12 @@ async fn the_same_selection_ten_times_at_once_publishes_each_letter_once() {
     let ids = |letters: &[v1::DeadLetter]| letters.iter().map(|letter| letter.id.clone()).collect::<BTreeSet<_>>();
     assert_eq!(ids(&again), ids(&letters));
     assert_eq!(again.iter().filter(|letter| letter.attempts == 2).count(), 1);
+    // How it failed before is told, too.
+    let asked = v1::GetDeadLetterRequest { id: one.id.clone(), unmask: false };
+    let seen = operator.letters().get_dead_letter(asked).await.expect("seen").into_inner();
+    let earlier = &seen.earlier_attempts;
+    assert_eq!((earlier.len(), earlier[0].attempt, &earlier[0].code), (1, 1, &one.code), "{earlier:?}");
+    assert_eq!((earlier[0].failed_at, earlier[0].replay_job.as_str()), (one.last_failed_at, ""), "{earlier:?}");
 
     // What is set aside is not taken by a selector that wants open letters, until it is opened again.
     let parking = v1::ParkDeadLettersRequest {

@@ -100,6 +100,7 @@ impl DeadLetterService for DeadLetters {
             Some(at) => shared.peek.record(at).await.ok().flatten().and_then(|found| found.record.value),
             None => None,
         };
+        let earlier = blocking(|| shared.index.earlier(&letter.row.id)).map_err(|fault: Fault| status(&fault))?;
         let advice = letter.row.code.english();
         let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
         let mut shown = show::letter(&shared.flows, &letter);
@@ -114,6 +115,7 @@ impl DeadLetterService for DeadLetters {
             headers: letter.letter.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             cause: advice.cause.to_owned(),
             way_out: advice.way_out.to_owned(),
+            earlier_attempts: earlier.into_iter().map(|failure| show::earlier(failure, request.unmask)).collect(),
         }))
     }
 

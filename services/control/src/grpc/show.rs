@@ -7,7 +7,7 @@ use queue::FlowRegistry;
 use starbridge_proto::v1;
 
 use crate::core::job::{Begin, Counts, Job, Status, Under};
-use crate::index::{Letter, LetterRow, Scan};
+use crate::index::{Earlier, Letter, LetterRow, Scan};
 use crate::letter::State;
 use crate::mask::{Masked, Masker, pattern};
 
@@ -30,6 +30,20 @@ pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
 /// The message of a letter as everybody may see it: without what looks like a personal number.
 fn message(text: &str) -> String {
     pattern::mask(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// A failure before the last one; its message as it is, or as everybody may see it.
+pub fn earlier(failure: Earlier, unmask: bool) -> v1::FailedAttempt {
+    v1::FailedAttempt {
+        attempt: failure.attempt,
+        failed_at: Some(time(failure.failed_at)),
+        code: failure.code.to_string(),
+        message: if unmask { failure.message } else { message(&failure.message) },
+        field: failure.field.unwrap_or_default(),
+        flow_version: failure.flow_version,
+        replay_job: failure.replay.unwrap_or_default(),
+        trace_id: failure.trace.unwrap_or_default(),
+    }
 }
 
 /// A letter as lists show it. `flows` tells what its flow promises.

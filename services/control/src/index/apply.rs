@@ -7,6 +7,7 @@ use document::{Code, DeadLetter, Fault, Received, RecordError, topic};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::Index;
+use super::earlier;
 use super::ledger;
 use super::row::version_column;
 use super::schema::failed;
@@ -160,6 +161,7 @@ type Read = Result<(), RecordError>;
 
 fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Received) -> rusqlite::Result<Read> {
     let id = letter.id();
+    earlier::keep(transaction, &id)?;
     let columns = event_columns(transaction, &id.0)?;
     let target_key = received.record.headers.get("sb-target-key");
     let origin = letter.origin.as_ref();
@@ -353,6 +355,7 @@ fn prune(transaction: &Transaction<'_>, topic: &str, partition: i32, low: i64) -
             "DELETE FROM bodies WHERE row IN (SELECT row FROM letters WHERE partition = ? AND offset < ?)",
             params![partition, low],
         )?;
+        transaction.execute("DELETE FROM earlier WHERE partition = ? AND offset < ?", params![partition, low])?;
         gone +=
             transaction.execute("DELETE FROM letters WHERE partition = ? AND offset < ?", params![partition, low])?;
     } else if topic == topic::DEAD_LETTER_EVENTS {

@@ -7,11 +7,12 @@ use super::Index;
 
 /// Each table in the order of its key. Row numbers are left out: they tell in which order letters first came. So are
 /// positions: where the last record of a compacted partition was a deletion, Kafka forgets it in time.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "SELECT tenant, flow, flow_version, stage, category, code, state, document, version, target_key, field, attempts, \
      first_failed, last_failed, retry_at, replay, reason, revision, claimed_by, event_by, trace, origin_topic, origin_partition, \
      origin_offset, message, partition, offset, id, headers, body \
      FROM letters INDEXED BY sqlite_autoindex_letters_1 CROSS JOIN bodies USING (row) ORDER BY id",
+    "SELECT * FROM earlier ORDER BY id, offset",
     "SELECT id, value, partition, offset FROM events ORDER BY id",
     "SELECT * FROM ends ORDER BY target_key, flow",
     "SELECT * FROM intents ORDER BY flow, key",
@@ -19,7 +20,7 @@ const TABLES: [&str; 5] = [
 ];
 
 impl Index {
-    /// The BLAKE3 hash, in hex, over letters with bodies, events, ends, intents and unreadable records.
+    /// The BLAKE3 hash, in hex, over letters with bodies, their earlier failures, events, ends, intents and unreadable records.
     ///
     /// # Errors
     /// `E_INDEX`.

@@ -16,6 +16,7 @@
 mod apply;
 mod choose;
 mod digest;
+mod earlier;
 mod ends;
 pub(crate) mod ledger;
 mod one;
@@ -38,6 +39,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 pub use apply::Applied;
 pub use choose::{Chosen, Reach};
+pub use earlier::Earlier;
 pub use ends::{Unfinished, Unreadable, UnreadableAt};
 pub use ledger::{Dropped, End, Ended, Entry, InTarget, Reached};
 pub use outcomes::Outcomes;

@@ -92,7 +92,7 @@ fn parsed_optional<T>(row: &Row<'_>, at: usize, parse: impl FnOnce(&str) -> Opti
 }
 
 /// A text column as what it stands for.
-fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     parse(&text).ok_or_else(|| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("{text:?} is none of its words").into())

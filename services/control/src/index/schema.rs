@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Raised with every change of the tables.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 16 * 1024;
 /// Page cache of each reading connection, KiB.
@@ -51,6 +51,13 @@ CREATE INDEX letters_by_retry ON letters (flow, retry_at) WHERE state = 'open' A
 CREATE INDEX letters_by_position ON letters (partition, offset);
 
 CREATE TABLE bodies (row INTEGER PRIMARY KEY, headers TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+
+CREATE TABLE earlier (
+    id TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, failed INTEGER NOT NULL, code TEXT NOT NULL, flow_version TEXT NOT NULL,
+    field TEXT, message TEXT NOT NULL, replay TEXT, trace TEXT,
+    PRIMARY KEY (id, offset)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
     id TEXT PRIMARY KEY, value BLOB,

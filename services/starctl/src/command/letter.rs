@@ -169,6 +169,10 @@ async fn get(session: &Session, id: &str, unmask: bool) -> Result<u8, Failure> {
             output.line(&format!("\n{}\n  {}", output.pick(english, chinese), harmless(text)))?;
         }
     }
+    if let Some(earlier) = whole["earlier_attempts"].as_array().filter(|earlier| !earlier.is_empty()) {
+        output.line(&format!("\n{}", output.pick("earlier failures", "此前的失败")))?;
+        output.list(&view::EARLIER, earlier, &Map::new())?;
+    }
     for (english, chinese, name) in [
         ("payload", "内容", "payload"),
         ("edited payload", "修改后的内容", "edited"),

@@ -101,6 +101,19 @@ pub(crate) const LETTER_DETAIL: View = View {
     ],
 };
 
+pub(crate) const EARLIER: View = View {
+    kind: "FailedAttempt",
+    noun: "failure",
+    name: "attempt",
+    columns: &[
+        column("attempt", "attempt", "第几次"),
+        column("failed_at", "failed", "失败于"),
+        column("code", "code", "代码"),
+        column("message", "message", "消息"),
+        column("replay_job", "replay", "重放任务"),
+    ],
+};
+
 pub(crate) const COUNT: View = View {
     kind: "DeadLetterCount",
     noun: "count",

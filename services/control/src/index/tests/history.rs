@@ -44,6 +44,31 @@ fn the_latest_record_of_a_letter_wins_and_keeps_what_was_decided() {
 }
 
 #[test]
+fn earlier_failures_of_a_letter_are_told_in_their_order_until_their_records_expire() {
+    let (_folder, index) = index();
+    let first = sample("A", 10);
+    let id = first.id();
+    let again = |attempts: u32| Sample { attempts, last_failed: i64::from(attempts) * 100, ..first.clone() };
+    index.apply(&[letter(0, &first), letter(1, &sample("B", 10))]).expect("applied");
+    assert_eq!(index.earlier(&id), Ok(Vec::new()));
+    index.apply(&[letter(2, &again(2)), letter(3, &again(3))]).expect("applied");
+    // A record that is read again changes nothing.
+    index.apply(&[letter(2, &again(2))]).expect("applied");
+    let told = |index: &Index| -> Vec<(u32, i64)> {
+        let earlier = index.earlier(&id).expect("read");
+        earlier.iter().map(|failure| (failure.attempt, failure.failed_at)).collect()
+    };
+    assert_eq!(told(&index), [(1, first.last_failed), (2, 200)]);
+    let failure = index.earlier(&id).expect("read").remove(0);
+    let row = index.get(&id).expect("read").expect("there").row;
+    assert_eq!((failure.code, failure.message, failure.trace), (row.code, row.message, row.trace));
+    index.prune(topic::DEAD_LETTERS, 0, 1).expect("pruned");
+    assert_eq!(told(&index), [(2, 200)]);
+    index.prune(topic::DEAD_LETTERS, 0, 4).expect("pruned");
+    assert_eq!((told(&index), index.get(&id)), (Vec::new(), Ok(None)));
+}
+
+#[test]
 fn what_the_loader_has_not_finished_is_counted_by_flow() {
     let (_folder, index) = index();
     let ledger = "starbridge.misc-inbound.ledger";

@@ -63,6 +63,14 @@ impl dead_letter_service_server::DeadLetterService for Desk {
             dead_letter: Some(letter(1)),
             payload: Some(Payload { data: data.as_bytes().to_vec(), masked: !request.unmask }),
             headers: [("sb-run-time".to_owned(), "1767225600".to_owned())].into(),
+            earlier_attempts: vec![starbridge_proto::v1::FailedAttempt {
+                attempt: 1,
+                failed_at: letter(1).first_failed_at,
+                code: "E_TARGET_UNREACHABLE".to_owned(),
+                message: "the target did not answer".to_owned(),
+                replay_job: "01a2".to_owned(),
+                ..Default::default()
+            }],
             ..GetDeadLetterResponse::default()
         }))
     }
