@@ -16,7 +16,7 @@ struct Arguments {
     #[arg(long, default_value_t = 0.5)]
     hours: f64,
     /// Documents to be carried before the time begins.
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 150_000)]
     known: usize,
     /// New documents a minute.
     #[arg(long, default_value_t = 1_200)]
