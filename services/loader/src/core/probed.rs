@@ -174,11 +174,14 @@ impl Core {
         }
     }
 
-    /// Whether a document of the target was there before we ever meant to save ours.
+    /// Whether a document of the target was there before we ever meant to save ours: before that by the clock of whoever
+    /// meant it, and before its record was written by the clock of whoever wrote that. One of them may run a day ahead, and
+    /// what we saved ourselves must not be taken for somebody else's.
     fn older_than_ours(&self, at: &ItemRef, present: &Present) -> bool {
         let allowance = i64::try_from(self.numbers.clock_allowance.as_millis()).unwrap_or(i64::MAX);
-        let first = self.item(at).and_then(|item| item.first_intent);
-        matches!((present.created, first), (Some(created), Some(first)) if created < first.saturating_sub(allowance))
+        let Some(item) = self.item(at) else { return false };
+        let ours = item.first_intent.map(|first| item.timestamp.map_or(first, |written| written.min(first)));
+        matches!((present.created, ours), (Some(created), Some(ours)) if created < ours.saturating_sub(allowance))
     }
 
     /// A document is there whose save has an unknown outcome.

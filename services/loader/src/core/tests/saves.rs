@@ -125,6 +125,28 @@ fn a_lost_reply_where_the_number_is_foreign_ends_in_conflict() {
 }
 
 #[test]
+fn a_clock_that_ran_a_day_ahead_makes_no_document_of_ours_foreign() {
+    for dies in [false, true] {
+        let mut world = World::new(1);
+        world.publish_many("A", 3, "v1");
+        world.ahead = 86_400_000;
+        world.script.push_back(Fault::OpenDone);
+        world.start();
+        world.run(Duration::from_millis(350));
+        assert_eq!(world.saves.len(), 1);
+        // The clock is set right while nobody knows yet what became of the save.
+        world.ahead = 0;
+        if dies {
+            world.crash();
+            world.start();
+        }
+        world.run(minutes(10));
+        world.assert_done();
+        assert_eq!((world.saves.len(), world.letters.len(), world.target.len()), (1, 0, 3), "{:?}", world.letters);
+    }
+}
+
+#[test]
 fn a_number_that_is_taken_at_the_first_try_is_a_letter_at_once() {
     for flow_version in ["v1", "auto"] {
         let mut world = World::new(1);

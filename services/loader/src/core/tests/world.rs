@@ -63,6 +63,8 @@ pub(super) const EPOCH: i64 = 1_700_000_000_000;
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) now: Duration,
+    /// How far the loader's wall clock is ahead, milliseconds.
+    pub(super) ahead: i64,
     pub(super) numbers: Numbers,
     pub(super) core: Option<Core>,
     pub(super) life: u64,
@@ -139,6 +141,7 @@ impl World {
         ledger.rules.insert("park".to_owned(), Arc::new(Rules { on_change: OnChange::Park, ..rules() }));
         Self {
             now: Duration::from_secs(1_000),
+            ahead: 0,
             numbers: Numbers::default(),
             core: None,
             life: 0,
@@ -314,7 +317,7 @@ impl World {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        let moment = Moment { mono: self.now, wall: self.wall() };
+        let moment = Moment { mono: self.now, wall: self.wall() + self.ahead };
         let Some(core) = self.core.as_mut() else { return };
         let actions = core.handle(event, moment, &self.ledger).expect("the ledger of the world reads");
         for action in actions {
