@@ -177,7 +177,8 @@ impl Passing {
         let refusals = Refusals(self.faults.iter().filter_map(refusal).collect());
         let mut galaxy = self.app.galaxy();
         let stale = self.of(Kind::Stale).next().is_some();
-        let conditions = Conditions { refusals: &refusals, lost, stale };
+        let clamp = self.of(Kind::Clamp).map(|fault| fault.rows.unwrap_or_default()).min();
+        let conditions = Conditions { refusals: &refusals, lost, stale, clamp };
         let executed = galaxy.execute(&self.request, &conditions, &self.app.clock);
         let outcome = if executed.refused { Outcome::Refused } else { outcome };
         self.log(&mut galaxy, outcome, executed.session, &executed.reply);

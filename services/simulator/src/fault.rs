@@ -47,6 +47,8 @@ pub enum Kind {
     Error,
     /// Answers queries from what the last snapshot holds: a replica that lags behind.
     Stale,
+    /// Answers queries with at most `rows` rows, however many are asked for; with none, as where a permission is lost.
+    Clamp,
 }
 
 /// Where in a call.
@@ -138,6 +140,9 @@ pub struct Spec {
     /// The field to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Most rows of a reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
     /// MsgCode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u32>,

@@ -14,7 +14,7 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::limit::Limit;
 use crate::options::{SignedPath, Spelling};
-use crate::query::{self, Package};
+use crate::query::{self, Ceiling, Package};
 use crate::reply::{Body, Problem, Reply, locked, session_lost, unknown_form};
 use crate::rules::{Refusals, Rules};
 use crate::save::{self, Context, Mode};
@@ -91,6 +91,8 @@ pub struct Conditions<'a> {
     pub lost: bool,
     /// Queries are answered from the last snapshot, where there is one.
     pub stale: bool,
+    /// Queries are answered with so many rows at most.
+    pub clamp: Option<usize>,
 }
 
 /// What executing a call gave.
@@ -232,9 +234,11 @@ impl Galaxy {
         let rules = self.rules.clone();
         let context = Context { now, rules: &rules, refusals: conditions.refusals };
         let seen = self.snapshot.as_ref().filter(|_| conditions.stale).unwrap_or(&self.store);
+        let rows = conditions.clamp.unwrap_or(usize::MAX).min(rules.ceiling.rows);
+        let ceiling = Ceiling { rows, ..rules.ceiling };
         match method {
-            "ExecuteBillQuery" => return query::run(seen, &call.data, rules.ceiling, false),
-            "BillQuery" => return query::run(seen, &call.data, rules.ceiling, true),
+            "ExecuteBillQuery" => return query::run(seen, &call.data, ceiling, false),
+            "BillQuery" => return query::run(seen, &call.data, ceiling, true),
             "QueryBusinessInfo" => return view::business_info(&self.store, &call.data),
             _ => {}
         }

@@ -126,6 +126,19 @@ async fn a_replica_that_lags_behind_shows_what_stood() {
 }
 
 #[tokio::test]
+async fn a_page_is_cut_to_the_rows_of_a_clamp() {
+    let galaxy = Galaxy::with_base_data(&[]).await;
+    for number in ["F", "G", "H"] {
+        galaxy.call("BatchSave", save_of(number)).await;
+    }
+    for (rows, seen) in [(2, json!([["F"], ["G"]])), (0, json!([])), (9, json!([["F"], ["G"], ["H"]]))] {
+        galaxy.tell("/faults", json!({ "kind": "clamp", "call": "ExecuteBillQuery", "rows": rows })).await;
+        assert_eq!(galaxy.rows("FBillNo", "").await, seen, "{rows}");
+    }
+    assert_eq!(galaxy.rows("FBillNo", "").await, json!([["F"], ["G"], ["H"]]), "only where a fault asks for it");
+}
+
+#[tokio::test]
 async fn refusals_of_a_whole_call_leave_no_work() {
     for (fault, code) in [
         (json!({ "kind": "lock", "call": "BatchSave" }), 13),

@@ -138,6 +138,8 @@ fn cases(kind: Kind) -> Vec<Case> {
         Kind::Messages => vec![case(json!({"count": 1}), BOTH, 2, Ok(()))],
         // Whoever sees an older state cannot know.
         Kind::Stale => vec![case(json!({}), BOTH, 2, Ok(()))],
+        // Nor can who is shown less than there is.
+        Kind::Clamp => vec![case(json!({"rows": 1}), BOTH, 2, Ok(())), case(json!({}), BOTH, 2, Ok(()))],
         Kind::Error => vec![
             case(json!({"code": 4}), Save::Refused(Code::TargetRefused), 0, Err((Code::TargetRefused, TROUBLE))),
             case(json!({"code": 7}), Save::Refused(Code::TargetLicence), 0, Err((Code::TargetLicence, Class::Final))),
