@@ -19,6 +19,8 @@ pub struct Known {
     pub redis: Vec<i64>,
     /// Spans in which no work was possible, unix milliseconds.
     pub blackouts: Vec<(i64, i64)>,
+    /// Numbers whose bill a person gave another date than that of its order: in the source, or in a letter.
+    pub dates: Vec<(String, String)>,
     /// Where the history is kept, if it is.
     pub keep: Option<PathBuf>,
 }
@@ -101,6 +103,7 @@ pub async fn check(road: &Road, known: Known) -> anyhow::Result<Verdict> {
     let expectation = &road.expectation;
     expectation.parked.keys().for_each(|number| option("--poisoned", number));
     expectation.held_numbers.iter().for_each(|number| option("--held", number));
+    known.dates.iter().for_each(|(number, date)| option("--dated", &format!("{date}={number}")));
     known.redis.iter().for_each(|time| option("--redis-hurt", time));
     known.blackouts.iter().for_each(|(from, to)| option("--blackout", &format!("{from}..{to}")));
     let output = tokio::task::spawn_blocking(move || command.output()).await?.context("running the history checker")?;

@@ -8,6 +8,8 @@ use crate::compare::rules::{Bill, Expectation};
 use crate::compare::webapi::{self, Access};
 use crate::fleet::Galaxy;
 
+const FORM: &str = "STK_MISCELLANEOUS";
+
 /// Creates the products that the target does not know and removes the foreign documents that hold our numbers.
 ///
 /// # Errors
@@ -20,7 +22,7 @@ pub async fn target(galaxy: &Galaxy, expectation: &Expectation) -> anyhow::Resul
         galaxy.admin("/documents", Some(&order)).await.context("creating products")?;
     }
     for number in &expectation.held_numbers {
-        galaxy.remove("STK_MISCELLANEOUS", number).await.context("removing a foreign document")?;
+        galaxy.remove(FORM, number).await.context("removing a foreign document")?;
     }
     Ok(())
 }
@@ -30,22 +32,52 @@ pub async fn target(galaxy: &Galaxy, expectation: &Expectation) -> anyhow::Resul
 /// # Errors
 /// The source refuses a step.
 pub async fn redate(source: &Galaxy, number: &str, date: &str) -> anyhow::Result<()> {
-    const FORM: &str = "STK_MISCELLANEOUS";
-    let access: Access = serde_json::from_slice(&std::fs::read(source.access_file()?)?)?;
-    let mut person = webapi::Galaxy::login(&access).await?;
-    let numbers = json!({ "Numbers": [number] });
-    let mut step = async |method: &str, data: Value| -> anyhow::Result<Value> {
+    let mut clerk = Clerk::at(source).await?;
+    let numbers = [number.to_owned()];
+    let id = clerk.take_back(&numbers).await?;
+    clerk.step("Save", json!({ "Model": { "FID": id, "FDate": date } })).await?;
+    clerk.approve(&numbers).await
+}
+
+/// Somebody who works in a Galaxy.
+#[derive(Debug)]
+pub struct Clerk(webapi::Galaxy);
+
+impl Clerk {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// The Galaxy cannot be reached or refuses the log-in.
+    pub async fn at(galaxy: &Galaxy) -> anyhow::Result<Self> {
+        let access: Access = serde_json::from_slice(&std::fs::read(galaxy.access_file()?)?)?;
+        webapi::Galaxy::login(&access).await.map(Self)
+    }
+
+    /// Takes back the audit of bills; gives the id of the first.
+    ///
+    /// # Errors
+    /// The Galaxy refuses it.
+    pub async fn take_back(&mut self, numbers: &[String]) -> anyhow::Result<Value> {
+        let undone = self.step("UnAudit", json!({ "Numbers": numbers })).await?;
+        undone.pointer("/Result/ResponseStatus/SuccessEntitys/0/Id").cloned().context("a bill's id")
+    }
+
+    /// Submits and audits bills.
+    ///
+    /// # Errors
+    /// The Galaxy refuses a step.
+    pub async fn approve(&mut self, numbers: &[String]) -> anyhow::Result<()> {
+        self.step("Submit", json!({ "Numbers": numbers })).await?;
+        self.step("Audit", json!({ "Numbers": numbers })).await.map(drop)
+    }
+
+    async fn step(&mut self, method: &str, data: Value) -> anyhow::Result<Value> {
         let service = format!("Kingdee.BOS.WebApi.ServicesStub.DynamicFormService.{method}");
-        let reply = person.post(&service, json!({ "parameters": [FORM, data.to_string()] })).await?;
+        let reply = self.0.post(&service, json!({ "parameters": [FORM, data.to_string()] })).await?;
         let status = &reply["Result"]["ResponseStatus"];
-        ensure!(status["IsSuccess"] == json!(true), "{method} of {number} was refused: {status}");
+        ensure!(status["IsSuccess"] == json!(true), "{method} of {data} was refused: {status}");
         Ok(reply)
-    };
-    let undone = step("UnAudit", numbers.clone()).await?;
-    let id = undone.pointer("/Result/ResponseStatus/SuccessEntitys/0/Id").cloned().context("the bill's id")?;
-    step("Save", json!({ "Model": { "FID": id, "FDate": date } })).await?;
-    step("Submit", numbers.clone()).await?;
-    step("Audit", numbers).await.map(drop)
+    }
 }
 
 /// A bill as a Galaxy is given it.

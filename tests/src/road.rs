@@ -1,22 +1,25 @@
 //! A whole road for one scenario: a broker, a Redis, two Galaxies and the stages, with the first orders of the real file.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::compare::letters::{self, Letter};
 use crate::compare::orders;
 use crate::compare::report::{self, Report};
-use crate::compare::rules::{self, Expectation};
+use crate::compare::rules::{self, Bill, Expectation};
 use crate::compare::webapi::{self, Bills};
 use crate::faults::proxy::{Links, Proxy};
 use crate::fleet::{self, DeskFiles, Galaxy, GalaxyPlan, Stage, StagePlan};
-use crate::servers::{Behind, Kafka, Redis, free_ports, workspace};
+use crate::servers::{Behind, Kafka, Redis, free_ports};
+use files::{change_flow, copy_flow, first_orders, shipped};
 
 /// What a scenario wants; everything else is as shipped.
 #[derive(Debug, Clone)]
@@ -192,7 +195,7 @@ impl Road {
         let documents = plan.documents.map(|documents| ("documents", documents.to_string()));
         let cron = plan.cron.map(|cron| ("cron", format!("{cron:?}")));
         let changes: Vec<(&str, String)> = documents.into_iter().chain(cron).collect();
-        copy_flow(plan.flow, &scratch.path().join("flows").join(plan.flow), &changes)?;
+        copy_flow(&shipped(plan.flow), &scratch.path().join("flows").join(plan.flow), &changes)?;
         let mut source = Galaxy::start(source, scratch.path())?;
         let mut target = Galaxy::start(target, scratch.path())?;
         let mut links = None;
@@ -252,6 +255,30 @@ impl Road {
     /// The file cannot be read or written.
     pub fn set_flow(&self, name: &str, value: &str) -> anyhow::Result<()> {
         change_flow(&self.flow_folder(), &[(name, value.to_owned())])
+    }
+
+    /// Writes another text in place of one that a file of the flow holds, before the stages start.
+    ///
+    /// # Errors
+    /// The file does not hold it, or cannot be read or written.
+    pub fn rewrite_flow(&self, file: &str, from: &str, to: &str) -> anyhow::Result<()> {
+        let path = self.flow_folder().join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
+        ensure!(text.contains(from), "{from:?} is not in {file}");
+        std::fs::write(&path, text.replace(from, to)).with_context(|| format!("writing {file}"))
+    }
+
+    /// Copies the flow's folder to `folder`, with lines of the flow file changed.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn copy_flow(&self, folder: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
+        copy_flow(&self.flow_folder(), folder, changes)
+    }
+
+    /// Has the comparison expect a bill in the target that is nobody's but whoever made it what it is.
+    pub fn stands(&mut self, number: &str, bill: Bill) {
+        self.foreign.insert(number.to_owned(), vec![bill]);
     }
 
     fn stage(&self, service: &'static str, ordinal: u32) -> StagePlan {
@@ -344,7 +371,7 @@ impl Road {
                 ("partitions", "1".to_owned()),
                 ("cron", format!("{SELDOM:?}")),
             ];
-            copy_flow(self.plan.flow, &self.scratch.path().join("flows").join(&name), &changes)?;
+            copy_flow(&shipped(self.plan.flow), &self.scratch.path().join("flows").join(&name), &changes)?;
         }
         Ok(())
     }
@@ -475,7 +502,7 @@ impl Road {
             if open.is_empty() && intents == 0 {
                 return Ok(());
             }
-            anyhow::ensure!(begin.elapsed() < patience, "{} orders and {intents} saves are open", open.len());
+            ensure!(begin.elapsed() < patience, "{} orders and {intents} saves are open", open.len());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -533,56 +560,4 @@ impl Ended {
 async fn bills(galaxy: &Galaxy) -> anyhow::Result<Bills> {
     let access = std::fs::read_to_string(galaxy.access_file()?).context("reading access")?;
     webapi::Galaxy::login(&serde_json::from_str(&access)?).await?.bills().await
-}
-
-/// The first `count` orders of the shipped file, each `copies` times under its own number, as a file of their own.
-fn first_orders(count: usize, copies: usize, scratch: &Path) -> anyhow::Result<PathBuf> {
-    let shipped = workspace().join("tests/data/superstore-orders.csv");
-    let mut reader = csv::Reader::from_path(&shipped).context("opening the orders")?;
-    let path = scratch.join("orders.csv");
-    let mut writer = csv::Writer::from_path(&path).context("writing the orders")?;
-    writer.write_record(reader.headers()?)?;
-    let mut seen = BTreeSet::new();
-    for row in reader.records() {
-        let row = row?;
-        let id = row.get(0).unwrap_or_default().to_owned();
-        if !seen.contains(&id) && seen.len() >= count {
-            continue;
-        }
-        writer.write_record(&row)?;
-        for copy in 2..=copies {
-            let number = format!("{id}-{copy}");
-            writer.write_record(std::iter::once(number.as_str()).chain(row.iter().skip(1)))?;
-        }
-        seen.insert(id);
-    }
-    writer.flush()?;
-    Ok(path)
-}
-
-/// Copies a shipped flow to `folder`; `changes` are lines of the flow file with another value.
-fn copy_flow(flow: &str, folder: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(workspace().join("deploy/flows").join(flow)).context("reading the flow's folder")? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
-    }
-    change_flow(folder, changes)
-}
-
-/// Gives lines of the flow file in `folder` another value.
-fn change_flow(folder: &Path, changes: &[(&str, String)]) -> anyhow::Result<()> {
-    let path = folder.join("flow.toml");
-    let text = std::fs::read_to_string(&path).context("reading the flow")?;
-    let changed: Vec<String> = text
-        .lines()
-        .map(|line| {
-            let name = line.split_once('=').map_or("", |(name, _)| name.trim());
-            match changes.iter().find(|(changed, _)| *changed == name) {
-                Some((name, value)) => format!("{name} = {value}"),
-                None => line.to_owned(),
-            }
-        })
-        .collect();
-    std::fs::write(&path, changed.join("\n")).context("writing the flow")
 }

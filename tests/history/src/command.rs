@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use history_checker::History;
 
@@ -58,6 +59,9 @@ struct Check {
     /// A number that the target holds for others.
     #[arg(long = "held", value_name = "NUMBER")]
     held: Vec<String>,
+    /// A number whose bill a person gave another date than that of its order: in the source, or in its letter.
+    #[arg(long = "dated", value_name = "DATE=NUMBER", value_parser = dated)]
+    dated: Vec<(String, String)>,
     /// When Redis was hurt, unix milliseconds.
     #[arg(long = "redis-hurt", value_name = "TIME")]
     redis: Vec<i64>,
@@ -121,6 +125,7 @@ impl Check {
             limits,
             poisoned: self.poisoned,
             held: self.held,
+            dated: self.dated.into_iter().map(|(date, number)| (number, date)).collect(),
             redis: self.redis,
             blackouts: self.blackouts,
             settle: self.settle,
@@ -132,6 +137,13 @@ impl Check {
         }
         Ok(history)
     }
+}
+
+/// `DATE=NUMBER`: a number may hold anything.
+fn dated(text: &str) -> anyhow::Result<(String, String)> {
+    let (date, number) = text.split_once('=').context("no DATE=NUMBER")?;
+    ensure!(NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok(), "{date:?} is no date yyyy-MM-dd");
+    Ok((date.to_owned(), number.to_owned()))
 }
 
 /// `FROM..TO`.
@@ -151,6 +163,15 @@ mod tests {
         assert_eq!(span("5..9").expect("a span"), (5, 9));
         for bad in ["5", "9..5", "a..b"] {
             assert!(span(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_comes_before_its_number() {
+        let expected = ("2014-01-02".to_owned(), "A=1".to_owned());
+        assert_eq!(dated("2014-01-02=A=1").expect("a date"), expected);
+        for bad in ["2014-01-02", "A=2014-01-02", "2014-13-01=A"] {
+            assert!(dated(bad).is_err(), "{bad}");
         }
     }
 

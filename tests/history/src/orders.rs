@@ -63,10 +63,22 @@ impl Orders {
         Ok(Self(bills))
     }
 
-    /// What the target must hold under `number`: the order of that number, or for `X~3` a copy of the order `X`.
+    /// What the target must hold under `number`: the order of that number; for `X~3` a copy of the order `X`, whatever
+    /// stands behind the sign; for `X~3x500` one with 500 rows, those of the order over and over.
     pub fn bill(&self, number: &str) -> Option<Bill> {
-        let order = self.0.get(number).or_else(|| self.0.get(number.rsplit_once('~')?.0))?;
-        Some(Bill { key: number.to_owned(), ..order.clone() })
+        let (order, mark) = match self.0.get(number) {
+            Some(order) => (order, ""),
+            None => {
+                let (name, mark) = number.rsplit_once('~')?;
+                (self.0.get(name)?, mark)
+            }
+        };
+        let mut bill = Bill { key: number.to_owned(), ..order.clone() };
+        let rows = mark.split_once('x').filter(|(copy, _)| copy.parse::<usize>().is_ok());
+        if let Some(rows) = rows.and_then(|(_, rows)| rows.parse().ok()) {
+            bill.rows = order.rows.iter().cycle().take(rows).cloned().collect();
+        }
+        Some(bill)
     }
 }
 
@@ -96,6 +108,10 @@ mod tests {
         let copy = orders.bill("O2~3").expect("a copy");
         assert_eq!(copy.key, "O2~3");
         assert_eq!(copy.rows[0]["FQty"], Field::Number(Decimal::new(150, 2)));
+        let long = orders.bill("O1~7x5").expect("a long copy");
+        assert_eq!(long.rows.len(), 5);
+        assert_eq!((&long.rows[0], &long.rows[4]), (&bill.rows[0], &bill.rows[0]));
+        assert_eq!(orders.bill("O1~7' or 'x'='x").map(|bill| bill.rows.len()), Some(2));
         assert_eq!(orders.bill("O3"), None);
         assert_eq!(orders.bill("O3~1"), None);
     }

@@ -1,10 +1,10 @@
 //! Everything that a run left behind, as one history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use history_checker::{History, Sighting};
+use history_checker::{Field, History, Sighting};
 
 use crate::orders::Orders;
 use crate::{log, requests, webapi};
@@ -28,6 +28,8 @@ pub struct Run {
     pub poisoned: Vec<String>,
     /// Numbers that the target holds for others.
     pub held: Vec<String>,
+    /// Numbers whose bill a person gave another date than that of its order, with the date.
+    pub dated: BTreeMap<String, String>,
     /// When Redis was hurt, unix milliseconds.
     pub redis: Vec<i64>,
     /// When no work was possible, unix milliseconds.
@@ -76,8 +78,11 @@ impl Run {
         for standing in standing {
             let document = standing.bill.key;
             if !refused.contains(&document) {
-                let expected = orders.bill(&document);
-                history.expected.push(expected.with_context(|| format!("{document} is no order"))?);
+                let mut expected = orders.bill(&document).with_context(|| format!("{document} is no order"))?;
+                if let Some(date) = self.dated.get(&document) {
+                    expected.fields.insert("FDate".to_owned(), Field::Text(date.clone()));
+                }
+                history.expected.push(expected);
             }
             history.source.push(Sighting { stamp: log::instant(&standing.approved)?, document });
         }

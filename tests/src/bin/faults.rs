@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use e2e::faults::row::Row;
 use e2e::faults::{self, Order, summary};
 use e2e::servers::process;
 
@@ -33,6 +34,9 @@ struct Arguments {
     /// Let services die at named places, too; they must be built with their feature `killpoints`.
     #[arg(long)]
     points: bool,
+    /// Draw nothing but kills and this row of the failure table, by a part of its name; may be given again.
+    #[arg(long, value_name = "ROW", value_parser = Row::of)]
+    only: Vec<Row>,
     /// Only tell what would befall each run.
     #[arg(long)]
     plan: bool,
@@ -45,8 +49,8 @@ struct Arguments {
 #[expect(clippy::print_stdout, reason = "the result is this program's output")]
 #[expect(clippy::print_stderr, reason = "progress goes to the person who watches")]
 async fn main() -> ExitCode {
-    let Arguments { runs, seed, bills, shipped, out, keep, points, resume, plan } = Arguments::parse();
-    let order = Order { runs, seed, bills, shipped, out, resume, keep, points };
+    let Arguments { runs, seed, bills, shipped, out, keep, points, only, resume, plan } = Arguments::parse();
+    let order = Order { runs, seed, bills, shipped, out, resume, keep, points, only };
     if plan {
         return match faults::plan(&order) {
             Ok(lines) => {

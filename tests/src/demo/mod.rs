@@ -160,11 +160,11 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)>
     let (title, commands) = match plan.replay {
         false => (
             "find, explain and replay one of its dead letters, while it runs (make demo DEMO_STAY=1):",
-            commands(&starctl, desk.config(), letter),
+            commands(&starctl, &desk.config(), letter),
         ),
         true => (
             "see what became of one of its dead letters, while it runs (make demo DEMO_STAY=1 DEMO_REPLAY=1):",
-            afterwards(&starctl, desk.config(), letter),
+            afterwards(&starctl, &desk.config(), letter),
         ),
     };
     Ok((summary, Next { title, commands, running }))

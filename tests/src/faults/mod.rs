@@ -1,5 +1,7 @@
 //! The real processes under faults: a nemesis draws what happens by seed, then everything is healed, drained and compared.
 
+pub mod deed;
+mod dice;
 pub mod nemesis;
 pub mod points;
 pub mod proxy;
@@ -16,6 +18,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::servers::workspace;
 use points::Points;
+use row::Row;
 use run::Plan;
 use summary::Outcome;
 
@@ -41,6 +44,8 @@ pub struct Order {
     pub keep: bool,
     /// Whether services die at named places; they must be built with `killpoints`.
     pub points: bool,
+    /// The only rows that are drawn beside kills; all when there are none.
+    pub only: Vec<Row>,
 }
 
 /// Runs one after the other, each result written as it comes; gives those of this order, with those it left out. `tell`
@@ -60,6 +65,7 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
         runs = summary::read(&file)?;
         runs.retain(|run| {
             (run.commit.as_str(), run.bills, run.at_points) == (commit.as_str(), order.bills, order.points)
+                && run.only == names(&order.only)
                 && seeds.contains(&run.seed)
         });
     }
@@ -67,8 +73,8 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
     for seed in seeds.filter(|seed| !done.contains(seed)) {
         let shipped = order.is_shipped(seed);
         tell(format!("seed {seed}, commit {commit}{}", if shipped { ", settling times as shipped" } else { "" }));
-        let mut outcome =
-            run::run(Plan { seed, bills: order.bills, shipped, keep: order.keep }, points.as_ref(), &out, tell).await?;
+        let plan = Plan { seed, bills: order.bills, shipped, keep: order.keep };
+        let mut outcome = run::run(plan, points.as_ref(), &order.only, &out, tell).await?;
         outcome.commit.clone_from(&commit);
         tell(format!(
             "seed {seed}: {} applied, {} parked, {} missing, {} duplicate, {} torn, {} different in {} s{}",
@@ -101,7 +107,7 @@ pub fn plan(order: &Order) -> anyhow::Result<Vec<String>> {
             "seed {seed}: brokers {brokers}{}",
             if shipped { ", settling times as shipped" } else { "" }
         ));
-        let blows = nemesis::schedule(seed, run::BLOWS, points.as_ref(), shipped);
+        let blows = nemesis::schedule(seed, run::BLOWS, points.as_ref(), shipped, &order.only);
         lines.extend(blows.iter().map(|blow| format!("    {blow}")));
     }
     Ok(lines)
@@ -111,6 +117,10 @@ impl Order {
     fn is_shipped(&self, seed: u64) -> bool {
         self.shipped || seed.is_multiple_of(SHIPPED_EVERY)
     }
+}
+
+fn names(rows: &[Row]) -> Vec<String> {
+    rows.iter().map(|row| row.name().to_owned()).collect()
 }
 
 fn append(file: &Path, outcome: &Outcome) -> anyhow::Result<()> {

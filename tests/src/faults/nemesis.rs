@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::deed::Deed;
+use super::dice::Dice;
 use super::points::Points;
 use super::proxy::{Gate, System, Way};
 use super::row::Row;
@@ -139,6 +141,13 @@ pub enum Blow {
     },
     /// All services and Redis are killed and started again.
     AllGone,
+    /// A service stays away until its committed offsets are forgotten, and reads everything again.
+    OffsetsExpire {
+        /// The service.
+        service: &'static str,
+    },
+    /// Somebody does something.
+    Deed(Deed),
 }
 
 impl Blow {
@@ -156,6 +165,8 @@ impl Blow {
             Blow::DiskFull { .. } => Row::DiskFull,
             Blow::Three { .. } | Blow::Storm { .. } => Row::RebalanceStorm,
             Blow::AllGone => Row::AllGone,
+            Blow::OffsetsExpire { .. } => Row::DataExpired,
+            Blow::Deed(deed) => deed.row(),
         }
     }
 }
@@ -189,40 +200,8 @@ impl fmt::Display for Blow {
             Blow::Three { service } => write!(out, "{service}: 1, 3, 1 replicas"),
             Blow::Storm { service, time } => write!(out, "{service}: one joins or leaves for {} s", time.as_secs()),
             Blow::AllGone => write!(out, "kill all services and Redis"),
-        }
-    }
-}
-
-/// Chance: equal seeds give equal throws on every machine and with every release of whatever crate (SplitMix64).
-#[derive(Debug, Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From `low` to `high`, both included.
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
-    }
-
-    fn seconds(&mut self, low: u64, high: u64) -> Duration {
-        Duration::from_secs(self.between(low, high))
-    }
-
-    fn one<T: Clone>(&mut self, of: &[T]) -> T {
-        let at = usize::try_from(self.next() % of.len() as u64).unwrap_or_default();
-        of[at].clone()
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for at in (1..list.len()).rev() {
-            list.swap(at, usize::try_from(self.between(0, at as u64)).unwrap_or_default());
+            Blow::OffsetsExpire { service } => write!(out, "{service} is away until its offsets are forgotten"),
+            Blow::Deed(deed) => write!(out, "{deed}"),
         }
     }
 }
@@ -242,11 +221,12 @@ pub fn brokers(seed: u64) -> usize {
 /// What befalls the run of this seed, in order: `count` blows, two of them kills, the others of as many rows as there are.
 /// Where Kafka has three nodes, one and two of them leave besides, and the disk of one fills; where settling times are as
 /// `shipped`, whoever holds a partition also stands still for five minutes, beside another. Where services know named
-/// places, it begins with as many deaths more, a loader that stands still before it writes, and a clock that jumps.
-pub fn schedule(seed: u64, count: usize, points: Option<&Points>, shipped: bool) -> Vec<Blow> {
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
-    let mut deck: Vec<Row> =
-        Row::ALL.into_iter().filter(|row| row.elsewhere().is_none() && !row.is_drawn_apart()).collect();
+/// places, it begins with as many deaths more, a loader that stands still before it writes, and a clock that jumps. Where
+/// `only` names rows, others are left out of the deck.
+pub fn schedule(seed: u64, count: usize, points: Option<&Points>, shipped: bool, only: &[Row]) -> Vec<Blow> {
+    let mut dice = Dice::of(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xB10);
+    let mut deck: Vec<Row> = Row::ALL.into_iter().filter(|row| row.is_in_the_deck()).collect();
+    deck.retain(|row| only.is_empty() || only.contains(row));
     dice.shuffle(&mut deck);
     let mut blows: Vec<Blow> = (0..2.min(count)).map(|_| kill(&mut dice)).collect();
     let others = deck.into_iter().cycle().take(count.saturating_sub(blows.len()));
@@ -368,6 +348,7 @@ fn draw(row: Row, dice: &mut Dice) -> Blow {
             _ => Blow::Storm { service: dice.one(&STAGES), time: dice.seconds(25, 45) },
         },
         Row::AllGone => Blow::AllGone,
+        Row::DataExpired => Blow::OffsetsExpire { service: dice.one(&["transformer", "loader"]) },
         Row::DiskFull => {
             let disk = match dice.between(0, 1) {
                 0 => Disk::Broker(0),
@@ -375,8 +356,8 @@ fn draw(row: Row, dice: &mut Dice) -> Blow {
             };
             Blow::DiskFull { disk, time: dice.seconds(8, 20) }
         }
-        // Kills are drawn apart; the others are tried elsewhere.
-        _ => kill(dice),
+        // Kills are drawn apart; what nobody does is tried elsewhere.
+        _ => Deed::draw(row, dice).map_or_else(|| kill(dice), Blow::Deed),
     }
 }
 
@@ -416,16 +397,16 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_again_and_another_one_something_else() {
-        assert_eq!(schedule(8, 8, None, false), schedule(8, 8, None, false));
-        assert_ne!(schedule(8, 8, None, false), schedule(9, 8, None, false));
-        assert_eq!(schedule(8, 8, None, false).len(), 8);
+        assert_eq!(schedule(8, 8, None, false, &[]), schedule(8, 8, None, false, &[]));
+        assert_ne!(schedule(8, 8, None, false, &[]), schedule(9, 8, None, false, &[]));
+        assert_eq!(schedule(8, 8, None, false, &[]).len(), 8);
     }
 
     #[test]
     fn forty_runs_hit_every_row_they_can_at_least_three_times() {
         let mut hits: BTreeMap<Row, usize> = BTreeMap::new();
         for seed in 1..=40 {
-            let blows = schedule(seed, 8, None, false);
+            let blows = schedule(seed, 8, None, false, &[]);
             let rows: BTreeSet<Row> = blows.iter().map(Blow::row).collect();
             assert_eq!(blows.iter().filter(|blow| blow.row() == Row::Kill).count(), 2, "seed {seed}");
             assert!(rows.len() >= 7, "seed {seed}");
@@ -437,16 +418,23 @@ mod tests {
                 *hits.entry(row).or_default() += 1;
             }
         }
-        let drawn = |row: &Row| row.elsewhere().is_none() && (*row == Row::Kill || !row.is_drawn_apart());
+        let drawn = |row: &Row| *row == Row::Kill || row.is_in_the_deck();
         let drawn: Vec<Row> = Row::ALL.into_iter().filter(drawn).collect();
         assert_eq!(hits.keys().copied().collect::<Vec<_>>(), drawn);
         assert!(hits.values().all(|hits| *hits >= 3), "{hits:?}");
     }
 
     #[test]
+    fn rows_that_are_named_are_all_that_is_drawn_beside_kills() {
+        let rows: Vec<Row> = schedule(5, 8, None, false, &[Row::Replays, Row::OddKey]).iter().map(Blow::row).collect();
+        let hits = |row: Row| rows.iter().filter(|hit| **hit == row).count();
+        assert_eq!([Row::Kill, Row::Replays, Row::OddKey].map(hits), [2, 3, 3]);
+    }
+
+    #[test]
     fn places_to_die_at_change_nothing_else_of_a_run() {
         let points = Points::find().expect("the sources");
-        let (with, without) = (schedule(5, 8, Some(&points), false), schedule(5, 8, None, false));
+        let (with, without) = (schedule(5, 8, Some(&points), false, &[]), schedule(5, 8, None, false, &[]));
         assert_eq!(with[4..], without[..]);
         assert!(with[..2].iter().all(|blow| matches!(blow, Blow::Die { .. })), "{:?}", &with[..2]);
         assert_eq!([with[2].row(), with[3].row()], [Row::PausedBeforeWrite, Row::Clock]);
@@ -458,7 +446,7 @@ mod tests {
     fn nothing_is_drawn_that_breaks_what_is_taken_for_granted() {
         // What is sent to the target must arrive within its time or never: no link there may only delay it.
         for seed in 0..300 {
-            for blow in schedule(seed, 14, None, true) {
+            for blow in schedule(seed, 14, None, true, &[]) {
                 if let Blow::Link { system: System::Target, gate, .. } = &blow {
                     let delays = matches!(
                         gate,

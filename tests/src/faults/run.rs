@@ -1,7 +1,10 @@
 //! One run: bills arrive while one blow after the other falls; then everything is healed, drained and compared.
 
 mod disks;
+mod given;
+mod people;
 mod processes;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,10 +18,11 @@ use super::points::Points;
 use super::proxy::{Gate, Links, System};
 use super::row::Row;
 use super::summary::{Outcome, Recovery};
+use crate::compare::letters;
 use crate::compare::rules::{Bill, Expectation};
-use crate::fleet::{Commands, Galaxy, Stage};
+use crate::fleet::{Commands, Galaxy, Stage, Starctl};
 use crate::history::{self, Known};
-use crate::mend::{model, portion};
+use crate::mend::portion;
 use crate::road::{Road, RoadPlan};
 
 const FORM: &str = "STK_MISCELLANEOUS";
@@ -32,6 +36,8 @@ const RATE: f64 = 12.0;
 const FRESH: usize = 10;
 /// Time between two portions of new bills, each followed by a command to scan.
 const PORTION: Duration = Duration::from_secs(8);
+/// Time between two looks at what is waited for.
+const LOOK: Duration = Duration::from_millis(500);
 /// What does not work again this long after a blow never will.
 const RECOVERY: Duration = Duration::from_secs(300);
 /// Nothing ended for so long: the road stands.
@@ -85,6 +91,8 @@ struct Run<'a> {
     down: BTreeSet<String>,
     ended_at: BTreeMap<String, Instant>,
     poisoned: Vec<String>,
+    by_hand: Vec<ByHand>,
+    desk: Option<Starctl>,
     faults: Vec<(Side, u64, Row)>,
     known: Known,
     outcome: Outcome,
@@ -92,13 +100,24 @@ struct Run<'a> {
     tell: &'a mut dyn FnMut(String),
 }
 
-/// Runs `plan` with its files below `folder`, which keeps them when something does not hold. `tell` gets what happens.
+/// A bill that a person edited in the target: it stays as it is, and a letter is what became of ours.
+#[derive(Debug)]
+struct ByHand {
+    number: String,
+    /// Its date since.
+    date: &'static str,
+    /// The letter's category.
+    category: &'static str,
+}
+
+/// Runs `plan`, with blows of `only` these rows if there are any and its files below `folder`, which keeps them when something does not hold. `tell` gets what happens.
 ///
 /// # Errors
 /// Something does not start, or the harness cannot see or do what it must.
 pub async fn run(
     plan: Plan,
     points: Option<&Points>,
+    only: &[Row],
     folder: &Path,
     tell: &mut dyn FnMut(String),
 ) -> anyhow::Result<Outcome> {
@@ -114,7 +133,7 @@ pub async fn run(
     let bills: Vec<(String, Bill)> = bills.into_iter().enumerate().map(named).collect();
     let given = orders.len();
     let commands = Commands::to(road.kafka.brokers())?;
-    let blows = schedule(plan.seed, BLOWS, points, plan.shipped);
+    let blows = schedule(plan.seed, BLOWS, points, plan.shipped, only);
     road.start_stages().await?;
     let now = Instant::now();
     let mut run = Run {
@@ -128,9 +147,11 @@ pub async fn run(
         down: BTreeSet::new(),
         ended_at: BTreeMap::new(),
         poisoned: Vec::new(),
+        by_hand: Vec::new(),
+        desk: None,
         faults: Vec::new(),
         known: Known { settle: if plan.shipped { 110_000 } else { 15_000 }, ..Known::default() },
-        outcome: Outcome::of(plan, points.is_some()),
+        outcome: Outcome::of(plan, points.is_some(), only),
         commands,
         tell,
     };
@@ -165,6 +186,9 @@ async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
         ..RoadPlan::default()
     };
     let road = Road::lay(road).await?;
+    // A bill that changes in the source is carried again, and one that stands in the target by then is left to a person.
+    road.rewrite_flow("source.json", "\"idCheck\": true", "\"idCheck\": false")?;
+    road.rewrite_flow("flow.toml", "on_change = \"skip\"", "on_change = \"park\"")?;
     // Slow enough that blows meet work in flight.
     road.fault(json!({"kind": "latency", "call": "BatchSave", "ms": 250, "count": 0})).await?;
     Ok(road)
@@ -189,7 +213,9 @@ impl Run<'_> {
 
     async fn strike(&mut self, blow: &Blow) -> anyhow::Result<()> {
         // What is timed is not to wait for another fault that still lies in its way.
-        if matches!(blow.row(), Row::Kill | Row::AllGone | Row::DiskFull) || matches!(blow, Blow::Broker { .. }) {
+        if matches!(blow.row(), Row::Kill | Row::AllGone | Row::DiskFull | Row::DataExpired)
+            || matches!(blow, Blow::Broker { .. } | Blow::Deed(_))
+        {
             self.end_faults().await?;
         }
         match blow {
@@ -199,8 +225,7 @@ impl Run<'_> {
             Blow::Jump { service, by } => self.jump(service, by).await,
             Blow::Freeze { service, time, peer } => self.freeze(service, *time, *peer).await,
             Blow::Misbehave { side, fault, time, .. } => {
-                let added = self.galaxy(*side).admin("/faults", Some(fault)).await?;
-                let id = added["ids"][0].as_u64().context("the fault's id")?;
+                let id = self.misbehave(*side, fault).await?;
                 match time {
                     Some(time) => {
                         self.pass(*time).await?;
@@ -260,7 +285,15 @@ impl Run<'_> {
                 }
                 self.recovered("all", since, 0, Some("loader")).await
             }
+            Blow::OffsetsExpire { service } => self.offsets_expire(service).await,
+            Blow::Deed(deed) => self.deed(deed).await,
         }
+    }
+
+    /// Has a Galaxy misbehave from now on; gives the fault's id.
+    async fn misbehave(&self, side: Side, fault: &Value) -> anyhow::Result<u64> {
+        let added = self.galaxy(side).admin("/faults", Some(fault)).await?;
+        added["ids"][0].as_u64().context("the fault's id")
     }
 
     /// A bill that is still to come is refused by the target from now on, whatever is healed.
@@ -353,9 +386,22 @@ impl Run<'_> {
             expectation.target.remove(number);
             expectation.parked.insert(number.clone(), "validation");
         }
+        for (number, date) in &self.known.dates {
+            if let Some(bill) = expectation.target.get_mut(number) {
+                bill.date.clone_from(date);
+            }
+        }
+        for ByHand { number, date, category } in &self.by_hand {
+            let ours = expectation.target.remove(number).with_context(|| format!("{number} is no bill of this run"))?;
+            self.road.stands(number, Bill { date: (*date).to_owned(), ..ours });
+            expectation.parked.insert(number.clone(), category);
+            expectation.held_numbers.insert(number.clone());
+        }
         self.road.expectation = expectation;
         self.in_sync().await?;
-        let ended = self.road.compare().await?;
+        let brokers = self.road.kafka.brokers().to_owned();
+        let read = move || letters::open(&brokers, "starbridge.dead-letters", "starbridge.dead-letter-events");
+        let ended = self.road.compare_with(tokio::task::spawn_blocking(read).await??).await?;
         self.outcome.take(&ended);
         self.outcome.take_verdict(history::check(&self.road, self.known.clone()).await?);
         if self.outcome.fullest_minute.iter().any(|calls| *calls > u64::from(CALLS)) {
@@ -404,30 +450,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Gives the source what is due by now, or a few bills more at once if `fresh`, and asks for a scan.
-    async fn feed(&mut self, fresh: bool) -> anyhow::Result<()> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bills")]
-        let arrived = (self.portion_at.elapsed().as_secs_f64() * RATE) as usize;
-        // Every blow meets bills that were not there before it.
-        let late = self.bills.len() - self.first;
-        let most = self.first + late * self.outcome.blows.len() / (self.blows + 1);
-        let due = (self.given + arrived).min(most).max(self.given);
-        self.give(due + if fresh { FRESH } else { 0 }).await
-    }
-
-    async fn give(&mut self, due: usize) -> anyhow::Result<()> {
-        self.portion_at = Instant::now();
-        let new = self.bills.get(self.given..due.min(self.bills.len())).unwrap_or_default();
-        if !new.is_empty() {
-            let documents: Vec<Value> = new.iter().map(|(number, bill)| model(number, bill)).collect();
-            let order = json!({"form": FORM, "documents": documents});
-            self.road.source.admin("/documents", Some(&order)).await.context("giving bills to the source")?;
-            self.given += new.len();
-        }
-        // A command that does not reach the broker is followed by another one.
-        self.commands.send(&json!({"flow": "misc-inbound", "command": "run"}))
     }
 
     /// Waits until `service` has done something new since it was started, or the target has more than `base` bills.

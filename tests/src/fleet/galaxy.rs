@@ -212,10 +212,17 @@ impl Galaxy {
     /// # Errors
     /// It does not answer.
     pub async fn holds(&self, form: &str, number: &str) -> anyhow::Result<bool> {
+        Ok(!self.dump(form, number).await?.is_empty())
+    }
+
+    /// The documents of this number, read past every fault.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn dump(&self, form: &str, number: &str) -> anyhow::Result<Vec<Value>> {
         let address = format!("http://127.0.0.1:{}/dump", self.admin);
         let address = reqwest::Url::parse_with_params(&address, [("form", form), ("number", number)])?;
-        let held: Vec<Value> = self.client.get(address).send().await?.error_for_status()?.json().await?;
-        Ok(!held.is_empty())
+        Ok(self.client.get(address).send().await?.error_for_status()?.json().await?)
     }
 
     /// Calls the admin port: `path` with `body` by POST, without by GET.

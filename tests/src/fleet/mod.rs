@@ -4,6 +4,7 @@ mod commands;
 mod desk;
 mod galaxy;
 mod stage;
+mod starctl;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ pub use commands::Commands;
 pub use desk::{CLIENT_NAME, DeskFiles};
 pub use galaxy::{AdminPort, Galaxy, GalaxyPlan};
 pub use stage::{Metrics, Stage, StagePlan};
+pub use starctl::Starctl;
 
 /// Writes `text` to `folder/name`, readable by us alone, and gives its path.
 ///

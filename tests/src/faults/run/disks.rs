@@ -1,11 +1,14 @@
-//! What befalls brokers, and the disks that are written to.
+//! What befalls brokers, what they keep, and the disks that are written to.
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
 
 use super::super::nemesis::Disk;
-use super::Run;
+use super::{LOOK, RECOVERY, Run};
 
 /// Copies that lag longer behind their leader than this never reach it.
 const IN_SYNC: Duration = Duration::from_secs(60);
@@ -13,6 +16,9 @@ const IN_SYNC: Duration = Duration::from_secs(60);
 /// How long saves that were begun may still arrive, and how many bills such saves carry at most.
 const IN_FLIGHT: Duration = Duration::from_secs(3);
 const SENT: u64 = 20;
+
+/// A group without members still has one for the time of a session, 45 s.
+const MISSED: Duration = Duration::from_secs(90);
 
 impl Run<'_> {
     /// Kills as many brokers as `stopped`, the first of them `first`, and starts them again. Where others are left to lead,
@@ -69,6 +75,36 @@ impl Run<'_> {
         }
         self.feed(true).await?;
         self.recovered("disk", since, base, None).await
+    }
+
+    /// Stops a service until its group has no member left, and has the broker forget the group with its offsets.
+    pub(super) async fn offsets_expire(&mut self, service: &'static str) -> anyhow::Result<()> {
+        let name = format!("{service}-0");
+        self.stage(&name)?.process().stop(Duration::from_secs(60))?;
+        self.down.insert(name.clone());
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.road.kafka.brokers()).create()?;
+        let (since, group) = (Instant::now(), format!("starbridge.{service}"));
+        loop {
+            // A member that has a name of its own is missed only after a session's time.
+            self.pass(Duration::from_secs(3)).await?;
+            match admin.delete_groups(&[&group], &AdminOptions::new()).await?.into_iter().next() {
+                Some(Ok(_)) => break,
+                Some(Err((_, code))) => ensure!(since.elapsed() < MISSED, "{group} does not go: {code}"),
+                None => bail!("no word of {group}"),
+            }
+        }
+        let since = Instant::now();
+        self.stage(&name)?.begin()?;
+        self.down.remove(&name);
+        self.feed(true).await?;
+        // From the log's start, and each record has an outcome once more.
+        let all = f64::from(u32::try_from(self.given).unwrap_or(u32::MAX));
+        while self.stage(&name)?.metrics().await.map_or(0.0, |now| now.sum("starbridge_records_total", &[])) < all {
+            ensure!(since.elapsed() < RECOVERY, "{name} does not read everything again");
+            self.pass(LOOK).await?;
+        }
+        self.recovered(service, since, 0, Some(service)).await
     }
 
     /// Waits until every broker has everything: the checker reads what lies on the disk of the first one.
