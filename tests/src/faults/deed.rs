@@ -26,6 +26,8 @@ pub enum Deed {
     Move(Move),
     /// The source shows nothing for the length of two lookbacks: a permission is lost.
     PermissionLost,
+    /// A version of the flow by which no bill can be mapped is made the current one, then a good one.
+    FailingVersion,
 }
 
 /// What misleads in a date of approval.
@@ -120,7 +122,7 @@ impl Deed {
                 let rows = dice.between(20, 60);
                 Self::Move(dice.one(&[Move::Reapproved, Move::Clamped(rows), Move::Large]))
             }
-            Row::FlowVersion => Self::PermissionLost,
+            Row::FlowVersion => dice.one(&[Self::PermissionLost, Self::FailingVersion]),
             _ => return None,
         })
     }
@@ -134,7 +136,7 @@ impl Deed {
             Self::Dates(_) => Row::SourceDates,
             Self::OddKey(_) => Row::OddKey,
             Self::Move(_) => Row::SourceMoves,
-            Self::PermissionLost => Row::FlowVersion,
+            Self::PermissionLost | Self::FailingVersion => Row::FlowVersion,
         }
     }
 }
@@ -166,6 +168,45 @@ impl fmt::Display for Deed {
             Self::Move(Move::Clamped(rows)) => write!(out, "the source cuts pages to {rows} rows"),
             Self::Move(Move::Large) => write!(out, "a bill of ten thousand rows"),
             Self::PermissionLost => write!(out, "the source shows nothing: a permission is lost"),
+            Self::FailingVersion => {
+                write!(out, "a version of the flow by which no bill can be mapped, then a good one")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::nemesis::{Blow, schedule};
+    use super::*;
+
+    #[test]
+    fn everything_that_can_be_done_is_done_in_forty_runs() {
+        let blows = (1..=40).flat_map(|seed| schedule(seed, 8, None, false, &[]));
+        let done: Vec<Deed> =
+            blows.filter_map(|blow| if let Blow::Deed(deed) = blow { Some(deed) } else { None }).collect();
+        let wanted: [fn(&Deed) -> bool; 18] = [
+            |deed| matches!(deed, Deed::Replay(Replay::AtOnce { early: false })),
+            |deed| matches!(deed, Deed::Replay(Replay::AtOnce { early: true })),
+            |deed| matches!(deed, Deed::Replay(Replay::Overtaken)),
+            |deed| matches!(deed, Deed::Replay(Replay::Edited)),
+            |deed| matches!(deed, Deed::Configure { .. }),
+            |deed| matches!(deed, Deed::Edit(Edit::InDoubt)),
+            |deed| matches!(deed, Deed::Edit(Edit::Loaded)),
+            |deed| matches!(deed, Deed::Dates(Dates::Future(2..=72))),
+            |deed| matches!(deed, Deed::Dates(Dates::Equal)),
+            |deed| matches!(deed, Deed::Dates(Dates::Past(2..=48))),
+            |deed| matches!(deed, Deed::OddKey(Odd::Quote)),
+            |deed| matches!(deed, Deed::OddKey(Odd::Newline)),
+            |deed| matches!(deed, Deed::OddKey(Odd::Long | Odd::Emoji)),
+            |deed| matches!(deed, Deed::Move(Move::Reapproved)),
+            |deed| matches!(deed, Deed::Move(Move::Clamped(20..=60))),
+            |deed| matches!(deed, Deed::Move(Move::Large)),
+            |deed| matches!(deed, Deed::PermissionLost),
+            |deed| matches!(deed, Deed::FailingVersion),
+        ];
+        for (at, wanted) in wanted.iter().enumerate() {
+            assert!(done.iter().any(wanted), "number {at}");
         }
     }
 }

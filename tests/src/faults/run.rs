@@ -5,6 +5,7 @@ mod given;
 mod people;
 mod processes;
 mod source;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -79,7 +79,13 @@ impl Run<'_> {
 
     /// Stops a service until its group has no member left, and has the broker forget the group with its offsets.
     pub(super) async fn offsets_expire(&mut self, service: &'static str) -> anyhow::Result<()> {
-        let name = format!("{service}-0");
+        let (name, since) = (format!("{service}-0"), Instant::now());
+        self.feed(true).await?;
+        // Whoever has read nothing has no offsets that could be forgotten.
+        while !self.works(service).await && !self.is_spent().await? {
+            ensure!(since.elapsed() < RECOVERY, "{name} does nothing");
+            self.pass(LOOK).await?;
+        }
         self.stage(&name)?.process().stop(Duration::from_secs(60))?;
         self.down.insert(name.clone());
         let admin: AdminClient<DefaultClientContext> =

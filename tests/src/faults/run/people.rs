@@ -41,6 +41,7 @@ impl Run<'_> {
             Deed::OddKey(odd) => self.odd_key(*odd).await,
             Deed::Move(how) => self.source_moves(*how).await,
             Deed::PermissionLost => self.permission_lost().await,
+            Deed::FailingVersion => self.failing_version().await,
         }
     }
 
@@ -102,51 +103,6 @@ impl Run<'_> {
         ensure!(job["resolved"] == 1, "the replay of an edited letter: {job}");
         self.known.dates.push((refused.number.clone(), IN_LETTER.to_owned()));
         self.arrive(&[refused.number]).await
-    }
-
-    /// Publishes a flow folder with other batches and a field more; one with other partitions is refused.
-    async fn configure(&mut self, documents: u64) -> anyhow::Result<()> {
-        let place = self.road.folder().join(format!("applied-{}", self.outcome.blows.len()));
-        let apply = [
-            "flow",
-            "apply",
-            &place.display().to_string(),
-            "--yes",
-            "--reason",
-            "a change",
-            "-o",
-            "json",
-            "--context",
-            "engineer",
-        ];
-        self.road.copy_flow(&place, &[("partitions", "12".to_owned())])?;
-        let refused = self.ask(&apply).await?;
-        ensure!(!refused.status.success(), "a flow with other partitions was taken");
-        self.road.copy_flow(&place, &[("documents", documents.to_string())])?;
-        let mark = format!("change {}", self.outcome.blows.len());
-        let file = place.join("target.json");
-        let text = std::fs::read_to_string(&file).context("the target document")?;
-        let field = json!({"field": "FNOTE", "label": "备注", "type": "string", "value": mark});
-        std::fs::write(&file, text.replacen("\"request\": [", &format!("\"request\": [{field},"), 1))?;
-        let applied = item(&self.ask(&apply).await?)?;
-        let version = applied["flow"]["version"].as_str().with_context(|| format!("no version: {applied}"))?.to_owned();
-        let since = Instant::now();
-        while self
-            .stage("extractor-0")?
-            .metrics()
-            .await
-            .map_or(0.0, |now| now.sum("starbridge_config_info", &[&version]))
-            == 0.0
-        {
-            ensure!(since.elapsed() < RECOVERY, "the extractor does not run version {version}");
-            self.pass(LOOK).await?;
-        }
-        let number = self.own_number("");
-        self.plant(&number, &[]).await?;
-        self.arrive(std::slice::from_ref(&number)).await?;
-        let held = self.road.target.dump(FORM, &number).await?;
-        ensure!(held.iter().all(|bill| bill["FNOTE"] == json!(mark)), "not by the new version: {held:?}");
-        Ok(())
     }
 
     /// A save goes well and is not answered; before its outcome is looked for, a person edits what it left.
@@ -212,15 +168,20 @@ impl Run<'_> {
         let (since, selector) = (Instant::now(), format!("target_key = \"{number}\""));
         let wanted = format!("DEAD_LETTER_STATE_{state}");
         loop {
-            let answer = self.ask(&["dlq", "list", "-l", &selector, "-o", "json"]).await?;
-            let answer: Value = serde_json::from_slice(&done(&answer)?.stdout).context("a list of letters")?;
-            let listed = answer["items"].as_array().cloned().unwrap_or_default();
+            let listed = self.listed(&selector).await?;
             if let Some(letter) = listed.iter().find(|letter| letter["code"] == code && letter["state"] == wanted) {
                 return Ok(letter.clone());
             }
             ensure!(since.elapsed() < RECOVERY, "no letter {code} of {number} is {state}: {listed:?}");
             self.pass(LOOK).await?;
         }
+    }
+
+    /// The letters that a selector takes.
+    pub(super) async fn listed(&mut self, selector: &str) -> anyhow::Result<Vec<Value>> {
+        let answer = self.ask(&["dlq", "list", "-l", selector, "--limit", "1000", "-o", "json"]).await?;
+        let answer: Value = serde_json::from_slice(&done(&answer)?.stdout).context("a list of letters")?;
+        answer["items"].as_array().cloned().context("a list of letters")
     }
 
     /// Replays one letter; gives the job when it is over.
@@ -232,7 +193,7 @@ impl Run<'_> {
     }
 
     /// Waits until a job is over; gives it as it is then.
-    async fn over(&mut self, job: &Value) -> anyhow::Result<Value> {
+    pub(super) async fn over(&mut self, job: &Value) -> anyhow::Result<Value> {
         let (since, id) = (Instant::now(), job["id"].as_str().context("a job's id")?.to_owned());
         loop {
             let job = item(&self.ask(&["replay", "get", &id, "-o", "json"]).await?)?;
@@ -245,7 +206,7 @@ impl Run<'_> {
     }
 
     /// Says something to the desk, again and again while it is not reached; gives the answer.
-    async fn ask(&mut self, arguments: &[&str]) -> anyhow::Result<Output> {
+    pub(super) async fn ask(&mut self, arguments: &[&str]) -> anyhow::Result<Output> {
         let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
         let desk = self.desk().await?;
         let since = Instant::now();
@@ -277,14 +238,14 @@ impl Run<'_> {
 }
 
 /// An answer that must be a good one.
-fn done(answer: &Output) -> anyhow::Result<&Output> {
+pub(super) fn done(answer: &Output) -> anyhow::Result<&Output> {
     let said = || String::from_utf8_lossy(&answer.stderr).into_owned();
     ensure!(answer.status.success(), "starctl ended with {}: {}", answer.status, said());
     Ok(answer)
 }
 
 /// The one item of an answer in JSON.
-fn item(answer: &Output) -> anyhow::Result<Value> {
+pub(super) fn item(answer: &Output) -> anyhow::Result<Value> {
     let read: Value = serde_json::from_slice(&done(answer)?.stdout).context("an answer in JSON")?;
     read["items"].get(0).cloned().with_context(|| format!("no item: {read}"))
 }
