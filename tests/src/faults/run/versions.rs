@@ -9,9 +9,12 @@ use serde_json::json;
 
 use super::people::item;
 use super::{FORM, LOOK, RECOVERY, Run};
+use crate::compare::letters;
 
 /// Bills that arrive under a version by which none can be mapped: more than must fail before the flow is held.
 const FAILING: usize = 40;
+/// Who maps.
+const MAPPER: &str = "transformer-0";
 /// The document whose mapping is changed.
 const TARGET: &str = "target.json";
 
@@ -25,13 +28,38 @@ impl Run<'_> {
         let field = json!({"field": "FNOTE", "label": "备注", "type": "string", "value": mark});
         let documents = [("documents", documents.to_string())];
         let changed = self.folder(&documents, "\"request\": [", &format!("\"request\": [{field},"))?;
+        // What was read before is mapped by the version it was read under, however late.
+        self.stage(MAPPER)?.process().pause()?;
+        let before = self.own_number("");
+        self.plant(&before, &[]).await?;
+        self.until_read(&before).await?;
         self.publish(&changed).await?;
-        let number = self.own_number("");
-        self.plant(&number, &[]).await?;
-        self.arrive(std::slice::from_ref(&number)).await?;
-        let held = self.road.target.dump(FORM, &number).await?;
-        ensure!(held.iter().all(|bill| bill["FNOTE"] == json!(mark)), "not by the new version: {held:?}");
+        let after = self.own_number("");
+        self.plant(&after, &[]).await?;
+        self.until_read(&after).await?;
+        self.stage(MAPPER)?.process().resume()?;
+        let both = [before, after];
+        self.arrive(&both).await?;
+        for (number, marked) in both.iter().zip([false, true]) {
+            let held = self.road.target.dump(FORM, number).await?;
+            let told = held.iter().all(|bill| (bill["FNOTE"] == json!(mark)) == marked);
+            ensure!(told, "not by the version it was read under: {held:?}");
+        }
         Ok(())
+    }
+
+    /// Waits until a bill lies where the transformer reads.
+    async fn until_read(&mut self, number: &str) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            let brokers = self.road.kafka.brokers().to_owned();
+            let read = move || letters::records(&brokers, "starbridge.misc-inbound.extracted", "sb-document-key");
+            if tokio::task::spawn_blocking(read).await??.iter().any(|(_, document)| document == number) {
+                return Ok(());
+            }
+            ensure!(since.elapsed() < RECOVERY, "{number} is not read");
+            self.pass(LOOK).await?;
+        }
     }
 
     /// Publishes a version by which no bill can be mapped. The flow is held before many letters are written; when a good
@@ -44,9 +72,7 @@ impl Run<'_> {
             self.plant(&number, &[]).await?;
         }
         let since = Instant::now();
-        while self.stage("transformer-0")?.metrics().await.map_or(0.0, |now| now.sum("starbridge_flow_paused", &[]))
-            == 0.0
-        {
+        while self.stage(MAPPER)?.metrics().await.map_or(0.0, |now| now.sum("starbridge_flow_paused", &[])) == 0.0 {
             ensure!(since.elapsed() < RECOVERY, "a flow whose bills all fail is not held");
             self.pass(LOOK).await?;
         }
