@@ -101,6 +101,13 @@ impl Run<'_> {
         item(&self.ask(&edit).await?)?;
         let job = self.replay(&refused.letter).await?;
         ensure!(job["resolved"] == 1, "the replay of an edited letter: {job}");
+        // Who changed what a letter holds is on record.
+        let object = format!("dead_letter/{}", refused.letter);
+        let audit = ["audit", "list", "--actor", "operator", "--object", &object, "-o", "json", "--context", "auditor"];
+        let edits = self.items(&audit).await?;
+        let edits =
+            edits.iter().filter(|entry| entry["action"].as_str().is_some_and(|it| it.ends_with("/EditDeadLetter")));
+        ensure!(edits.count() == 1, "an edit that is not on record, or twice");
         self.known.dates.push((refused.number.clone(), IN_LETTER.to_owned()));
         self.arrive(&[refused.number]).await
     }
@@ -179,9 +186,14 @@ impl Run<'_> {
 
     /// The letters that a selector takes.
     pub(super) async fn listed(&mut self, selector: &str) -> anyhow::Result<Vec<Value>> {
-        let answer = self.ask(&["dlq", "list", "-l", selector, "--limit", "1000", "-o", "json"]).await?;
-        let answer: Value = serde_json::from_slice(&done(&answer)?.stdout).context("a list of letters")?;
-        answer["items"].as_array().cloned().context("a list of letters")
+        self.items(&["dlq", "list", "-l", selector, "--limit", "1000", "-o", "json"]).await
+    }
+
+    /// The items of an answer in JSON.
+    async fn items(&mut self, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let answer = self.ask(arguments).await?;
+        let answer: Value = serde_json::from_slice(&done(&answer)?.stdout).context("a list in JSON")?;
+        answer["items"].as_array().cloned().context("a list in JSON")
     }
 
     /// Replays one letter; gives the job when it is over.
@@ -230,7 +242,8 @@ impl Run<'_> {
             return Ok(desk.clone());
         }
         let (files, folder) = (self.road.desk.clone(), self.road.folder().to_owned());
-        let opened = tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["operator", "engineer"]));
+        let opened =
+            tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["operator", "engineer", "auditor"]));
         let desk = opened.await?.context("letting people in")?;
         self.desk = Some(desk.clone());
         Ok(desk)
@@ -238,7 +251,7 @@ impl Run<'_> {
 }
 
 /// An answer that must be a good one.
-pub(super) fn done(answer: &Output) -> anyhow::Result<&Output> {
+fn done(answer: &Output) -> anyhow::Result<&Output> {
     let said = || String::from_utf8_lossy(&answer.stderr).into_owned();
     ensure!(answer.status.success(), "starctl ended with {}: {}", answer.status, said());
     Ok(answer)
