@@ -492,6 +492,7 @@ impl World {
             batch.checkpoint.watermark = batch.checkpoint.watermark.max(newest);
         }
         self.check_batch(node, &batch, is_scan);
+        self.check_limits(&batch);
         self.extractor(node).committing = true;
         self.extractor(node).finishing = batch.finished;
         self.extractor(node).emitted += u32::try_from(batch.data.len()).expect("few");

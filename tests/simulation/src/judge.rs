@@ -403,20 +403,24 @@ impl World {
     fn unended(&self, place: Place, from: i64, to: i64) -> Option<String> {
         self.log.committed(place, from, to).find_map(|record| {
             let mapped = Mapped::from_record(&record.record).ok()?;
-            let at = (place.1, mapped.target_key.clone());
-            let entry = self.judge.entries.get(&at);
-            let former = self.judge.former.get(&at).into_iter().flatten();
-            let ended = entry.into_iter().chain(former).any(|entry| {
-                entry.version > mapped.version
-                    || (entry.version == mapped.version && entry.end.is_some())
-                    || entry.changed >= Some(mapped.version)
-                    || entry.target.as_ref().is_some_and(|target| target.digest == mapped.digest)
-            });
-            let lettered = self.judge.letters.contains(&(mapped.document_key.0.clone(), mapped.version.0));
-            let key = &mapped.target_key;
-            (!ended && !lettered)
-                .then(|| format!("I4: {key} v{} at {place:?}@{} has no end: {entry:?}", mapped.version, record.offset))
+            let (key, version) = (&mapped.target_key, mapped.version);
+            let entry = self.judge.entries.get(&(place.1, key.clone()));
+            (!self.has_end(place.1, &mapped))
+                .then(|| format!("I4: {key} v{version} at {place:?}@{} has no end: {entry:?}", record.offset))
         })
+    }
+
+    /// Whether ledger or letters say what became of a record of that partition.
+    pub(crate) fn has_end(&self, partition: i32, mapped: &Mapped) -> bool {
+        let at = (partition, mapped.target_key.clone());
+        let former = self.judge.former.get(&at).into_iter().flatten();
+        let ended = self.judge.entries.get(&at).into_iter().chain(former).any(|entry| {
+            entry.version > mapped.version
+                || (entry.version == mapped.version && entry.end.is_some())
+                || entry.changed >= Some(mapped.version)
+                || entry.target.as_ref().is_some_and(|target| target.digest == mapped.digest)
+        });
+        ended || self.judge.letters.contains(&(mapped.document_key.0.clone(), mapped.version.0))
     }
 
     /// A save is about to be on the wire: I5, I6, I10, I11.

@@ -14,7 +14,7 @@
 //! | shells around the cores | `extract`, `transform`, `load` |
 //! | what goes wrong | `nemesis` |
 //! | what is seldom | `variety`, `blows`, `lies` |
-//! | what must hold | `judge`, `discipline`, `settled` |
+//! | what must hold | `judge`, `discipline`, `hand`, `held`, `letters`, `limits`, `settled` |
 //!
 //! Written out of the world on purpose: a process that is stopped exactly between its last look at the clock and the
 //! first byte of a save (assumption A1 does not cover it; reconciliation finds what comes of it); and a loader that goes
@@ -25,8 +25,12 @@ mod dice;
 mod discipline;
 mod extract;
 mod group;
+mod hand;
+mod held;
 mod judge;
+mod letters;
 mod lies;
+mod limits;
 mod load;
 mod log;
 mod membership;

@@ -14,6 +14,7 @@ use loader::core::{Carried, Core, Facts, FactsFailed, KeyValue, Moment, Partitio
 
 use crate::discipline::Account;
 use crate::flow;
+use crate::letters::{Letters, committed};
 use crate::log::{Table, Topic};
 use crate::message::{Happening, Message, Save};
 use crate::rule::Rule;
@@ -41,6 +42,8 @@ pub(crate) struct Loader {
     draining: Option<Duration>,
     /// The calls of the session.
     pub(crate) account: Account,
+    /// And its letters.
+    pub(crate) letters: Letters,
 }
 
 struct View<'a> {
@@ -87,13 +90,23 @@ fn id_of(partition: i32) -> PartitionId {
     PartitionId { flow: flow(), partition }
 }
 
+impl Loader {
+    /// How far each partition was handed over, those that are not fetched now, and those that are to go.
+    pub(crate) fn fetching(&self) -> (BTreeMap<i32, i64>, BTreeSet<i32>, BTreeSet<i32>) {
+        let leaving = self.leaving.iter().map(|(partition, _)| *partition).collect();
+        (self.fed.clone(), self.paused.clone(), leaving)
+    }
+}
+
 impl World {
     /// A session begins: so does a core.
     pub(crate) fn begin_loader(&mut self, node: usize) {
         let (numbers, seed) = (self.setting.numbers.clone(), self.dice.next());
         let loader = self.loader(node);
         let carried = std::mem::take(&mut loader.carried);
-        *loader = Loader { core: Some(Core::new(numbers, seed, carried)), ..Loader::default() };
+        let core = Core::new(numbers, seed, carried);
+        let account = Account::begin(core.breakers());
+        *loader = Loader { core: Some(core), account, ..Loader::default() };
     }
 
     /// A session ends. What the process knows of its calls goes on, unless it died.
@@ -175,16 +188,20 @@ impl World {
     fn tell_core(&mut self, node: usize, event: Event) {
         let moment = Moment { mono: self.now, wall: self.wall_of(node) };
         let latest = self.wall() + SKEW;
-        let (now, throttle_wait) = (self.now, self.setting.numbers.throttle_wait);
-        self.loader(node).account.hear(&event, now, throttle_wait);
+        let now = self.now;
+        let mut account = std::mem::take(&mut self.loader(node).account);
+        account.hear(&event, now, &self.setting.numbers);
+        self.loader(node).account = account;
         let Some(mut core) = self.loader(node).core.take() else { return };
         let Some(session) = &self.nodes[node].session else { return };
         self.trace.note(self.now, || format!("node {node} hears {}", words(&event)));
         let broken = self.chaos && self.second.one_in(self.setting.variety.bad_disks);
         let view = View { tables: &session.tables, setting: &self.setting, now: self.now, broken };
+        let readable = committed(&event);
         let actions = core.handle(event, moment, &view);
-        for (_, level) in core.breakers() {
-            let word = ["breakers closed", "breakers half open", "breakers open"][usize::from(level).min(2)];
+        let levels: Vec<(String, u8)> = core.breakers().map(|(name, level)| (name.to_owned(), level)).collect();
+        for (_, level) in &levels {
+            let word = ["breakers closed", "breakers half open", "breakers open"][usize::from(*level).min(2)];
             *self.tally.entry(word).or_default() += 1;
         }
         // What metrics are made of.
@@ -198,7 +215,14 @@ impl World {
         let wake = core.wake_at().into_iter().chain(look).min();
         self.loader(node).core = Some(core);
         match actions {
-            Ok(actions) => actions.into_iter().for_each(|action| self.act(node, action)),
+            Ok(actions) => {
+                self.check_breakers(node, &levels, &actions);
+                self.check_breaking(node, readable, &actions);
+                let again = |action: &Action| if let Action::Resume(id) = action { Some(id.partition) } else { None };
+                let resumed: Vec<i32> = actions.iter().filter_map(again).collect();
+                actions.into_iter().for_each(|action| self.act(node, action));
+                self.check_hand(node, &resumed);
+            }
             Err(_) => return self.end_session(node, "the ledger cannot be read"),
         }
         if held {
@@ -281,6 +305,7 @@ impl World {
             }
             Action::Commit { id, transaction } => {
                 let Transaction { letters, facts, offsets } = transaction;
+                self.check_letters(node, id, &letters);
                 let letters = letters.into_iter().map(|record| ((Topic::Letters, 0), record)).collect();
                 let facts = facts.into_iter().map(|(id, record)| ((Topic::Ledger, id.partition), record)).collect();
                 let offsets = offsets.into_iter().map(|(id, offset)| (id.partition, offset)).collect();
@@ -289,6 +314,10 @@ impl World {
             Action::Save { errand, documents, deadline } => {
                 let keys: Vec<&[u8]> = documents.iter().map(|document| document.key.as_str().as_bytes()).collect();
                 self.begin_call(node, errand.call, &keys);
+                for key in &keys {
+                    let now = self.now;
+                    self.loader(node).letters.save(key, now);
+                }
                 // Between an intent that can be read and the last look at the clock lies what the deadline is for.
                 if !self.strikes(node) && self.chaos && self.second.one_in(self.setting.variety.sleeps) {
                     let length = self.second.millis(60_000, 400_000);

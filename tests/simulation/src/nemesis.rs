@@ -72,6 +72,7 @@ impl World {
         match self.dice.below(12) {
             0 if there && self.chaos => {
                 self.source.bills.remove(&id);
+                self.source.left.insert(id);
                 self.trace.note(self.now, || format!("bill {id} leaves the source"));
                 return;
             }

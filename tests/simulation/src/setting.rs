@@ -173,6 +173,9 @@ fn plans(mut plan: Plan, variety: &Variety) -> Vec<(Duration, Arc<Plan>)> {
     plan.rules.columns = columns(variety.form);
     plan.rules.by_number = variety.form != Form::Heads;
     plan.rules.id_check = variety.id_check;
+    if variety.small_records {
+        plan.rules.max_record_bytes = 150;
+    }
     plan.max_bill_bytes = variety.max_bill_bytes;
     plan.max_batch_bytes = variety.max_batch_bytes;
     if variety.form == Form::Report {

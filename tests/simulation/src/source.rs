@@ -1,6 +1,6 @@
 //! The source: bills with lines, a clock, and queries answered as a K3Cloud answers them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::flow::{Shaped, SourceRecord};
 use chrono_tz::{Asia::Shanghai, Tz};
@@ -54,6 +54,8 @@ pub(crate) struct Source {
     pub(crate) bills: BTreeMap<i64, Bill>,
     /// Every content that a bill ever had, by number, oldest first.
     pub(crate) history: BTreeMap<String, Vec<Vec<i64>>>,
+    /// Bills that were gone at some time.
+    pub(crate) left: BTreeSet<i64>,
     /// The server gives no more rows than this.
     pub(crate) clamp: Option<usize>,
     form: Option<Form>,

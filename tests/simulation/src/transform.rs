@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 use transformer::core::{BreakerSettings, Core, Definition, Flows, Reason, Traces};
 
 use crate::group::Stamp;
+use crate::held::{Account, sizes};
 use crate::judge::quantities;
 use crate::log::Topic;
 use crate::message::Message;
 use crate::rule::Rule;
 use crate::setting::Setting;
-use crate::variety::{Oddity, REPAIRED_VERSION};
+use crate::variety::{Oddity, REPAIRED_VERSION, Wrong};
 use crate::world::{Role, Shell, World};
 
 /// So often a record may kill the process before it is set aside.
@@ -27,6 +28,7 @@ pub(crate) struct Transformer {
     core: Option<Core>,
     positions: BTreeMap<i32, i64>,
     working: bool,
+    account: Account,
 }
 
 fn named(partition: i32) -> TopicPartition {
@@ -35,8 +37,8 @@ fn named(partition: i32) -> TopicPartition {
 
 /// The mapping: one bill of all rows; a quantity below zero fits no target.
 struct Mapping {
-    /// Whether it is the one that was published first, and wrong.
-    wrong: bool,
+    /// Whether it is the one that was published first, and wrong, and how.
+    wrong: Option<Wrong>,
     /// Whether it refuses what is below zero.
     strict: bool,
 }
@@ -75,8 +77,19 @@ impl Definition for Mapping {
             Some(Oddity::Misnamed) => return vec![Ok(Self::bill(json!([1]), &quantities))],
             Some(Oddity::Filtered | Oddity::Unshaped | Oddity::Kills) | None => {}
         }
-        if self.wrong && !numbers.iter().sum::<i64>().rem_euclid(4).eq(&0) {
-            return vec![refused("the mapping is wrong")];
+        let sum = numbers.iter().sum::<i64>();
+        let field = match self.wrong {
+            Some(Wrong::Mostly) if sum.rem_euclid(4) > 0 => Some("FQty"),
+            Some(Wrong::Half) if sum.rem_euclid(2) > 0 => Some("FQty"),
+            Some(Wrong::TwoWays) => {
+                [None, Some("FQty"), Some("FUnit")][usize::try_from(sum.rem_euclid(3)).expect("0, 1, 2")]
+            }
+            _ => None,
+        };
+        if let Some(field) = field {
+            // Where in the list it fails is another place each time.
+            let path = format!("$.FEntity[{}].{field}", numbers.len());
+            return vec![Err(Fault::new(Code::Required, "the mapping is wrong").at_path(path))];
         }
         if self.strict && numbers.iter().any(|quantity| *quantity < 0) {
             return vec![refused("a quantity is below zero")];
@@ -94,7 +107,7 @@ struct Published<'a> {
 impl Flows for Published<'_> {
     fn get(&self, _: &FlowName, version: &FlowVersion) -> Option<Arc<dyn Definition>> {
         let repaired = version.as_str() == REPAIRED_VERSION;
-        let wrong = !repaired && self.setting.variety.repaired_at.is_some();
+        let wrong = (!repaired && self.setting.variety.repaired_at.is_some()).then_some(self.setting.variety.wrong);
         let mapping = Mapping { wrong, strict: !repaired };
         self.setting.is_known(version, self.now).then(|| Arc::new(mapping) as Arc<dyn Definition>)
     }
@@ -116,14 +129,18 @@ impl Traces for Untold {
 
 impl World {
     pub(crate) fn begin_transformer(&mut self, node: usize) {
-        let records = if self.setting.variety.repaired_at.is_some() { 6 } else { 20 };
-        let mut core = Core::new(BreakerSettings { records, percent: 50 }, self.setting.hold_bytes);
+        let mut core = Core::new(self.breaker_settings(), self.setting.hold_bytes);
         for (place, deaths) in &self.deaths {
             if *deaths >= DEATHS {
                 core.quarantine(&Topic::Extracted.name(), place.0, place.1);
             }
         }
         *self.transformer(node) = Transformer { core: Some(core), ..Transformer::default() };
+    }
+
+    fn breaker_settings(&self) -> BreakerSettings {
+        let records = if self.setting.variety.repaired_at.is_some() { 6 } else { 20 };
+        BreakerSettings { records, percent: 50 }
     }
 
     /// What transformers have in hand although everything has ended, if anything.
@@ -152,8 +169,9 @@ impl World {
             Message::Revoked(partition) => {
                 let transformer = self.transformer(node);
                 transformer.positions.remove(&partition);
-                let left: Vec<TopicPartition> =
-                    transformer.positions.keys().map(|partition| named(*partition)).collect();
+                let left: Vec<i32> = transformer.positions.keys().copied().collect();
+                transformer.account.keep_only(&left);
+                let left: Vec<TopicPartition> = left.into_iter().map(named).collect();
                 if let Some(core) = &mut transformer.core {
                     core.keep_only(&left);
                 }
@@ -174,7 +192,13 @@ impl World {
         let published = Published { setting: &self.setting, now: self.now };
         let released = core.release(&published);
         if released.rejoin {
+            if self.transformer(node).account.had_room() {
+                self.violate(format!("I17: node {node} let go what waited although there was room for it"));
+            }
             return self.end_session(node, "what waited was not kept");
+        }
+        for resumed in &released.resume {
+            self.transformer(node).account.release(resumed.partition);
         }
         // What waited comes before anything else of its partition.
         let mut batch = released.records;
@@ -189,8 +213,17 @@ impl World {
             let back = self.dice.millis(500, 3_000);
             return self.crash(node, back);
         }
+        let given = sizes(&batch);
         let published = Published { setting: &self.setting, now: self.now };
         let plan = core.map(batch, &published, &mut Untold, now);
+        let (most, settings) = (self.setting.hold_bytes, self.breaker_settings());
+        let current = self.setting.variety.current(self.now);
+        let account = &mut self.transformer(node).account;
+        let (held, wrong) = account.hold(given, &plan.handled, core.holds(), most);
+        let wrong = account.count(&plan.handled, held, core.holds(), &current, settings).or(wrong);
+        if let Some(words) = wrong {
+            self.violate(format!("node {node}: {words}"));
+        }
         for handled in &plan.handled {
             *self.tally.entry(handled.outcome.as_str()).or_default() += 1;
             if handled.outcome.is_terminal() == handled.output.iter().any(|out| out.topic == Topic::Mapped.name()) {

@@ -24,6 +24,17 @@ pub(crate) enum Form {
     Heads,
 }
 
+/// What the first mapping makes wrong, where it is replaced. A flow waits where more than half of its records fail alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Three bills of four.
+    Mostly,
+    /// One bill of two.
+    Half,
+    /// Two bills of three, and not in the same field.
+    TwoWays,
+}
+
 #[derive(Debug)]
 pub(crate) struct Variety {
     pub(crate) form: Form,
@@ -34,10 +45,14 @@ pub(crate) struct Variety {
     pub(crate) shrunk_ratio: f64,
     pub(crate) max_bill_bytes: u64,
     pub(crate) max_batch_bytes: usize,
+    /// Records, and bodies of letters, are small.
+    pub(crate) small_records: bool,
     /// Some bills are odd ([`Oddity`]).
     pub(crate) odd: bool,
     /// The mapping fails for most bills until another definition is published then.
     pub(crate) repaired_at: Option<Duration>,
+    /// What the first one makes wrong.
+    pub(crate) wrong: Wrong,
     /// Transformers and loaders hear of it so much later.
     pub(crate) heard_after: Duration,
     /// And loaders so much later than transformers.
@@ -75,7 +90,7 @@ impl Variety {
         let by_key = off != Some(Rule::KeyPaging);
         let repaired_at = dice.one_in(6).then(|| Duration::from_secs(1_000) + dice.millis(60_000, 450_000));
         let renames = dice.one_in(14);
-        Self {
+        let drawn = Self {
             form: if by_key { form } else { Form::Bills },
             id_check: dice.one_in(8),
             conclusive: !dice.one_in(8),
@@ -84,6 +99,8 @@ impl Variety {
             max_batch_bytes: if dice.one_in(6) { 200 } else { 16 << 20 },
             odd: dice.one_in(4) && repaired_at.is_none(),
             repaired_at,
+            wrong: Wrong::Mostly,
+            small_records: false,
             heard_after: dice.millis(0, 20_000),
             loaders_hear_after: if dice.one_in(4) { dice.millis(0, 40_000) } else { Duration::ZERO },
             lies: if dice.one_in(3) { 20 + dice.below(60) } else { 0 },
@@ -98,7 +115,9 @@ impl Variety {
             sleeps: if dice.one_in(5) { 8 } else { 0 },
             orderly: dice.one_in(4),
             ruin: dice.one_in(8) && forever,
-        }
+        };
+        let wrong = [Wrong::Mostly, Wrong::Half, Wrong::TwoWays][dice.index(3)];
+        Self { wrong, small_records: dice.one_in(6), ..drawn }
     }
 
     /// The version that transformers and loaders take for the current one.
