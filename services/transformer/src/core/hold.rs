@@ -130,8 +130,14 @@ impl Holds {
 
     pub(super) fn begin(&mut self, hold: Hold, records: Vec<Received>) {
         let partition = hold.partition.clone();
+        let mut hold = hold;
+        // The partition may wait already, for a record behind these: what is kept of it comes after them.
+        let behind = self.by_partition.remove(&partition);
+        hold.forgotten |= behind.as_ref().is_some_and(|behind| behind.forgotten);
+        let behind = behind.map(|behind| behind.records).unwrap_or_default();
         self.by_partition.insert(partition.clone(), hold);
-        for received in records {
+        self.recount();
+        for received in records.into_iter().chain(behind) {
             self.append(&partition, received);
         }
     }
@@ -182,5 +188,35 @@ impl Holds {
         }
         self.recount();
         released
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use document::Record;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_that_begins_before_another_one_of_its_partition_keeps_what_waits_behind() {
+        let partition = TopicPartition::new("t", 0);
+        let (flow, version) = (FlowName::new("misc").expect("a flow's name"), FlowVersion::from("v1"));
+        let received = |offset: i64| Received {
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+            timestamp: None,
+            record: Record { key: b"k".to_vec(), value: Some(vec![0; 9]), ..Record::default() },
+        };
+        let late = Reason::VersionLate { flow: flow.clone(), version: version.clone() };
+        let failing = Reason::Failing { flow, version };
+        let mut holds = Holds::new(1_000);
+        holds.begin(Hold::new(partition.clone(), late, 5), vec![received(5), received(6)]);
+        holds.begin(Hold::new(partition.clone(), failing, 3), vec![received(3), received(4)]);
+        assert_eq!(holds.bytes(), 40);
+        let released = holds.release(|reason| matches!(reason, Reason::Failing { .. }));
+        let offsets: Vec<i64> = released.records.iter().map(|received| received.offset).collect();
+        assert_eq!((offsets, released.rejoin, released.resume), (vec![3, 4, 5, 6], false, vec![partition]));
+        assert_eq!(holds.bytes(), 0);
     }
 }
