@@ -91,7 +91,8 @@ impl World {
             let (attempts, patience) = (self.setting.rules.retry.attempts, self.setting.numbers.poison_patience);
             if letter.code == Code::ReplyLost {
                 let (saves, first) = self.loader(node).letters.saves.get(&original.key).copied().unwrap_or((0, now));
-                if saves < attempts && now < first + patience {
+                // One more may have been made by an earlier session, of which an intent was left.
+                if saves + 1 < attempts && now < first + patience {
                     self.violate(format!(
                         "{} is given up for want of an answer after {saves} saves",
                         letter.document_key
