@@ -46,11 +46,6 @@ impl Stage {
         name(&self.plan)
     }
 
-    /// Which service it is.
-    pub fn service(&self) -> &'static str {
-        self.plan.service
-    }
-
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

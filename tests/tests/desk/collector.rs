@@ -64,10 +64,14 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Every span that a service has sent, as text.
+    /// Every span as text, by the name of the service that sent it.
+    pub(crate) fn all(&self) -> BTreeMap<String, Vec<String>> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every span that a service has sent.
     pub(crate) fn spans(&self, service: &str) -> Vec<String> {
-        let kept = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(service).cloned().unwrap_or_default()
+        self.all().remove(service).unwrap_or_default()
     }
 }
 
