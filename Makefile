@@ -81,7 +81,7 @@ bench: setup ## Measure speed, memory and calls: one JSON line a figure on stand
 bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors, with a million letters (half an hour; not part of test)
 	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many
 
-soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours: nothing may grow, nothing may be missing
+soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours, KNOWN=150000 known first: nothing may grow or be missing
 	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE)) $(if $(KNOWN),--known $(KNOWN))
 
 fuzz: setup ## Anything at all for every reader, SECONDS=60 for each target (TARGET=wire::page for one); not part of test

@@ -29,9 +29,6 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(settings: &RedisSettings) -> Result<Self, Error> {
-        let wrong = |path: &str, detail: &str| {
-            Error::Settings(Fault::new(Code::RedisSettings, detail.to_owned()).at_path(path).into())
-        };
         if settings.timeout.is_zero() || settings.timeout > LONGEST {
             return Err(wrong("timeout", "must be above zero and at most 500ms"));
         }
@@ -101,11 +98,13 @@ impl Link {
     }
 }
 
+/// What is wrong with a setting.
+fn wrong(path: &str, detail: &str) -> Error {
+    Error::Settings(Fault::new(Code::RedisSettings, detail.to_owned()).at_path(path).into())
+}
+
 /// What the settings say of certificates; `None` where they say nothing.
 fn certificates(settings: &RedisSettings, encrypted: bool) -> Result<Option<TlsCertificates>, Error> {
-    let wrong = |path: &str, detail: &str| {
-        Error::Settings(Fault::new(Code::RedisSettings, detail.to_owned()).at_path(path).into())
-    };
     let named = [
         ("ca_file", &settings.ca_file),
         ("certificate_file", &settings.certificate_file),

@@ -128,9 +128,8 @@ impl Holds {
         self.bytes
     }
 
-    pub(super) fn begin(&mut self, hold: Hold, records: Vec<Received>) {
+    pub(super) fn begin(&mut self, mut hold: Hold, records: Vec<Received>) {
         let partition = hold.partition.clone();
-        let mut hold = hold;
         // The partition may wait already, for a record behind these: what is kept of it comes after them.
         let behind = self.by_partition.remove(&partition);
         hold.forgotten |= behind.as_ref().is_some_and(|behind| behind.forgotten);
