@@ -240,8 +240,12 @@ impl World {
         if doubted {
             let key = TargetKey(String::from_utf8_lossy(&record.key).into_owned());
             let docs = self.target.docs.get(&key).map(Vec::as_slice).unwrap_or_default();
+            // Whoever decides sees both documents: of an older one in the target nothing can be said in these words.
             let word = match docs.iter().find(|doc| doc.ours) {
-                Some(doc) => format!("applied as {}", doc.id),
+                Some(doc) if Some(doc.content.as_slice()) == record.value.as_deref() => {
+                    format!("applied as {}", doc.id)
+                }
+                Some(_) => return,
                 None => "absent".to_owned(),
             };
             self.note(|| format!("somebody says of {key}: {word}"));

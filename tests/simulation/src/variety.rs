@@ -47,6 +47,8 @@ pub(crate) struct Variety {
     pub(crate) max_batch_bytes: usize,
     /// Records, and bodies of letters, are small.
     pub(crate) small_records: bool,
+    /// The target refuses every document for so long from the beginning.
+    pub(crate) closed_first: Duration,
     /// Some bills are odd ([`Oddity`]).
     pub(crate) odd: bool,
     /// The mapping fails for most bills until another definition is published then.
@@ -101,6 +103,7 @@ impl Variety {
             repaired_at,
             wrong: Wrong::Mostly,
             small_records: false,
+            closed_first: Duration::ZERO,
             heard_after: dice.millis(0, 20_000),
             loaders_hear_after: if dice.one_in(4) { dice.millis(0, 40_000) } else { Duration::ZERO },
             lies: if dice.one_in(3) { 20 + dice.below(60) } else { 0 },
@@ -117,7 +120,9 @@ impl Variety {
             ruin: dice.one_in(8) && forever,
         };
         let wrong = [Wrong::Mostly, Wrong::Half, Wrong::TwoWays][dice.index(3)];
-        Self { wrong, small_records: dice.one_in(6), ..drawn }
+        let small_records = dice.one_in(if drawn.odd { 2 } else { 6 });
+        let closed_first = if dice.one_in(8) { dice.millis(30_000, 300_000) } else { Duration::ZERO };
+        Self { wrong, small_records, closed_first, ..drawn }
     }
 
     /// The version that transformers and loaders take for the current one.

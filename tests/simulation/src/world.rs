@@ -128,6 +128,7 @@ impl World {
                 unique: setting.unique,
                 trouble: setting.target_trouble,
                 renames: setting.variety.renames,
+                closed_until: Duration::from_secs(1_000) + setting.variety.closed_first,
                 ..Target::default()
             },
             dice,
