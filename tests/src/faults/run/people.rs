@@ -114,6 +114,10 @@ impl Run<'_> {
 
     /// A save goes well and is not answered; before its outcome is looked for, a person edits what it left.
     async fn edit_in_doubt(&mut self) -> anyhow::Result<()> {
+        // A save of before whose outcome is open would wait for the questions that get no answer from here on, and every
+        // later save behind it.
+        let before: Vec<String> = self.bills[..self.given].iter().map(|(number, _)| number.clone()).collect();
+        self.end(&before).await?;
         let number = self.own_number("");
         let lost = json!({"kind": "cut_after", "call": "BatchSave", "numbers": [number], "count": 1});
         self.road.fault(lost).await?;
@@ -130,14 +134,23 @@ impl Run<'_> {
     async fn edit_loaded(&mut self) -> anyhow::Result<()> {
         let number = self.own_number("");
         self.plant(&number, &[]).await?;
-        let since = Instant::now();
-        while !self.road.unaccounted([&number].into_iter()).await?.0.is_empty() {
-            ensure!(since.elapsed() < RECOVERY, "{number:?} has no end");
-            self.pass(LOOK).await?;
-        }
+        self.end(std::slice::from_ref(&number)).await?;
         self.edit(&number, "business_rule").await?;
         self.redate(&number).await?;
         self.letter(&number, "E_CHANGED_AFTER_LOAD", "OPEN").await.map(drop)
+    }
+
+    /// Waits until each of these numbers has its end.
+    async fn end(&mut self, numbers: &[String]) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            let open = self.road.unaccounted(numbers.iter()).await?.0;
+            if open.is_empty() {
+                return Ok(());
+            }
+            ensure!(since.elapsed() < RECOVERY, "{} bills have no end, {:?} among them", open.len(), open[0]);
+            self.pass(LOOK).await?;
+        }
     }
 
     /// Gives the bill of this number in the target another date; a letter of `category` is what becomes of ours.
