@@ -19,6 +19,8 @@
 //! Written out of the world on purpose: a process that is stopped exactly between its last look at the clock and the
 //! first byte of a save (assumption A1 does not cover it; reconciliation finds what comes of it); and a loader that goes
 //! after its ledger was lost and before it has put that down: here the next one knows of the loss all the same.
+//! Of Redis the cores see no more than how long a permit takes, so a Redis that forgets, or grants too much, is tried with
+//! the real one (`make test-faults`, rows of Redis; the tests of `coordination`).
 
 mod blows;
 mod dice;

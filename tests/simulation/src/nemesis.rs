@@ -54,7 +54,10 @@ impl World {
         let now = self.seconds();
         let id = self.dice.between(1, 16);
         let large = self.dice.one_in(12);
-        let lines = if large { 12 + self.dice.below(30) } else { 1 + self.dice.below(5) };
+        let mut lines = if large { 12 + self.dice.below(30) } else { 1 + self.dice.below(5) };
+        if self.setting.variety.long_bills && self.second.one_in(10) {
+            lines = 10_000;
+        }
         let mut content: Vec<i64> = (0..lines).map(|_| self.dice.between(0, 1_000_000)).collect();
         if self.dice.one_in(30) {
             // Mapping will refuse it.
@@ -94,7 +97,8 @@ impl World {
                 self.source.put(id, &content, now + future, now, dated);
             }
             5 => {
-                self.source.clamp = (!self.dice.one_in(3)).then(|| 1 + self.dice.index(6));
+                let rows = if self.setting.variety.long_bills { 300 } else { 1 };
+                self.source.clamp = (!self.dice.one_in(3)).then(|| rows * (1 + self.dice.index(6)));
                 return;
             }
             6..=8 if there => return,

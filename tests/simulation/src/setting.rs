@@ -176,6 +176,9 @@ fn plans(mut plan: Plan, variety: &Variety) -> Vec<(Duration, Arc<Plan>)> {
     if variety.small_records {
         plan.rules.max_record_bytes = 150;
     }
+    if variety.long_bills {
+        plan.limit = 2_000;
+    }
     plan.max_bill_bytes = variety.max_bill_bytes;
     plan.max_batch_bytes = variety.max_batch_bytes;
     if variety.form == Form::Report {

@@ -49,6 +49,8 @@ pub(crate) struct Variety {
     pub(crate) small_records: bool,
     /// The target refuses every document for so long from the beginning.
     pub(crate) closed_first: Duration,
+    /// Some bills have ten thousand lines, and pages are as long as those of a real source.
+    pub(crate) long_bills: bool,
     /// Some bills are odd ([`Oddity`]).
     pub(crate) odd: bool,
     /// The mapping fails for most bills until another definition is published then.
@@ -104,6 +106,7 @@ impl Variety {
             wrong: Wrong::Mostly,
             small_records: false,
             closed_first: Duration::ZERO,
+            long_bills: false,
             heard_after: dice.millis(0, 20_000),
             loaders_hear_after: if dice.one_in(4) { dice.millis(0, 40_000) } else { Duration::ZERO },
             lies: if dice.one_in(3) { 20 + dice.below(60) } else { 0 },
@@ -122,7 +125,8 @@ impl Variety {
         let wrong = [Wrong::Mostly, Wrong::Half, Wrong::TwoWays][dice.index(3)];
         let small_records = dice.one_in(if drawn.odd { 2 } else { 6 });
         let closed_first = if dice.one_in(8) { dice.millis(30_000, 300_000) } else { Duration::ZERO };
-        Self { wrong, small_records, closed_first, ..drawn }
+        let long_bills = dice.one_in(600) && matches!(form, Form::Bills | Form::Texts);
+        Self { wrong, small_records, closed_first, long_bills, ..drawn }
     }
 
     /// The version that transformers and loaders take for the current one.
