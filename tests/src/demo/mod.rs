@@ -243,7 +243,8 @@ fn stages(plan: &Plan, running: &Running, scratch: &Path) -> Vec<StagePlan> {
             worker: String::new(),
         });
     }
-    let settings = format!("{kafka}{}", running.desk.settings(scratch, 0, 1));
+    // It looks at documents of both Galaxies: for doubts, dry runs and edits.
+    let settings = format!("{kafka}{redis}{}\n{connections}", running.desk.settings(scratch, 0, 1));
     stages.push(StagePlan { service: "control", ordinal: 0, settings, worker: String::new() });
     stages
 }

@@ -24,7 +24,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use super::client::{Caller, People, change, channel};
 use super::raw::{self, Things};
 use super::replay::until_listed;
-use super::{PATIENCE, looks, until};
+use super::{PATIENCE, beyond, looks, until};
 
 const ROLES: [&str; 6] =
     ["viewer", "operator", "engineer", "system_administrator", "security_administrator", "auditor"];
@@ -205,20 +205,27 @@ async fn every_call_lets_in_whom_it_must_and_nobody_else() {
     looks::an_imported_payload_is_checked_as_an_edit(&road, &people, &tokens, &things.letter).await;
     looks::streams_end_with_what_let_their_caller_in(&road, &people).await;
 
+    let three = ["auditor", "system_administrator", "security_administrator"].map(|role| tokens[role].as_str());
+    beyond::a_dry_run_does_nothing(&methods, &things, &channel, three).await;
+    beyond::a_token_is_shown_once(&security).await;
+    beyond::a_flow_is_not_taken(&things, &people, &security, &channel).await;
+
     nothing_is_done_that_cannot_be_audited(&mut road, &methods, &things, &channel, &tokens["system_administrator"])
         .await;
 
-    credentials_that_prove_nothing(&road, &methods, &things, &channel, &security).await;
+    let forged = credentials_that_prove_nothing(&road, &methods, &things, &channel, &security).await;
+    beyond::a_lock_keeps_out_forgers_alone(&road, &channel, &people, &forged).await;
 }
 
 /// Whoever shows no token, or one that is not good any more or never was, is let in by no call, whatever their role.
+/// Gives a token that is forged.
 async fn credentials_that_prove_nothing(
     road: &Road,
     methods: &[MethodDescriptor],
     things: &Things,
     channel: &Channel,
     security: &Caller,
-) {
+) -> String {
     let pem = SecretString::from(std::fs::read_to_string(&road.desk.signing_key).expect("the key"));
     let keys = KeyRing::new(SigningKey::from_pem(&pem).expect("a key"));
     let others = KeyRing::new(SigningKey::generate(&mut StdRng::seed_from_u64(1)));
@@ -264,6 +271,7 @@ async fn credentials_that_prove_nothing(
             assert!(code == Code::Unauthenticated || locked, "{} with a token {state}: {code:?}", name(method));
         }
     }
+    made(&others, "the-viewer", "starbridge", 0)
 }
 
 /// With no broker to write to, every call that leaves a trail says UNAVAILABLE, and none of them has done anything after.

@@ -4,6 +4,7 @@ mod access;
 mod anew;
 mod assumptions;
 mod backfill;
+mod beyond;
 mod canary;
 mod client;
 mod collector;

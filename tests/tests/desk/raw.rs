@@ -96,6 +96,16 @@ pub(crate) fn request(method: &MethodDescriptor, things: &Things) -> Vec<u8> {
     message.encode_to_vec()
 }
 
+/// The same as a dry run, for a call that changes something.
+pub(crate) fn rehearsal(method: &MethodDescriptor, things: &Things) -> Vec<u8> {
+    let bytes = request(method, things);
+    let mut message = DynamicMessage::decode(method.input(), bytes.as_slice()).expect("its own bytes");
+    let field = method.input().get_field_by_name("change").expect("a change");
+    let change = starbridge_proto::v1::Change { dry_run: true, ..Default::default() };
+    message.set_field(&field, sub(&field, &change.encode_to_vec()));
+    message.encode_to_vec()
+}
+
 fn sub(field: &prost_reflect::FieldDescriptor, bytes: &[u8]) -> Value {
     let prost_reflect::Kind::Message(kind) = field.kind() else { panic!("{} is no message", field.name()) };
     Value::Message(DynamicMessage::decode(kind, bytes).expect("its own bytes"))

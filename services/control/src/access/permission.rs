@@ -134,5 +134,20 @@ pub fn admit(binding: &Binding, bindings: &[Binding], by: &Principal) -> Result<
     }
 }
 
+/// Whether `binding` may be taken out of `bindings`.
+///
+/// # Errors
+/// A [`Fault`] with [`Code::Binding`] for the last one by which anybody gives and takes roles everywhere: nobody could
+/// give one again.
+pub fn release(binding: &Binding, bindings: &[Binding]) -> Result<(), Fault> {
+    let keeps = |held: &&Binding| held.role == Role::SecurityAdministrator && held.scope == Scope::EVERYWHERE;
+    let last = keeps(&binding) && bindings.contains(binding) && bindings.iter().filter(keeps).count() == 1;
+    if !last {
+        return Ok(());
+    }
+    let fault = Fault::new(Code::Binding, "is the last security administrator of the installation");
+    Err(fault.of_record(binding.principal.clone()).hint("give the role to somebody else first"))
+}
+
 #[cfg(test)]
 mod tests;

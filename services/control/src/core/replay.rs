@@ -3,6 +3,7 @@
 use document::{Code, Fault, FlowVersion, Record, Stage, TraceParent, topic};
 
 use super::Letter;
+use super::job::Begin;
 use crate::letter::Edit;
 
 /// Header of a replayed record: the trace that the failure belonged to. The replay has one of its own.
@@ -54,4 +55,19 @@ pub fn record(letter: &Letter, original: Record, manner: &Manner<'_>) -> Result<
         record.headers.set("sb-verdict", verdict);
     }
     Ok((topic, record))
+}
+
+/// Refuses a road on which the edit of a letter would be lost: what was edited is what the target gets, and mapping makes
+/// that anew.
+///
+/// # Errors
+/// `E_REPLAY_IMPOSSIBLE`.
+pub fn keeps_edit(letter: &Letter, from: Begin) -> Result<(), Fault> {
+    let edited = letter.event.as_ref().is_some_and(|event| event.edit.is_some());
+    if from == Begin::Failed || letter.stage == Stage::Transform || !edited {
+        return Ok(());
+    }
+    let fault =
+        Fault::new(Code::ReplayImpossible, "the letter was edited, and mapping its bill anew would lose the edit");
+    Err(fault.of_record(letter.id.0.clone()).hint("replay it from the stage that failed, or fetch its document anew"))
 }

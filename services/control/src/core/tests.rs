@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::job::{Begin, CHUNK, Chunk, Fate, Item, Job, Options, Replay, Status, Under, chunk_key, job_key};
 use super::letters::{By, Wish, moved, next_revision, replayable};
 use super::observe::{Outcome, outcome};
-use super::replay::{Manner, record};
+use super::replay::{Manner, keeps_edit, record};
 use super::{End, Letter};
 use crate::letter::{Edit, LetterEvent, State};
 
@@ -181,6 +181,20 @@ fn a_move_keeps_the_edit_and_names_its_job() {
     letter.event = Some(event);
     let event = moved(&letter, &Wish::Publish("j".to_owned()), &by()).expect("open");
     assert_eq!((event.edit, event.replay.as_deref(), event.by.as_str()), (Some(edit), Some("j"), "li"));
+}
+
+#[test]
+fn an_edit_is_not_lost_on_a_longer_road() {
+    let mut letter = letter("a", 1);
+    keeps_edit(&letter, Begin::Transform).expect("nobody edited it");
+    let mut event = LetterEvent::new(State::Open, 1, "x", 1);
+    event.edit = Some(Edit { rev: 1, body: b"{}".to_vec(), by: "x".to_owned(), at: 1, reason: String::new() });
+    letter.event = Some(event);
+    keeps_edit(&letter, Begin::Failed).expect("the edit is what is published");
+    let fault = keeps_edit(&letter, Begin::Transform).expect_err("it would be mapped anew");
+    assert_eq!((fault.code, fault.place.record.as_deref()), (Code::ReplayImpossible, Some("a")));
+    letter.stage = Stage::Transform;
+    keeps_edit(&letter, Begin::Transform).expect("what was edited is what is mapped");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::gate::{Caller, Peer};
 use super::status::status;
 use super::{Shared, digest, page_of, secret, show};
-use crate::access::permission::admit;
+use crate::access::permission::{admit, release};
 use crate::access::policy;
 use crate::access::token::{self, MAX_LIFETIME};
 use crate::access::{Binding, Bootstrap, Credential, Object, Pattern, Role, Scope, Verb, decide};
@@ -143,17 +143,25 @@ impl AccessService for Access {
         let object = format!("access/token/{}", issued.id);
         let mut meta = self.meta(&caller, &object, digest(&request));
         meta = super::with_change(meta, request.change.as_ref(), false).map_err(|fault| status(&fault))?;
-        // The token is shown once and kept nowhere: a request that comes again gets another one.
-        meta.idempotency_key = None;
         meta.reason = format!("token for {}: {}", request.principal, meta.reason);
-        if !meta.dry_run {
-            self.0.writer.submit(meta, |_, _| Ok(Decided::default())).await.map_err(|fault| status(&fault))?;
-        }
-        Ok(Response::new(v1::IssueTokenResponse {
-            token: issued.token.expose_secret().to_owned(),
-            token_id: issued.id,
+        let dry_run = meta.dry_run;
+        // What is kept for a request that comes again is the answer without the token, which is shown once.
+        let told = v1::IssueTokenResponse {
+            token: String::new(),
+            token_id: if dry_run { String::new() } else { issued.id.clone() },
             expires_at: Some(show::instant(issued.expires)),
-        }))
+        };
+        let mut answer = self.0.changed(meta, move |_, _| Ok((Decided::default(), told))).await?;
+        if dry_run {
+            return Ok(Response::new(answer));
+        }
+        if answer.token_id != issued.id {
+            let detail = format!("the request was answered with token {}, which was shown that once", answer.token_id);
+            let fault = Fault::new(Code::IdempotencyReused, detail).at_path("$.change.idempotency_key");
+            return Err(status(&fault.hint("revoke that token if its answer was lost, and ask with another key")));
+        }
+        issued.token.expose_secret().clone_into(&mut answer.token);
+        Ok(Response::new(answer))
     }
 
     async fn revoke_token(
@@ -193,10 +201,7 @@ impl AccessService for Access {
         let meta = self.meta(&caller, &format!("access/{}", binding.principal), digest(&request));
         let by = caller.principal.clone();
         let decide = move |desk: &mut Desk<'_>, _: &Jobs<'_>| {
-            let known = desk.memories(BINDINGS)?;
-            let known: Vec<Binding> =
-                known.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect();
-            admit(&binding, &known, &by)?;
+            admit(&binding, &bindings(desk)?, &by)?;
             let value = serde_json::to_vec(&binding).expect("a plain structure of text");
             let memory = vec![(binding_key(&binding), Some(value))];
             let effects = Effects { memory, ..Effects::default() };
@@ -212,8 +217,12 @@ impl AccessService for Access {
         let (caller, request) = self.admitted("DeleteBinding", request).await?;
         let binding = binding(request.binding.as_ref()).map_err(|fault| status(&fault))?;
         let meta = self.meta(&caller, &format!("access/{}", binding.principal), digest(&request));
-        self.remember(meta, request.change.as_ref(), vec![(binding_key(&binding), None)]).await?;
-        Ok(Response::new(v1::DeleteBindingResponse {}))
+        let decide = move |desk: &mut Desk<'_>, _: &Jobs<'_>| {
+            release(&binding, &bindings(desk)?)?;
+            let effects = Effects { memory: vec![(binding_key(&binding), None)], ..Effects::default() };
+            Ok((Decided { effects, ..Decided::default() }, v1::DeleteBindingResponse {}))
+        };
+        self.0.change(meta, request.change.as_ref(), false, decide).await.map(Response::new)
     }
 }
 
@@ -274,6 +283,12 @@ impl Access {
         };
         self.0.change(meta, change, false, decide).await
     }
+}
+
+/// The bindings there are.
+fn bindings(desk: &Desk<'_>) -> Result<Vec<Binding>, Fault> {
+    let known = desk.memories(BINDINGS)?;
+    Ok(known.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
 }
 
 fn pattern(text: &str, path: &str) -> Result<Pattern, Fault> {

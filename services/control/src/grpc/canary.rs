@@ -28,7 +28,7 @@ impl Flows {
         let name = tried.flow.name.clone();
         let scope = crate::access::Scope::of_flow(tried.flow.tenant.as_str(), name.as_str());
         let object = format!("flow/{name}");
-        let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
+        let role = shared.permit(&caller, &self.scopes_of(&tried.flow), false, &object).await?;
         self.tries_nothing(&name)?;
         let current = shared
             .flows

@@ -16,7 +16,7 @@ use super::gate::Caller;
 use super::status::status;
 use super::under_way::{keys_may_move, may_go};
 use super::{Shared, digest, page_of, show};
-use crate::access::Role;
+use crate::access::{Pattern, Role, Scope};
 use crate::audit::Outcome;
 use crate::core::Effects;
 use crate::writer::desk::Desk;
@@ -76,9 +76,9 @@ impl FlowService for Flows {
         let texts = request.bundle.clone().unwrap_or_default();
         let (bundle, compiled) = compiled(texts).map_err(|fault| status(&fault))?;
         let name = compiled.flow.name.clone();
-        let scope = crate::access::Scope::of_flow(compiled.flow.tenant.as_str(), name.as_str());
+        let scope = Scope::of_flow(compiled.flow.tenant.as_str(), name.as_str());
         let object = format!("flow/{name}");
-        let role = shared.permit(&caller, std::slice::from_ref(&scope), false, &object).await?;
+        let role = shared.permit(&caller, &self.scopes_of(&compiled.flow), false, &object).await?;
         let meta = caller.meta(&object, scope, digest(&request), role);
         self.tries_nothing(&name)?;
         let previous = shared.last_version(&name);
@@ -98,6 +98,7 @@ impl FlowService for Flows {
             }
         }
         let mut shown = self.shown(&name);
+        describe(&mut shown, &compiled.flow);
         shown.version = bundle.version().to_string();
         shown.deleted_note = String::new();
         let response = v1::ApplyFlowResponse {
@@ -118,10 +119,12 @@ impl FlowService for Flows {
         let request = request.into_inner();
         let version = FlowVersion::from(request.version.as_str());
         let Some(earlier) = self.0.flows.get(&name, &version) else { return Err(status(&unknown(&name))) };
+        self.0.permit(&caller, &self.scopes_of(&earlier), false, &format!("flow/{name}")).await?;
         self.tries_nothing(&name)?;
         self.hold_keys(&name, self.0.last_version(&name).as_ref(), &earlier).await?;
         let meta = self.meta(&caller, role, &name, digest(&request));
         let mut shown = self.shown(&name);
+        describe(&mut shown, &earlier);
         shown.version = version.to_string();
         shown.deleted_note = String::new();
         let records = std::iter::once(pointing(&name, &version)).chain(self.undeleting(&name)).collect();
@@ -263,6 +266,22 @@ impl Flows {
         }
     }
 
+    /// Where somebody must be allowed to publish a version: where it will lie, once for each system that it reads from or
+    /// writes to, and likewise where the flow of this name lies now, if that is another tenant's.
+    pub(super) fn scopes_of(&self, version: &flow::Flow) -> Vec<Scope> {
+        let of = |flow: &flow::Flow| {
+            let settings = &flow.settings;
+            [&settings.source.connection, &settings.target.connection].map(|connection| Scope {
+                connection: Pattern::Name(connection.clone()),
+                ..Scope::of_flow(flow.tenant.as_str(), flow.name.as_str())
+            })
+        };
+        let name = &version.name;
+        let before = self.0.last_version(name).and_then(|before| self.0.flows.get(name, &before));
+        let before = before.filter(|before| before.tenant != version.tenant);
+        of(version).into_iter().chain(before.iter().flat_map(|before| of(before))).collect()
+    }
+
     /// The record that makes a deleted flow be there again; none for one that is.
     fn undeleting(&self, name: &FlowName) -> Option<Record> {
         self.0.flows.deleted(name).map(|_| deleting(name, None))
@@ -354,17 +373,22 @@ impl Flows {
             ..v1::Flow::default()
         };
         if let Some(flow) = compiled {
-            let settings = &flow.settings;
-            shown.tenant = flow.tenant.to_string();
-            shown.title.clone_from(&settings.title);
-            shown.source_connection.clone_from(&settings.source.connection);
-            shown.target_connection.clone_from(&settings.target.connection);
-            shown.schedule.clone_from(&settings.schedule.cron);
-            shown.zone = flow.plan.zone().to_string();
-            shown.delivery = settings.delivery.to_string();
+            describe(&mut shown, &flow);
         }
         shown
     }
+}
+
+/// What a version says of its flow.
+fn describe(shown: &mut v1::Flow, flow: &flow::Flow) {
+    let settings = &flow.settings;
+    shown.tenant = flow.tenant.to_string();
+    shown.title.clone_from(&settings.title);
+    shown.source_connection.clone_from(&settings.source.connection);
+    shown.target_connection.clone_from(&settings.target.connection);
+    shown.schedule.clone_from(&settings.schedule.cron);
+    shown.zone = flow.plan.zone().to_string();
+    shown.delivery = settings.delivery.to_string();
 }
 
 /// What the extractor is told.

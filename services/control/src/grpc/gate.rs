@@ -92,17 +92,21 @@ impl Shared {
             self.metrics.not_let_in(fault.code);
             status(&fault)
         };
-        lockout().check(&peer, now).map_err(|locked| refused(locked.into()))?;
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let bearer = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
         let token = SecretString::from(bearer);
         let proven = token::verify(&token, now, &self.gate.audience, &self.gate.keys, &self.mirror.revocations());
+        let locked = lockout().check(&peer, now);
         match proven {
             Ok(principal) => {
-                lockout().succeeded(&peer);
+                // Whoever proves a name is let in also where others at the same address fail; their lock stays.
+                if locked.is_ok() {
+                    lockout().succeeded(&peer);
+                }
                 Ok(principal)
             }
             Err(denial) => {
+                locked.map_err(|locked| refused(locked.into()))?;
                 // A credential that ended is no attempt to guess one.
                 if matches!(denial, token::Denial::Forged | token::Denial::Malformed | token::Denial::UnknownKey) {
                     lockout().failed(&peer, now).map_err(|locked| refused(locked.into()))?;

@@ -121,6 +121,18 @@ impl Shared {
         decide: impl FnOnce(&mut Desk<'_>, &Jobs<'_>) -> Result<(Decided, R), Fault> + Send + 'static,
     ) -> Result<R, Status> {
         let meta = with_change(meta, change, needs_reason).map_err(|fault| status(&fault))?;
+        self.changed(meta, decide).await
+    }
+
+    /// The same, of a change whose words are in `meta` already.
+    ///
+    /// # Errors
+    /// What the decision says.
+    pub async fn changed<R: Message + Default>(
+        &self,
+        meta: Meta,
+        decide: impl FnOnce(&mut Desk<'_>, &Jobs<'_>) -> Result<(Decided, R), Fault> + Send + 'static,
+    ) -> Result<R, Status> {
         let submitted = self.writer.submit(meta, move |desk, jobs| {
             let (mut decided, response) = decide(desk, jobs)?;
             decided.answer = response.encode_to_vec();

@@ -21,6 +21,7 @@ use crate::core::Letter;
 use crate::core::approval::{self, Approval};
 use crate::core::job::{self, Begin, Counts, Item, Job, Options, Replay, Under};
 use crate::core::letters::replayable;
+use crate::core::replay::keeps_edit;
 use crate::index::Reach;
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs, Meta};
@@ -34,6 +35,8 @@ const REFUSED: usize = 100;
 const READ_BACK: std::time::Duration = std::time::Duration::from_secs(5);
 /// Failures after which a letter is parked where the request names no cap.
 const ATTEMPT_CAP: u32 = 3;
+/// The most failures that a request may let pass: a letter that fails again and again goes round no longer than that.
+const ATTEMPT_CAP_MAX: u32 = 100;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -373,6 +376,7 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
     for id in &selected.ids {
         let judged = desk.known_letter(id).and_then(|(letter, _)| {
             replayable(&letter, options.verdict.is_some())?;
+            keeps_edit(&letter, options.from)?;
             published(desk, &letter, options)?;
             Ok(letter)
         });
@@ -400,8 +404,10 @@ fn plan(desk: &Desk<'_>, selected: &Selected, options: &Options) -> Result<(v1::
     Ok((plan, items))
 }
 
-/// Whether the version that a letter is to be handled by is there.
+/// Whether the flow of a letter is there, and the version that it is to be handled by.
 fn published(desk: &Desk<'_>, letter: &Letter, options: &Options) -> Result<(), Fault> {
+    // What is published of a flow that was deleted, nobody reads.
+    desk.current(&letter.flow).map_err(|fault| fault.hint("publish the flow again, or discard the letter"))?;
     let Under::Version(version) = &options.under else { return Ok(()) };
     match desk.flow(&letter.flow, &version.as_str().into()) {
         Some(_) => Ok(()),
@@ -433,6 +439,9 @@ fn options(asked: &v1::ReplayOptions, shared: &Shared) -> Result<Options, Fault>
         "transform" => Begin::Transform,
         other => return wrong("$.options.from_stage", format!("{other:?} is neither failed nor transform")),
     };
+    if asked.attempt_cap > ATTEMPT_CAP_MAX {
+        return wrong("$.options.attempt_cap", format!("must be at most {ATTEMPT_CAP_MAX}"));
+    }
     let attempt_cap = if asked.attempt_cap == 0 { ATTEMPT_CAP } else { asked.attempt_cap };
     Ok(Options { rate, under, from, attempt_cap, stop_on_failure_ratio: asked.stop_on_failure_ratio, verdict: None })
 }

@@ -15,7 +15,7 @@ use crate::audit::{self, Deed, Hash};
 use crate::core::job::{Begin, Counts, Fate, Item, Job, Options, Replay, Status, Under};
 use crate::core::letters::{By, Wish, replayable};
 use crate::core::observe::{Outcome, outcome};
-use crate::core::replay::{Manner, record};
+use crate::core::replay::{Manner, keeps_edit, record};
 use crate::core::{Effects, Letter};
 use crate::index;
 use crate::letter::{OWN_NAME, State};
@@ -299,7 +299,8 @@ impl Desk<'_> {
             Under::Current if stage == Stage::Transform => Some(self.current(&letter.flow)?),
             Under::Current | Under::Original => None,
         };
-        let edit = letter.event.as_ref().and_then(|event| event.edit.as_ref()).filter(|_| stage == letter.stage);
+        keeps_edit(letter, options.from)?;
+        let edit = letter.event.as_ref().and_then(|event| event.edit.as_ref());
         let chance = self.library.chance();
         let (mut trace_id, mut span_id) = ([0; 16], [0; 8]);
         trace_id.copy_from_slice(&chance[..16]);
@@ -316,7 +317,11 @@ impl Desk<'_> {
         record(&at_stage, original, &manner)
     }
 
-    fn current(&self, flow: &FlowName) -> Result<document::FlowVersion, Fault> {
+    /// The version of a flow that is in force.
+    ///
+    /// # Errors
+    /// `E_FLOW_UNKNOWN` where none is, or none that can be used.
+    pub fn current(&self, flow: &FlowName) -> Result<document::FlowVersion, Fault> {
         let current = self.library.flows();
         let found = current.iter().find(|known| known.name == *flow).map(|known| known.version.clone());
         found.ok_or_else(|| {

@@ -85,7 +85,9 @@ async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Resu
                 return Err(Failure::usage(format!("{} is there already", path.display())));
             }
             let mut answer = client.change(request).await?;
-            if let Some(path) = out {
+            if let Some(path) = out
+                && !answer.token.is_empty()
+            {
                 private_file::write(path, &std::mem::take(&mut answer.token))?;
             }
             output.one(&view::TOKEN, &message::value("IssueTokenResponse", &answer))?;

@@ -86,6 +86,20 @@ fn nobody_gives_a_role_to_themselves_or_to_no_name() {
 }
 
 #[test]
+fn the_last_one_who_gives_roles_keeps_theirs() {
+    let [root, other] = ["root", "other"].map(|name| binding(name, Role::SecurityAdministrator, Scope::EVERYWHERE));
+    let of_tenant = binding("acme-root", Role::SecurityAdministrator, Scope::of_tenant("acme"));
+    let viewer = binding("li", Role::Viewer, Scope::EVERYWHERE);
+    let alone = [root.clone(), of_tenant.clone(), viewer.clone()];
+    assert_eq!(release(&root, &alone).expect_err("the last one").code, Code::Binding);
+    release(&root, &[root.clone(), other]).expect("another one is left");
+    for may_go in [of_tenant, viewer] {
+        release(&may_go, &alone).expect("not the last one");
+    }
+    release(&root, &[]).expect("it is not there");
+}
+
+#[test]
 fn a_binding_survives_its_json_and_refuses_unknown_keys() {
     let json = r#"{"principal":"li","role":"operator","scope":{"tenant":"acme","flow":"sales-*","connection":"*"}}"#;
     let read: Binding = serde_json::from_str(json).expect("a binding");
