@@ -105,7 +105,7 @@ impl DeadLetterService for DeadLetters {
         let edited = letter.event.as_ref().and_then(|event| event.edit.as_ref());
         let mut shown = show::letter(&shared.flows, &letter);
         if request.unmask {
-            shown.message.clone_from(&letter.row.message);
+            shown.message.clone_from(&letter.letter.message);
         }
         Ok(Response::new(v1::GetDeadLetterResponse {
             dead_letter: Some(shown),

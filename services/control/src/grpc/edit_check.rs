@@ -51,8 +51,11 @@ pub(super) async fn check(
                 Err(fault) => return Err(fault),
             };
             let form = place.system.form(&place.form, calls, shared.clock.millis()).await?;
-            let complaint =
-                Complaint { code: letter.row.code, field: letter.row.field.as_deref(), message: &letter.row.message };
+            let complaint = Complaint {
+                code: letter.row.code,
+                field: letter.row.field.as_deref(),
+                message: &letter.letter.message,
+            };
             judge(&before, &after, &form, &complaint).map_err(of_letter)?;
             Ok(vec![format!("fields of {} in {}, as the system describes them", form.id, place.connection)])
         }

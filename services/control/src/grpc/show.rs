@@ -27,7 +27,7 @@ pub fn instant(instant: chrono::DateTime<chrono::Utc>) -> Timestamp {
     time(instant.timestamp_millis())
 }
 
-/// The message of a letter as everybody may see it: without what looks like a personal number.
+/// A message as everybody may see it: without what looks like a personal number.
 fn message(text: &str) -> String {
     pattern::mask(text).unwrap_or_else(|| text.to_owned())
 }
@@ -57,7 +57,7 @@ pub fn row(flows: &FlowRegistry, row: &LetterRow) -> v1::DeadLetter {
         stage: row.stage.to_string(),
         category: row.category.to_string(),
         code: row.code.to_string(),
-        message: message(&row.message),
+        message: row.message.clone(),
         field: row.field.clone().unwrap_or_default(),
         document_key: row.document.to_string(),
         target_key: row.target_key.as_ref().map(ToString::to_string).unwrap_or_default(),

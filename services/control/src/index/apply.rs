@@ -12,6 +12,7 @@ use super::ledger;
 use super::row::version_column;
 use super::schema::failed;
 use crate::letter::{LetterEvent, State};
+use crate::mask::pattern;
 
 /// What a batch did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -165,6 +166,8 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
     let columns = event_columns(transaction, &id.0)?;
     let target_key = received.record.headers.get("sb-target-key");
     let origin = letter.origin.as_ref();
+    // As everybody may see it, whatever asks for it: a condition must not tell, question by question, what is masked.
+    let message = pattern::mask(&letter.message);
     let row: i64 = transaction
         .prepare_cached(
             "INSERT INTO letters (id, tenant, flow, flow_version, stage, category, code, document, version, \
@@ -193,7 +196,7 @@ fn put_letter(transaction: &Transaction<'_>, letter: &DeadLetter, received: &Rec
                 letter.document_key.as_str(),
                 version_column(letter.version.0),
                 target_key,
-                letter.message,
+                message.as_deref().unwrap_or(&letter.message),
                 letter.field,
                 letter.attempts,
                 letter.first_failed_at,

@@ -22,7 +22,7 @@ pub struct Earlier {
     pub flow_version: String,
     /// The field at fault.
     pub field: Option<String>,
-    /// What was said.
+    /// What was said, as it was written.
     pub message: String,
     /// The replay that it came of.
     pub replay: Option<String>,
@@ -66,8 +66,9 @@ pub(super) fn keep(transaction: &Transaction<'_>, id: &DeadLetterId) -> rusqlite
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO earlier (id, partition, offset, attempts, failed, code, flow_version, field, message, \
-             replay, trace) SELECT id, partition, offset, attempts, last_failed, code, flow_version, field, message, \
-             failed_replay, trace FROM letters WHERE id = ?",
+             replay, trace) SELECT id, partition, offset, attempts, last_failed, code, flow_version, field, \
+             (SELECT value ->> 1 FROM json_each(headers) WHERE value ->> 0 = 'dl-message'), \
+             failed_replay, trace FROM letters JOIN bodies USING (row) WHERE id = ?",
         )?
         .execute([&id.0])
         .map(drop)

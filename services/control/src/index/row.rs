@@ -33,7 +33,7 @@ pub struct LetterRow {
     pub version: Version,
     /// Its key in the target, where it was mapped.
     pub target_key: Option<TargetKey>,
-    /// The failure in words.
+    /// The failure in words, as everybody may see it: without what looks like a personal number.
     pub message: String,
     /// The field or path at fault.
     pub field: Option<String>,

@@ -8,7 +8,7 @@ use document::{Code, Fault};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Raised with every change of the tables.
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
 /// Page cache of the one writing connection, KiB.
 const WRITER_CACHE: i64 = 16 * 1024;
 /// Page cache of each reading connection, KiB.
@@ -17,7 +17,7 @@ const READER_CACHE: i64 = 8 * 1024;
 const PAGE_SIZE: i64 = 8 * 1024;
 
 /// `version` columns hold u64 moved down by 2^63, which keeps the order. A letter's state is null while its last event
-/// is unreadable. Bodies have a table of their own, so that a scan of the letters does not pass them. The
+/// is unreadable. Messages are masked; as they were written they stand in the headers. Bodies have a table of their own, so that a scan of the letters does not pass them. The
 /// indexes by time have what is asked most along with them: a list is filtered on the index, in order, and only the rows
 /// that fit are fetched.
 const TABLES: &str = "

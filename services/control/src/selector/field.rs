@@ -30,7 +30,7 @@ pub enum Field {
     Version,
     /// The document's key in the target, where it was mapped.
     TargetKey,
-    /// The failure in words.
+    /// The failure in words, as lists show it: without what looks like a personal number.
     Message,
     /// The field or path at fault.
     Field,

@@ -14,7 +14,8 @@
 //! A letter that lacks a field satisfies no comparison of it; `!=` and `not in` are the opposites of `=` and `in` and
 //! hold there. Durations are `10s`, `5m`, `2h`, `3d` or `1h30m`; times are RFC 3339 or a date, which is its first instant
 //! in UTC. Numbers compare as exact decimals, times as instants, text by code point. In the body a value without
-//! quotes that reads as a number or a time compares as one, also with text that reads so; a quoted one is text.
+//! quotes that reads as a number or a time compares as one, also with text that reads so; a quoted one is text. Messages
+//! are met as everybody may see them, without personal numbers.
 
 mod evaluate;
 mod explain;

@@ -78,7 +78,7 @@ pub(super) fn line(found: &Letter, masker: Option<&Masker>) -> String {
         stage: row.stage.as_str(),
         category: row.category.to_string(),
         code: row.code.to_string(),
-        message: &row.message,
+        message: if masker.is_some() { &row.message } else { &found.letter.message },
         state: row.state.map_or("unreadable", |state| state.as_str()),
         attempts: row.attempts,
         first_failed_at: row.first_failed,
@@ -149,7 +149,7 @@ mod tests {
             stage: document::Stage::Load,
             category: document::Category::Validation,
             code: Code::ReferenceMissing,
-            message: "仓库\n不存在".to_owned(),
+            message: "仓库\n不存在，请拨13800138000".to_owned(),
             field: None,
             origin: None,
             origin_timestamp: None,
@@ -207,7 +207,10 @@ mod tests {
         let read = |line: &String| serde_json::from_str::<Value>(line).expect("JSON");
         let values: Vec<Value> = plain.iter().map(read).collect();
         assert_eq!((&values[0]["payload"]["FMobile"], &values[0]["masked"]), (&"13800138000".into(), &false.into()));
-        assert_eq!((&values[0]["message"], &values[0]["state"]), (&"仓库\n不存在".into(), &"open".into()));
+        assert_eq!(
+            (&values[0]["message"], &values[0]["state"]),
+            (&"仓库\n不存在，请拨13800138000".into(), &"open".into())
+        );
         assert_eq!((&values[1]["payload_base64"], values[1].get("payload")), (&"/wA=".into(), None));
         assert_eq!((&values[2]["revision"], &values[2]["state"]), (&4.into(), &"parked".into()));
         assert_eq!(values[2]["payload"]["FQty"].to_string(), "1.50");
@@ -215,6 +218,7 @@ mod tests {
         let (masked, _) = lines(&index, &ids, Some(&masker));
         assert!(!masked[0].contains("13800138000") && read(&masked[0])["masked"] == true, "{masked:?}");
         assert_eq!(read(&masked[2])["masked"], false);
+        assert!(masked.iter().all(|line| read(line)["message"] == "仓库\n不存在，请拨***"), "{masked:?}");
     }
 
     #[test]

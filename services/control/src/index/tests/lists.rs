@@ -228,3 +228,36 @@ fn more_readers_than_connections_all_get_their_answer() {
         }
     });
 }
+
+#[test]
+fn a_condition_on_the_message_meets_it_as_it_is_shown() {
+    let (_folder, index) = index();
+    let told = |document: &str, message: &str| Sample { message: message.to_owned(), ..sample(document, 10) };
+    let private = told("A", "客户 13800138000 不存在");
+    index.apply(&[letter(0, &private), letter(1, &told("B", "客户 C01 不存在"))]).expect("applied");
+    // Whoever guesses digit by digit learns no more than the list shows, whichever way the guess is put.
+    for (text, wanted) in [
+        ("message ~ \"138\"", ""),
+        ("message ~ \"客户 1\"", ""),
+        ("message = \"客户 13800138000 不存在\"", ""),
+        ("message between \"客户 1\" and \"客户 2\"", ""),
+        ("message < \"客户 1\"", "A"),
+        ("message in (\"客户 *** 不存在\")", "A"),
+        (r#"message ~ "客户 \\*\\*\\* ""#, "A"),
+        ("message ~ \"C01\"", "B"),
+        ("not message ~ \"138\"", "AB"),
+    ] {
+        let selector = selector(text);
+        assert_eq!(documents(&index, &selector, Order::Document, false, 10).concat(), wanted, "{text}");
+        let ids = index.ids(&selector, None, 10, 1_000).expect("ids").items;
+        assert_eq!(ids.len(), wanted.len(), "{text}");
+        let streamed = index.wanted(&private.id(), None, &selector, 1_000).expect("judged");
+        assert_eq!(streamed.is_some(), wanted.contains('A'), "{text}");
+    }
+    let found = index.get(&private.id()).expect("read").expect("there");
+    assert_eq!((found.row.message.as_str(), &found.letter.message), ("客户 *** 不存在", &private.message));
+    // What it said before it failed again is kept as it was, for those who may see it.
+    let again = Sample { attempts: 2, ..told("A", "客户 13900139000 不存在") };
+    index.apply(&[letter(2, &again)]).expect("applied");
+    assert_eq!(index.earlier(&private.id()).expect("read")[0].message, private.message);
+}
