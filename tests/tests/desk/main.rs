@@ -15,6 +15,7 @@ mod guide;
 mod keys;
 mod kills;
 mod looks;
+mod moves;
 mod overtaken;
 mod raw;
 mod reconcile;
