@@ -107,6 +107,7 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)>
     let progress = watch(&mut running, expectation.source.len(), plan.patience, begin).await?;
     let seconds = begin.elapsed().as_secs_f64();
     let stats = [running.source.admin("/stats", None).await?, running.target.admin("/stats", None).await?];
+    let log = std::fs::read_to_string(running.target.request_log()).context("reading the target's request log")?;
 
     let opened = {
         let (files, folder) = (running.desk.clone(), scratch.to_owned());
@@ -116,35 +117,18 @@ pub async fn run(plan: &Plan, scratch: &Path) -> anyhow::Result<(Summary, Next)>
     let parked = desk.until("state = open", expectation.parked.len())?;
     // Those about missing products are replayed by themselves in time.
     let taken = desk.ids("category = duplicate")?;
-    if plan.replay {
+
+    say("comparing both Galaxies with the orders file");
+    let (mut clean, mut report) = check(plan, &running, &foreign, &[])?;
+    if plan.replay && clean {
         say("creating the missing products in B and removing the foreign documents there");
         crate::mend::target(&running.target, &expectation).await?;
         say("replaying every dead letter by selector");
         desk.replay("category in (reference_missing, duplicate)", "products were created, numbers freed")?;
         desk.until("state = open", 0)?;
+        say("comparing both Galaxies with the orders file again");
+        (clean, report) = check(plan, &running, &foreign, &["--mended"])?;
     }
-
-    say("comparing both Galaxies with the orders file");
-    let (source, target) = (running.source.access_file()?, running.target.access_file()?);
-    let mut arguments = vec![
-        "check",
-        "--orders",
-        path(&plan.orders)?,
-        "--source",
-        path(&source)?,
-        "--target",
-        path(&target)?,
-        "--foreign",
-        path(&foreign)?,
-        "--brokers",
-        running.kafka.brokers(),
-    ];
-    if plan.replay {
-        arguments.push("--mended");
-    }
-    let (clean, report) = compare(&arguments)?;
-    let report: Value = serde_json::from_str(&report).context("reading the report")?;
-    let log = std::fs::read_to_string(running.target.request_log()).context("reading the target's request log")?;
     let letters = crate::compare::letters::open(
         running.kafka.brokers(),
         "starbridge.dead-letters",
@@ -274,6 +258,16 @@ async fn watch(running: &mut Running, orders: usize, patience: Duration, begin: 
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+/// Compares both Galaxies with the orders file: whether they agree, and the report.
+fn check(plan: &Plan, running: &Running, foreign: &Path, more: &[&str]) -> anyhow::Result<(bool, Value)> {
+    let (source, target) = (running.source.access_file()?, running.target.access_file()?);
+    let mut arguments = vec!["check", "--orders", path(&plan.orders)?, "--source", path(&source)?];
+    arguments.extend(["--target", path(&target)?, "--foreign", path(foreign)?, "--brokers", running.kafka.brokers()]);
+    arguments.extend(more);
+    let (clean, report) = compare(&arguments)?;
+    Ok((clean, serde_json::from_str(&report).context("reading the report")?))
 }
 
 /// Runs the comparison as a process of its own: whether it agreed, and what it printed.
