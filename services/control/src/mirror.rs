@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `job/{id}`, `job-items/{id}/{chunk}` | replays ([`crate::core::job`]) |
 //! | `answer/{idempotency key}` | [`Answer`]: what a request was answered, for a day |
+//! | `reconciliation/{id}`, `reconciliation-findings/{id}/{page}` | reports ([`crate::reconcile::report`]) |
 //! | `backfill/{id}` | backfills ([`crate::backfill::job`]) |
 //! | `binding/{hash}` | [`Binding`]: who has which role where |
 //! | `revoked/{token id}` | [`Revoked`]: a token that was taken back |

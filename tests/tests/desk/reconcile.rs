@@ -150,6 +150,37 @@ async fn everything_done_behind_our_back_is_in_one_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_missing_document_is_listed_however_many_they_are() {
+    let plan = RoadPlan { orders: 1_200, planted: false, controls: 1, ..RoadPlan::default() };
+    let mut road = Road::open(plan).await.expect("opened");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+    settled(&operator, orders, 0.0).await;
+    let gone: Vec<String> = road.expectation.target.keys().take(1_150).cloned().collect();
+    for number in &gone {
+        road.target.remove(FORM, number).await.expect("removed");
+    }
+    let first = report(&operator, 0.0, 1).await;
+    assert_eq!((first.totals["missing"], first.findings.len()), (1_150, 1_000), "{:#?}", first.totals);
+
+    let (mut listed, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let asked = v1::GetReconciliationRequest { id: first.id.clone(), page_size: 400, page_token };
+        let page = operator.reconciliations().get_reconciliation(asked).await.expect("a page").into_inner();
+        listed.extend(found(&page.reconciliation.expect("the report"), "missing"));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    listed.sort();
+    assert_eq!(listed, gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_whose_writer_is_killed_is_made_by_another_and_shown_whole() {
     let plan = RoadPlan { orders: 20, planted: false, controls: 2, ..RoadPlan::default() };
     let mut road = Road::open(plan).await.expect("opened");
@@ -170,7 +201,7 @@ async fn a_report_whose_writer_is_killed_is_made_by_another_and_shown_whole() {
     road.of("control")[dead.expect("one of two") as usize].kill().expect("killed");
 
     let operator = people.at_writer(&road, &token).await;
-    let asked = v1::GetReconciliationRequest { id: id.clone() };
+    let asked = v1::GetReconciliationRequest { id: id.clone(), ..Default::default() };
     let half = operator.reconciliations().get_reconciliation(asked).await.expect("known").into_inner();
     let half = half.reconciliation.expect("a report");
     assert_eq!(

@@ -18,8 +18,8 @@ use super::status::status;
 use super::{Shared, blocking, digest, page_size, show};
 use crate::core::Effects;
 use crate::reconcile::plan::{begun, calls};
-use crate::reconcile::report::{REPORTS, flow_of};
-use crate::reconcile::{Reconciliation, Spec, Status as How};
+use crate::reconcile::report::{PAGE, REPORTS, flow_of};
+use crate::reconcile::{Finding, Reconciliation, Spec, Status as How};
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs};
 
@@ -61,7 +61,7 @@ impl ReconciliationService for Reconciliations {
             let memory = begun(&report, desk.memories(&format!("{REPORTS}{}:", report.spec.flow))?);
             let response = v1::StartReconciliationResponse {
                 planned_calls: planned,
-                reconciliation: (!dry_run).then(|| shown(&report, false)),
+                reconciliation: (!dry_run).then(|| shown(&report, &[])),
             };
             let effects = Effects { memory, ..Effects::default() };
             Ok((Decided { effects, ..Decided::default() }, response))
@@ -105,7 +105,7 @@ impl ReconciliationService for Reconciliations {
         reports.truncate(size);
         let next = reports.last().filter(|_| more).map(place).unwrap_or_default();
         Ok(Response::new(v1::ListReconciliationsResponse {
-            reconciliations: reports.iter().map(|report| shown(report, false)).collect(),
+            reconciliations: reports.iter().map(|report| shown(report, &[])).collect(),
             next_page_token: next,
         }))
     }
@@ -115,7 +115,16 @@ impl ReconciliationService for Reconciliations {
         request: Request<v1::GetReconciliationRequest>,
     ) -> Result<Response<v1::GetReconciliationResponse>, Status> {
         let (_, report) = self.report("GetReconciliation", &request, |request| &request.id).await?;
-        Ok(Response::new(v1::GetReconciliationResponse { reconciliation: Some(shown(&report, true)) }))
+        let request = request.into_inner();
+        let size = if request.page_size == 0 { PAGE } else { page_size(request.page_size)? };
+        let from = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse().map_err(|_| status(&unreadable_token()))?,
+        };
+        let (findings, more) = report.findings(from, size, |key| self.0.mirror.get(key));
+        let next_page_token = if more { (from + findings.len()).to_string() } else { String::new() };
+        let reconciliation = Some(shown(&report, &findings));
+        Ok(Response::new(v1::GetReconciliationResponse { reconciliation, next_page_token }))
     }
 
     type WatchReconciliationStream =
@@ -139,7 +148,7 @@ impl ReconciliationService for Reconciliations {
                 let over = now.status != How::Running;
                 if last != Some(now.status) {
                     last = Some(now.status);
-                    let sent = v1::WatchReconciliationResponse { reconciliation: Some(shown(&now, over)) };
+                    let sent = v1::WatchReconciliationResponse { reconciliation: Some(shown(&now, &now.findings)) };
                     if sender.send(Ok(sent)).await.is_err() {
                         return;
                     }
@@ -225,10 +234,15 @@ fn unknown(id: &str) -> Fault {
     Fault::new(Code::ReconciliationUnknown, "there is no reconciliation of this id").of_record(id.to_owned())
 }
 
-fn shown(report: &Reconciliation, findings: bool) -> v1::Reconciliation {
+fn unreadable_token() -> Fault {
+    Fault::new(Code::PageToken, "is not one of this report").at_path("$.page_token")
+}
+
+/// A report with these of its findings.
+fn shown(report: &Reconciliation, findings: &[Finding]) -> v1::Reconciliation {
     let seconds = |seconds: i64| Some(Timestamp { seconds, nanos: 0 });
     let (spec, counts) = (&report.spec, &report.counts);
-    let finding = |finding: &crate::reconcile::Finding| v1::ReconciliationFinding {
+    let finding = |finding: &Finding| v1::ReconciliationFinding {
         kind: finding.kind.as_str().to_owned(),
         document_key: finding.document.to_string(),
         target_key: finding.target_key.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -264,7 +278,7 @@ fn shown(report: &Reconciliation, findings: bool) -> v1::Reconciliation {
         on_the_way: show::count(counts.on_the_way),
         compared: show::count(counts.compared),
         totals: report.totals.iter().map(|(kind, count)| (kind.as_str().to_owned(), show::count(*count))).collect(),
-        findings: if findings { report.findings.iter().map(finding).collect() } else { Vec::new() },
+        findings: findings.iter().map(finding).collect(),
         read_again: show::count(report.read_again),
         fault: report.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
     }

@@ -9,6 +9,8 @@ use crate::core::Memory;
 
 /// Reports of one flow that are kept; older ones go when another one begins.
 const KEPT: usize = 100;
+/// Of so many the newest, every page of findings is kept; of older ones the first.
+const WHOLE: usize = 5;
 /// Documents that a report may be about.
 const MOST: u64 = 1_000_000;
 /// Windows that one report has read again; beyond, one window spans all.
@@ -30,12 +32,23 @@ pub fn calls(documents: u64, sample: f64) -> usize {
     usize::try_from(2 * reading + 100).unwrap_or(usize::MAX)
 }
 
-/// What is written when a report begins: the report, and the end of earlier ones of its flow that are too many. `known`:
-/// those, oldest first.
+/// What is written when a report begins: the report, and the end of earlier ones of its flow that are too many, or of their
+/// pages. `known`: those, oldest first.
 pub fn begun(report: &Reconciliation, known: Vec<(String, Vec<u8>)>) -> Vec<Memory> {
+    let pages = |value: &[u8]| -> Vec<String> {
+        let earlier = serde_json::from_slice::<Reconciliation>(value);
+        earlier.map(|earlier| earlier.page_keys().collect()).unwrap_or_default()
+    };
     let spare = known.len().saturating_sub(KEPT - 1);
-    let gone = known.into_iter().take(spare).map(|(key, _)| (key, None));
-    std::iter::once((report.key(), Some(report.to_bytes()))).chain(gone).collect()
+    // One begins, so one is not among the newest any more.
+    let cut = known.len().checked_sub(WHOLE).filter(|cut| *cut >= spare);
+    let mut gone: Vec<String> = cut.map(|cut| pages(&known[cut].1)).unwrap_or_default();
+    for (key, value) in known.into_iter().take(spare) {
+        // It may have ended when it was among the newest no more.
+        gone.extend(pages(&value));
+        gone.push(key);
+    }
+    std::iter::once((report.key(), Some(report.to_bytes()))).chain(gone.into_iter().map(|key| (key, None))).collect()
 }
 
 /// The spans of the watermark date, unix seconds, ends excluded, that hold the bills of these dates.
@@ -66,7 +79,10 @@ pub fn command(flow: &FlowName, (from, to): (i64, i64)) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::reconcile::report::{FINDINGS, Finding, Kind, PAGE, REPORTS, Spec};
 
     #[test]
     fn calls_grow_with_the_documents_and_the_share_that_is_compared() {
@@ -74,6 +90,48 @@ mod tests {
         // Heads of 5,000 documents twice on either side, and a hundredth of them field by field.
         assert_eq!(calls(5_000, 0.01), 2 * (10 + 54 + 4 + 62) + 100);
         assert!(calls(5_000, 1.0) > 12_000 && calls(u64::MAX, 1.0) < 3_000_000);
+    }
+
+    #[test]
+    fn of_earlier_reports_as_many_are_kept_and_the_newest_with_every_page() {
+        let flow = FlowName::new("f").expect("valid");
+        let finding = |at: usize| Finding {
+            kind: Kind::Missing,
+            document: format!("{at:05}").as_str().into(),
+            target_key: None,
+            target_ids: Vec::new(),
+            detail: String::new(),
+        };
+        let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for number in 0..130 {
+            let spec = Spec {
+                id: format!("f:{number:03}"),
+                flow: flow.clone(),
+                from: 1,
+                to: 2,
+                sample: 0.0,
+                grace: 0,
+                calls: 1,
+                by: String::new(),
+                at: number,
+                reason: String::new(),
+            };
+            let mut report = Reconciliation::new(spec);
+            let known = kept.iter().filter(|(key, _)| key.starts_with(REPORTS));
+            let begun = begun(&report, known.map(|(key, value)| (key.clone(), value.clone())).collect());
+            // It ends before the next one begins, with two pages besides the first.
+            let pages = report.put((0..2 * PAGE + 1).map(finding).collect());
+            let ended = (report.key(), Some(report.to_bytes()));
+            for (key, value) in begun.into_iter().chain(pages).chain([ended]) {
+                match value {
+                    Some(value) => drop(kept.insert(key, value)),
+                    None => drop(kept.remove(&key)),
+                }
+            }
+            let of = |prefix: &str| kept.keys().filter(|key| key.starts_with(prefix)).count();
+            let known = usize::try_from(number).expect("positive") + 1;
+            assert_eq!((of(REPORTS), of(FINDINGS)), (known.min(KEPT), 2 * known.min(WHOLE)), "{number}");
+        }
     }
 
     #[test]

@@ -1,14 +1,21 @@
-//! A report, as it stands in `starbridge.control` under `reconciliation/{id}`.
+//! A report, as it stands in `starbridge.control` under `reconciliation/{id}`: with the first of its findings, the others
+//! page by page under `reconciliation-findings/{id}/{page}`.
 
 use std::collections::BTreeMap;
 
 use document::{DocumentKey, Fault, FlowName, TargetKey};
 use serde::{Deserialize, Serialize};
 
+use crate::core::Memory;
+
 /// Before the keys of reports.
 pub const REPORTS: &str = "reconciliation/";
-/// Findings of one kind that a report names; of further ones it tells the number.
-pub const NAMED: usize = 1_000;
+/// Before the keys of further pages of their findings.
+pub const FINDINGS: &str = "reconciliation-findings/";
+/// Findings that stand in the report itself, and in each further page.
+pub const PAGE: usize = 1_000;
+/// Findings that a report names; of further ones it tells the number.
+pub const NAMED: usize = 100_000;
 
 /// What a report is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,7 +149,7 @@ pub struct Reconciliation {
     /// How many findings there are of each kind.
     #[serde(default)]
     pub totals: BTreeMap<Kind, u64>,
-    /// The findings, at most [`NAMED`] of each kind.
+    /// The first findings, at most [`PAGE`].
     #[serde(default)]
     pub findings: Vec<Finding>,
     /// Missing bills that are read again, because the flow says so.
@@ -186,18 +193,52 @@ impl Reconciliation {
         self.status == Status::Done && wrong.sum::<u64>() == 0
     }
 
-    /// Puts findings down, sorted.
-    pub fn put(&mut self, mut findings: Vec<Finding>) {
+    /// Puts findings down, sorted: the first of them. Gives the other pages, as they are written.
+    pub fn put(&mut self, mut findings: Vec<Finding>) -> Vec<Memory> {
         findings.sort_by(|a, b| (a.kind, &a.document, &a.target_key).cmp(&(b.kind, &b.document, &b.target_key)));
         self.totals.clear();
-        self.findings.clear();
-        for finding in findings {
-            let total = self.totals.entry(finding.kind).or_default();
-            *total += 1;
-            if *total <= NAMED as u64 {
-                self.findings.push(finding);
-            }
+        for finding in &findings {
+            *self.totals.entry(finding.kind).or_default() += 1;
         }
+        findings.truncate(NAMED);
+        let rest = findings.split_off(findings.len().min(PAGE));
+        self.findings = findings;
+        let bytes = |page: &[Finding]| serde_json::to_vec(page).expect("texts");
+        (1..).zip(rest.chunks(PAGE)).map(|(number, page)| (self.page_key(number), Some(bytes(page)))).collect()
+    }
+
+    /// The key of a further page of findings, from 1; keys sort as pages do.
+    pub fn page_key(&self, page: usize) -> String {
+        format!("{FINDINGS}{}/{page:08}", self.spec.id)
+    }
+
+    /// The keys of its further pages.
+    pub fn page_keys(&self) -> impl Iterator<Item = String> {
+        let found = usize::try_from(self.totals.values().sum::<u64>()).unwrap_or(usize::MAX);
+        let further = found.min(NAMED).saturating_sub(self.findings.len());
+        (1..=further.div_ceil(PAGE)).map(|page| self.page_key(page))
+    }
+
+    /// So many findings behind the first `from`, and whether there are more. `page` gives a further page, where it is kept.
+    pub fn findings(
+        &self,
+        from: usize,
+        count: usize,
+        page: impl Fn(&str) -> Option<Vec<Finding>>,
+    ) -> (Vec<Finding>, bool) {
+        let mut found: Vec<Finding> = self.findings.iter().skip(from).take(count + 1).cloned().collect();
+        let mut skip = from.saturating_sub(self.findings.len());
+        for key in self.page_keys().skip(skip / PAGE) {
+            if found.len() > count {
+                break;
+            }
+            let Some(further) = page(&key) else { break };
+            found.extend(further.into_iter().skip(skip % PAGE).take(count + 1 - found.len()));
+            skip = 0;
+        }
+        let more = found.len() > count;
+        found.truncate(count);
+        (found, more)
     }
 }
 
@@ -231,19 +272,41 @@ mod tests {
     }
 
     #[test]
-    fn a_report_names_so_many_and_counts_all() {
+    fn a_report_names_what_is_wrong_page_by_page_and_counts_all() {
         let mut report = Reconciliation::new(spec());
         assert!(!report.is_clean());
         report.status = Status::Done;
         assert!(report.is_clean());
-        report.put((0..1_500).map(|at| finding(Kind::Missing, &format!("{at:04}"))).collect());
-        assert_eq!((report.findings.len(), report.totals[&Kind::Missing]), (NAMED, 1_500));
+        let wrong = |count: usize| (0..count).rev().map(|at| finding(Kind::Missing, &format!("{at:06}"))).collect();
+        for (count, pages) in [(0, 0), (PAGE, 0), (PAGE + 1, 1), (3_500, 3), (NAMED, 99), (NAMED + 5, 99)] {
+            let kept: BTreeMap<String, Option<Vec<u8>>> = report.put(wrong(count)).into_iter().collect();
+            assert!(report.page_keys().eq(kept.keys().cloned()), "{count}");
+            assert_eq!((kept.len(), report.totals.values().sum::<u64>()), (pages, count as u64), "{count}");
+            let read: Reconciliation = serde_json::from_slice(&report.to_bytes()).expect("reads");
+            assert_eq!(read, report);
+            let page = |key: &str| serde_json::from_slice(kept.get(key)?.as_ref()?).ok();
+            for size in [1_000, 700].into_iter().filter(|_| count < 10_000) {
+                let mut listed = Vec::new();
+                loop {
+                    let (found, more) = report.findings(listed.len(), size, page);
+                    assert!(found.len() == size || !more);
+                    listed.extend(found);
+                    if !more {
+                        break;
+                    }
+                }
+                let mut all: Vec<Finding> = wrong(count);
+                all.reverse();
+                assert_eq!(listed, all, "{count} by {size}");
+            }
+            // A page that is not kept any more ends the list.
+            let (found, more) = report.findings(0, 2 * PAGE, |_| None);
+            assert_eq!((found.len(), more), (count.min(PAGE), false));
+        }
         assert!(!report.is_clean());
         report.put(vec![finding(Kind::ChangedAfterLoad, "b"), finding(Kind::ChangedAfterLoad, "a")]);
         assert_eq!(report.findings[0].document.as_str(), "a");
         assert!(report.is_clean());
-        let read: Reconciliation = serde_json::from_slice(&report.to_bytes()).expect("reads");
-        assert_eq!(read, report);
         assert_eq!((flow_of(&report.spec.id), flow_of("alone")), ("misc-inbound", "alone"));
     }
 }

@@ -17,8 +17,8 @@ use super::plan;
 use super::read::{self, Bill};
 use super::report::{REPORTS, Reconciliation, Spec, Status};
 use crate::audit::Hash;
-use crate::core::Effects;
 use crate::core::job::Job;
+use crate::core::{Effects, Memory};
 use crate::grpc::place::Place;
 use crate::grpc::{Shared, blocking};
 use crate::index::{End, List, Order};
@@ -59,9 +59,10 @@ pub async fn run(shared: Arc<Shared>) {
         let Some(report) = reports.filter(|report| report.status == Status::Running).min_by_key(|r| r.spec.at) else {
             continue;
         };
-        let (id, (made, again)) = (report.spec.id.clone(), make(&shared, report).await);
-        info!(id, status = ?made.status, calls = made.calls_made, totals = ?made.totals, "a reconciliation is over");
-        if let Err(fault) = keep(&shared, made, again).await {
+        let (id, made) = (report.spec.id.clone(), make(&shared, report).await);
+        let Reconciliation { status, calls_made, totals, .. } = &made.report;
+        info!(id, ?status, calls = calls_made, ?totals, "a reconciliation is over");
+        if let Err(fault) = keep(&shared, made).await {
             // Another replica writes now, or the brokers do not answer: it is made again.
             warn!(id, %fault, "a reconciliation was not kept");
         }
@@ -106,17 +107,25 @@ async fn begin_due(shared: &Shared, began: DateTime<Utc>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Asks the systems. What keeps them from being asked makes a report that says so and nothing else. Gives also the dates of
-/// bills that are to be read again.
-async fn make(shared: &Shared, mut report: Reconciliation) -> (Reconciliation, Vec<i64>) {
-    let mut again = Vec::new();
+/// A report that is over.
+struct Made {
+    report: Reconciliation,
+    /// Its further findings, page by page.
+    pages: Vec<Memory>,
+    /// The dates of bills that are to be read again.
+    again: Vec<i64>,
+}
+
+/// Asks the systems. What keeps them from being asked makes a report that says so and nothing else.
+async fn make(shared: &Shared, mut report: Reconciliation) -> Made {
+    let (mut pages, mut again) = (Vec::new(), Vec::new());
     let mut calls = Calls::at_most(report.spec.calls, WITHIN + grace(&report.spec));
     report.as_of = Some(shared.clock.millis());
     match ask(shared, &report.spec, &mut calls).await {
         Ok(Found { counts, findings, lost }) => {
             report.status = Status::Done;
             report.counts = counts;
-            report.put(findings);
+            pages = report.put(findings);
             let flow = current(shared, &report.spec.flow).ok();
             if flow.is_some_and(|flow| flow.settings.reconcile.as_ref().is_some_and(|how| how.repair)) {
                 (report.read_again, again) = (lost.len(), lost);
@@ -129,17 +138,17 @@ async fn make(shared: &Shared, mut report: Reconciliation) -> (Reconciliation, V
     }
     report.calls_made = calls.made.len();
     report.ended_at = Some(shared.clock.millis());
-    (report, again)
+    Made { report, pages, again }
 }
 
 fn grace(spec: &Spec) -> Duration {
     Duration::from_secs(u64::try_from(spec.grace).unwrap_or_default())
 }
 
-/// Writes a report that is over, with an entry in the audit topic, and has the bills of these dates read again.
-async fn keep(shared: &Shared, report: Reconciliation, again: Vec<i64>) -> Result<(), Fault> {
+/// Writes a report that is over, with an entry in the audit topic, and has bills read again.
+async fn keep(shared: &Shared, Made { report, pages, again }: Made) -> Result<(), Fault> {
     let meta = own_meta(shared, &report, format!("ended: {:?}, clean: {}", report.status, report.is_clean()));
-    let memory = vec![(report.key(), Some(report.to_bytes()))];
+    let memory = std::iter::once((report.key(), Some(report.to_bytes()))).chain(pages).collect();
     let windows = plan::windows(again).into_iter();
     let records =
         windows.map(|window| (topic::COMMANDS.to_owned(), plan::command(&report.spec.flow, window))).collect();

@@ -96,10 +96,7 @@ pub(super) async fn run(command: &ReconcileCommand, session: &Session) -> Result
             }
         }
         ReconcileCommand::List { flow, page } => list(session, flow.as_deref(), page).await,
-        ReconcileCommand::Get { id } => {
-            let answer = client.ask(v1::GetReconciliationRequest { id: id.clone() }).await?;
-            show(session, &answer.reconciliation.unwrap_or_default())
-        }
+        ReconcileCommand::Get { id } => get(session, id).await,
         ReconcileCommand::Watch { id } => watch(session, id).await,
     }
 }
@@ -132,7 +129,7 @@ async fn watch(session: &Session, id: &str) -> Result<u8, Failure> {
                         let report = next.reconciliation.unwrap_or_default();
                         broken = 0;
                         if report.status() != v1::ReconciliationStatus::Running {
-                            return show(session, &report);
+                            return get(session, id).await;
                         }
                     }
                     Ok(None) => break tonic::Status::unavailable("the stream ended before the report did"),
@@ -145,6 +142,25 @@ async fn watch(session: &Session, id: &str) -> Result<u8, Failure> {
         }
         sleep(Duration::from_secs(1 << broken)).await;
         broken += 1;
+    }
+}
+
+/// Shows a report with every page of its findings.
+async fn get(session: &Session, id: &str) -> Result<u8, Failure> {
+    let mut report = v1::Reconciliation::default();
+    let (mut findings, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::GetReconciliationRequest { id: id.to_owned(), page_size: 0, page_token };
+        let answer = session.client.ask(request).await?;
+        if let Some(page) = answer.reconciliation {
+            report = page;
+            findings.append(&mut report.findings);
+        }
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            report.findings = findings;
+            return show(session, &report);
+        }
     }
 }
 
@@ -164,8 +180,11 @@ fn show(session: &Session, report: &v1::Reconciliation) -> Result<u8, Failure> {
             let total: i64 = report.totals.values().sum();
             let named = i64::try_from(findings.len()).unwrap_or(i64::MAX);
             if total > named {
-                output
-                    .line(&output.pick(format!("and {} more", total - named), format!("另有 {} 项", total - named)))?;
+                let more = total - named;
+                output.line(&output.pick(
+                    format!("and {more} more, which are counted only: a report of a narrower window lists them"),
+                    format!("另有 {more} 项，仅计数：缩小时间范围重新对账即可列出"),
+                ))?;
             }
         }
     }

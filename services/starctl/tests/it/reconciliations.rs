@@ -37,6 +37,12 @@ fn reports_are_listed_and_shown_in_every_form() {
     insta::assert_snapshot!("reconcile_get_zh", chinese.seen());
     let json = bed.starctl(&["reconcile", "get", "misc-inbound:1", "-o", "json"]);
     assert_eq!((json.code, json.json()["items"][0]["findings"][1]["target_ids"][1].clone()), (Some(6), "101".into()));
+    assert_eq!(bed.desk().requests("get_reconciliation").len(), 4, "two pages each");
+    for (language, said) in [("en", "and 129998 more, which are counted only"), ("zh", "另有 129998 项，仅计数")]
+    {
+        let many = bed.starctl(&["reconcile", "get", "misc-inbound:3-many", "--lang", language]);
+        assert!(many.code == Some(6) && many.out.contains(said), "{}", many.out);
+    }
     let failed = bed.starctl(&["reconcile", "get", "misc-inbound:0"]);
     assert_eq!(failed.code, Some(1));
     assert!(failed.out.contains("E_ERP_TIMEOUT: no answer"), "{}", failed.out);

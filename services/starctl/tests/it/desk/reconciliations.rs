@@ -37,7 +37,12 @@ fn report(id: &str, status: ReconciliationStatus) -> Reconciliation {
         applied: 4_976,
         parked: 31,
         compared: 50,
-        totals: if over { [("missing".to_owned(), 1), ("duplicate".to_owned(), 1)].into() } else { [].into() },
+        totals: match over {
+            // More than are named.
+            true if id.ends_with("many") => [("missing".to_owned(), 130_000)].into(),
+            true => [("missing".to_owned(), 1), ("duplicate".to_owned(), 1)].into(),
+            false => [].into(),
+        },
         findings: match over {
             true => vec![finding("missing", "入库-1", &[]), finding("duplicate", "入库-2", &["100", "101"])],
             false => Vec::new(),
@@ -86,7 +91,13 @@ impl reconciliation_service_server::ReconciliationService for Desk {
             "misc-inbound:0" => ReconciliationStatus::Failed,
             _ => ReconciliationStatus::Done,
         };
-        Ok(Response::new(GetReconciliationResponse { reconciliation: Some(report(&request.id, status)) }))
+        // Pages of one finding each.
+        let mut report = report(&request.id, status);
+        let from: usize = request.page_token.parse().unwrap_or_default();
+        let all = std::mem::take(&mut report.findings);
+        let next_page_token = if from + 1 < all.len() { (from + 1).to_string() } else { String::new() };
+        report.findings = all.into_iter().skip(from).take(1).collect();
+        Ok(Response::new(GetReconciliationResponse { reconciliation: Some(report), next_page_token }))
     }
 
     type WatchReconciliationStream = Pin<Box<dyn Stream<Item = Result<WatchReconciliationResponse, Status>> + Send>>;
