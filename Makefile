@@ -78,8 +78,9 @@ bench: setup ## Measure speed, memory and calls: one JSON line a figure on stand
 	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p simulator --bins
 	@cargo bench --locked -p e2e --bench figures -- mapping transactions road
 
-bench-desk: setup ## Measure the desk's index: rebuilt, asked by 1,000 selectors, with a million letters (half an hour; not part of test)
-	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many
+bench-desk: setup ## Measure the desk: its index rebuilt, asked by 1,000 selectors, with a million letters, and the rate of replays (half an hour; not part of test)
+	@cargo build --profile bench --locked -p extractor -p transformer -p loader -p control -p starctl -p simulator --bins
+	@cargo bench --locked -p e2e --bench figures -- desk desk-of-many desk-rate
 
 soak: build ## Documents at a steady rate with faults for HOURS=0.5 hours, KNOWN=150000 known first: nothing may grow or be missing
 	@target/debug/soak --hours $(or $(HOURS),0.5) $(if $(RATE),--rate $(RATE)) $(if $(KNOWN),--known $(KNOWN))

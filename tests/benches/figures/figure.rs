@@ -85,3 +85,19 @@ fn interval(runs: &[f64]) -> [f64; 2] {
         .collect();
     [quantile(&medians, 0.025), quantile(&medians, 0.975)]
 }
+
+/// How many events a second the line through `times` and their numbers tells: events come in small bursts, of which the
+/// first and the last would count whole in a quotient. `times` are seconds in order.
+pub(crate) fn slope(times: &[f64]) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of events")]
+    let number = |at: usize| at as f64;
+    let count = number(times.len());
+    let middle = times.iter().sum::<f64>() / count;
+    let middle_number = (count - 1.0) / 2.0;
+    let (mut together, mut alone) = (0.0, 0.0);
+    for (at, time) in times.iter().enumerate() {
+        together += (time - middle) * (number(at) - middle_number);
+        alone += (time - middle).powi(2);
+    }
+    together / alone
+}

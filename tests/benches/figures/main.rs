@@ -37,6 +37,9 @@ fn main() -> anyhow::Result<()> {
     if wanted("desk-of-many") {
         runtime.block_on(desk::measure_many(&output))?;
     }
+    if wanted("desk-rate") {
+        runtime.block_on(desk::rate(&output))?;
+    }
     Ok(())
 }
 

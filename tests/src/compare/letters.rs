@@ -81,6 +81,22 @@ pub fn records(brokers: &str, topic: &str, name: &str) -> anyhow::Result<Vec<(St
     Ok(records)
 }
 
+/// Text of header `name` of every record of `topic` that is committed now and has it, and when the record was written, unix
+/// milliseconds.
+///
+/// # Errors
+/// The broker cannot be reached within a minute, or a record has no time.
+pub fn times(brokers: &str, topic: &str, name: &str) -> anyhow::Result<Vec<(String, i64)>> {
+    let mut times = Vec::new();
+    each(brokers, topic, |message| {
+        let Some(value) = header(message, name) else { return Ok(()) };
+        let time = message.timestamp().to_millis();
+        times.push((value, time.with_context(|| format!("the record at offset {} has no time", message.offset()))?));
+        Ok(())
+    })?;
+    Ok(times)
+}
+
 /// The last value of every key of `topic` that is committed now; `None` where it was taken back.
 ///
 /// # Errors

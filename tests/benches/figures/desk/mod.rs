@@ -1,8 +1,10 @@
-//! The control plane's index: made anew from the log, asked by selectors, and how much memory it takes.
+//! The control plane's index: made anew from the log, asked by selectors, and how much memory it takes. And how well its
+//! replays keep to their rate.
 
 mod letters;
 mod lists;
 mod log;
+mod rate;
 mod rebuild;
 mod selectors;
 mod sets;
@@ -14,6 +16,7 @@ use queue::Cluster;
 
 use crate::figure::{Figure, Output};
 use crate::{machine, say};
+pub(crate) use rate::measure as rate;
 pub(crate) use rebuild::{WORD, rebuild};
 
 const LETTERS: u64 = 100_000;
