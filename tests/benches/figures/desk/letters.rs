@@ -107,7 +107,8 @@ fn letter(number: u64, random: &mut StdRng) -> DeadLetter {
         last_failed_at: last_failed,
         retry_at: random.random_bool(0.1).then(|| last_failed + HOUR),
         replay: random.random_bool(0.05).then(|| job(random)),
-        trace: Some(TraceParent { trace_id: u128::from(number).to_be_bytes(), span_id: [1; 8], flags: 1 }),
+        // A trace of zeros is none.
+        trace: Some(TraceParent { trace_id: (u128::from(number) + 1).to_be_bytes(), span_id: [1; 8], flags: 1 }),
         headers,
         claim_check: false,
         body: body(&document, number, random),

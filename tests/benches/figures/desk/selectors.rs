@@ -156,7 +156,7 @@ impl Maker {
             Field::State => self.one_of(&State::ALL).to_string(),
             Field::Document => self.document(),
             Field::Version => (VERSIONS + self.random.random_range(0..self.letters)).to_string(),
-            Field::Trace => format!("\"{:032x}\"", self.random.random_range(0..self.letters)),
+            Field::Trace => format!("\"{:032x}\"", self.random.random_range(1..=self.letters)),
             Field::TargetKey => format!("SB-{}", self.document()),
             Field::Message => format!("{:?}", letters::message(self.random.random_range(0..MATERIALS))),
             Field::Field => format!("{:?}", self.one_of(&FIELDS)),
