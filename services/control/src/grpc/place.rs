@@ -24,6 +24,19 @@ pub(crate) struct Place {
     pub(crate) field: String,
 }
 
+impl Place {
+    /// Whether documents of both places lie together: in one form of one account, under one field.
+    pub(crate) fn is_with(&self, other: &Place) -> bool {
+        let account = |place: &Place| {
+            let settings = place.system.settings();
+            (settings.url.trim_end_matches('/').to_lowercase(), settings.acct_id.to_lowercase())
+        };
+        (self.connection == other.connection || account(self) == account(other))
+            && self.form.eq_ignore_ascii_case(&other.form)
+            && self.field.eq_ignore_ascii_case(&other.field)
+    }
+}
+
 impl Shared {
     /// The version of a flow that a letter's document is handled by where it goes on from the failed step.
     ///

@@ -25,11 +25,11 @@ pub trait Sides {
     /// The fault of the index.
     fn standing(&self, document: &DocumentKey) -> Result<Standing, Fault>;
 
-    /// The documents that the ledger has under a target key.
+    /// Who has a target key, by the ledger.
     ///
     /// # Errors
     /// The fault of the index.
-    fn owners(&self, key: &TargetKey) -> Result<Vec<DocumentKey>, Fault>;
+    fn owners(&self, key: &TargetKey) -> Result<Owners, Fault>;
 
     /// The heads of the target's documents of these keys, by key.
     fn heads(&mut self, keys: &[String]) -> impl Future<Output = Result<BTreeMap<String, Vec<Head>>, Fault>> + Send;
@@ -46,6 +46,15 @@ pub trait Sides {
 
     /// Lets the time of grace pass.
     fn wait(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Who has a key of the target's form, by the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The documents of this flow.
+    pub documents: Vec<DocumentKey>,
+    /// Whether another flow loads into the same form, and the key is one of its documents'.
+    pub another_flow: bool,
 }
 
 /// A document of the target that is compared with a bill of the source.
@@ -241,7 +250,7 @@ impl<S: Sides + Send> Look<'_, S> {
         let mut extra = Vec::new();
         for key in self.sides.created().await?.into_keys() {
             let owners = self.sides.owners(&TargetKey(key.clone()))?;
-            if !owners.iter().any(|document| self.bills.contains_key(document)) {
+            if !owners.another_flow && !owners.documents.iter().any(|document| self.bills.contains_key(document)) {
                 extra.push(key);
             }
         }
@@ -255,18 +264,20 @@ impl<S: Sides + Send> Look<'_, S> {
         for key in heads.keys() {
             owners.insert(key.clone(), self.sides.owners(&TargetKey(key.clone()))?);
         }
-        let documents: Vec<String> = owners.values().flatten().map(ToString::to_string).collect();
+        let documents = owners.values().flat_map(|owners| &owners.documents);
+        let documents: Vec<String> = documents.map(ToString::to_string).collect();
         let there = self.sides.existing(&documents).await?;
         let mut findings = Vec::new();
         for (key, heads) in heads {
             let owners = owners.remove(&key).unwrap_or_default();
-            if owners.iter().any(|document| there.contains(document.as_str())) {
+            // Another flow may have loaded it meanwhile.
+            if owners.another_flow || owners.documents.iter().any(|document| there.contains(document.as_str())) {
                 continue;
             }
-            let document = owners.into_iter().next();
+            let document = owners.documents.into_iter().next();
             let detail = match &document {
                 Some(_) => "it was loaded, and the source has it no more",
-                None => "it was not loaded by this flow, and no bill of the source has its key",
+                None => "it was not loaded by any flow, and no bill of the source has its key",
             };
             findings.push(Finding {
                 kind: Kind::Extra,

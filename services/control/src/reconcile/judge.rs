@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use document::{Category, FlowVersion, TargetKey, Version};
 
 use super::report::Kind;
-use crate::index::{End, Ended};
+use crate::index::{End, Ended, Entry};
 use crate::letter::State;
 use crate::systems::look::Head;
 
@@ -97,6 +97,12 @@ pub fn standing(ends: &[End], letters: &[Letter]) -> Standing {
     }
 }
 
+/// Whether the target may have the document by our doing. What was parked without a save is not there, and whatever has its
+/// key there is somebody else's.
+pub fn may_be_there(entry: &Entry) -> bool {
+    entry.target.is_some() || entry.end != Some(Ended::Parked)
+}
+
 /// What is wrong with what the target has under the key of a loaded document: the kind, the ids found, and words.
 pub fn presence(loaded: &Loaded, heads: &[Head]) -> Option<(Kind, Vec<String>, String)> {
     let ids: BTreeSet<&str> = heads.iter().map(|head| head.id.as_str()).collect();
@@ -164,6 +170,22 @@ mod tests {
         ] {
             let found = format!("{:?}", standing(&ends, &letters));
             assert!(found.starts_with(expected), "{found} where {expected} was due");
+        }
+    }
+
+    #[test]
+    fn a_document_that_was_parked_without_a_save_is_nobodys() {
+        for (word, target, expected) in [
+            (json!("applied"), json!({"id": "100", "version": 1, "reached": "saved"}), true),
+            (json!("parked"), json!({"id": "100", "version": 1, "reached": "saved"}), true),
+            (json!("parked"), json!(null), false),
+            (json!("in_doubt"), json!(null), true),
+            (json!(null), json!(null), true),
+        ] {
+            let entry = json!({"document": "B1", "version": 1, "flow_version": "aa", "end": word, "replays": [],
+                "target": target, "digest": "00", "at": 5, "schema": 1});
+            let entry = serde_json::from_value(entry).expect("an entry");
+            assert_eq!(may_be_there(&entry), expected, "{entry:?}");
         }
     }
 

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use tracing::{info, warn};
 
 use super::expected;
-use super::find::{Difference, Found, Pair, Sides, find};
-use super::judge::{Letter, Standing, standing};
+use super::find::{Difference, Found, Owners, Pair, Sides, find};
+use super::judge::{Letter, Standing, may_be_there, standing};
 use super::plan;
 use super::read::{self, Bill};
 use super::report::{REPORTS, Reconciliation, Spec, Status};
@@ -219,9 +219,16 @@ impl Sides for World<'_> {
         blocking(|| self.on_record(document))
     }
 
-    fn owners(&self, key: &TargetKey) -> Result<Vec<DocumentKey>, Fault> {
-        let ends = blocking(|| self.shared.index.ends_of_target(key, Some(&self.spec.flow)))?;
-        Ok(ends.into_iter().map(|end| end.entry.document).collect())
+    fn owners(&self, key: &TargetKey) -> Result<Owners, Fault> {
+        let mut owners = Owners::default();
+        for end in blocking(|| self.shared.index.ends_of_target(key, None))? {
+            if end.flow == self.spec.flow {
+                owners.documents.push(end.entry.document);
+            } else if may_be_there(&end.entry) && self.loads_here(&end) {
+                owners.another_flow = true;
+            }
+        }
+        Ok(owners)
     }
 
     async fn heads(&mut self, keys: &[String]) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
@@ -270,6 +277,14 @@ impl Sides for World<'_> {
 }
 
 impl World<'_> {
+    /// Whether an entry of another flow is about the form that this report looks at. Of a version that is known no more, or
+    /// goes nowhere now, it is taken to be: what one of our flows has loaded must not be called nobody's.
+    fn loads_here(&self, end: &End) -> bool {
+        let flow = self.shared.flows.get(&end.flow, &end.entry.flow_version);
+        let place = flow.and_then(|flow| self.shared.place_of(&flow).ok());
+        place.is_none_or(|place| place.is_with(&self.target))
+    }
+
     fn on_record(&self, document: &DocumentKey) -> Result<Standing, Fault> {
         let flow = &self.spec.flow;
         let ends: Vec<End> = self.shared.index.ends_of_document(document, Some(flow))?;

@@ -51,6 +51,8 @@ struct World {
     pace: f64,
     /// Who was touched by a hand; the flow brings no more versions of them.
     touched: BTreeSet<String>,
+    /// Keys of documents that another flow has loaded into the target, with the time when its ledger says so.
+    others: BTreeMap<String, i64>,
 }
 
 impl World {
@@ -67,6 +69,7 @@ impl World {
             to: 0,
             pace: if seed.is_multiple_of(2) { 1.0 } else { 0.1 },
             touched: BTreeSet::new(),
+            others: BTreeMap::new(),
         };
         (0..40).for_each(|_| world.arrive());
         (0..200).for_each(|_| world.turn(1));
@@ -118,8 +121,19 @@ impl World {
             self.target.retain(|held| held.key != name);
             self.touched.insert(name);
         }
+        if self.chance.random_bool(0.05) {
+            self.load_other();
+        }
         self.read();
         self.load();
+    }
+
+    /// Another flow loads a document into the same form.
+    fn load_other(&mut self) {
+        let key = format!("O{:04}", self.next());
+        let (id, created) = (self.next(), self.now);
+        self.target.push(Held { id, key: key.clone(), content: 1, created });
+        self.others.insert(key, created + self.chance.random_range(0..AT_MOST));
     }
 
     fn read(&mut self) {
@@ -243,8 +257,10 @@ impl Sides for World {
         })
     }
 
-    fn owners(&self, key: &TargetKey) -> Result<Vec<DocumentKey>, Fault> {
-        Ok(self.ledger.get_key_value(key.as_str()).map(|(name, _)| DocumentKey(name.clone())).into_iter().collect())
+    fn owners(&self, key: &TargetKey) -> Result<Owners, Fault> {
+        let ours = self.ledger.get_key_value(key.as_str()).map(|(name, _)| DocumentKey(name.clone()));
+        let another_flow = self.others.get(key.as_str()).is_some_and(|noted| *noted <= self.now);
+        Ok(Owners { documents: ours.into_iter().collect(), another_flow })
     }
 
     async fn heads(&mut self, keys: &[String]) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
@@ -308,6 +324,7 @@ async fn whatever_was_planted_is_found_and_nothing_else_while_documents_flow() {
     for seed in 0..150 {
         let mut world = World::new(seed);
         let planted = world.plant();
+        world.load_other();
         let hands: BTreeSet<String> = planted.values().flatten().cloned().collect();
         world.to = world.now;
         let spec = spec(&world);
