@@ -16,7 +16,11 @@ use super::{PATIENCE, until};
 pub(crate) const FORM: &str = "STK_MISCELLANEOUS";
 
 /// Asks for a report on everything there ever was, and waits for it.
-pub(crate) async fn report(operator: &Caller, sample: f64, grace_seconds: i64) -> v1::Reconciliation {
+pub(crate) async fn report(
+    operator: &Caller,
+    sample: impl Into<Option<f64>>,
+    grace_seconds: i64,
+) -> v1::Reconciliation {
     let id = begin(operator, sample, grace_seconds).await;
     whole(operator, id).await
 }
@@ -46,11 +50,11 @@ async fn on_record(operator: &Caller, documents: usize) {
 }
 
 /// What asks for a report on everything there ever was.
-fn asked(sample: f64, grace_seconds: i64) -> v1::StartReconciliationRequest {
+fn asked(sample: impl Into<Option<f64>>, grace_seconds: i64) -> v1::StartReconciliationRequest {
     v1::StartReconciliationRequest {
         flow: "misc-inbound".to_owned(),
         from: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
-        sample: Some(sample),
+        sample: sample.into(),
         grace_seconds: Some(grace_seconds),
         change: change("end of the day"),
         ..v1::StartReconciliationRequest::default()
@@ -58,7 +62,7 @@ fn asked(sample: f64, grace_seconds: i64) -> v1::StartReconciliationRequest {
 }
 
 /// Asks for a report on everything there ever was. Gives its id.
-async fn begin(operator: &Caller, sample: f64, grace_seconds: i64) -> String {
+async fn begin(operator: &Caller, sample: impl Into<Option<f64>>, grace_seconds: i64) -> String {
     let asked = asked(sample, grace_seconds);
     let begun = operator.reconciliations().start_reconciliation(asked).await.expect("begun").into_inner();
     begun.reconciliation.expect("a report").id
@@ -111,18 +115,23 @@ async fn everything_done_behind_our_back_is_in_one_report() {
     let numbers: Vec<String> = road.expectation.target.keys().cloned().collect();
     let (deleted, rest) = numbers.split_at(25);
     let (copied, rest) = rest.split_at(25);
-    let (edited, _) = rest.split_at(5);
+    let (edited, rest) = rest.split_at(5);
+    let (opened, _) = rest.split_at(5);
     for number in deleted {
         road.target.remove(FORM, number).await.expect("removed");
     }
     let bill = |number: &String| road.expectation.target[number].clone();
     plant(&road.target, copied.iter().map(|number| model(number, &bill(number))).collect()).await;
-    for number in edited {
-        // By hand, in the target itself: another quantity.
-        let path = format!("/dump?form={FORM}&number={number}");
-        let mut held = road.target.admin(&path, None).await.expect("dumped");
-        held[0]["FEntity"][0]["FQty"] = json!("777.5");
-        plant(&road.target, vec![held[0].take()]).await;
+    // By hand, in the target itself: another quantity, and an audit taken back.
+    for (numbers, field, value) in
+        [(edited, "/FEntity/0/FQty", json!("777.5")), (opened, "/FDocumentStatus", json!("D"))]
+    {
+        for number in numbers {
+            let path = format!("/dump?form={FORM}&number={number}");
+            let mut held = road.target.admin(&path, None).await.expect("dumped");
+            *held[0].pointer_mut(field).expect("a field of every bill") = value.clone();
+            plant(&road.target, vec![held[0].take()]).await;
+        }
     }
     let foreign = ["foreign-1".to_owned(), "foreign-2".to_owned()];
     plant(&road.target, foreign.iter().map(|number| model(number, &bill(&numbers[0]))).collect()).await;
@@ -133,20 +142,31 @@ async fn everything_done_behind_our_back_is_in_one_report() {
     assert!(!dirty.clean);
     assert_eq!(found(&dirty, "missing"), deleted, "{:#?}", dirty.totals);
     assert_eq!(found(&dirty, "duplicate"), copied, "{:#?}", dirty.totals);
-    assert_eq!(found(&dirty, "different"), edited, "{:#?}", dirty.totals);
-    let quantity = |finding: &v1::ReconciliationFinding| finding.detail.starts_with("/FEntity/0/FQty: 1 of ");
-    assert_eq!(dirty.findings.iter().filter(|finding| quantity(finding)).count(), 5, "{:#?}", dirty.findings);
+    let with = |report: &v1::Reconciliation, detail: &str| {
+        let mut named = report.clone();
+        named.findings.retain(|finding| finding.detail.starts_with(detail));
+        found(&named, "different")
+    };
+    assert_eq!(with(&dirty, "/FEntity/0/FQty: 1 of "), edited, "{:#?}", dirty.findings);
+    let taken_back = "FDocumentStatus: it was taken to C (audited), and D is found";
+    assert_eq!(with(&dirty, taken_back), opened, "{:#?}", dirty.findings);
     let mut extra = vec![gone.clone()];
     extra.extend(foreign);
     extra.sort();
     assert_eq!(found(&dirty, "extra"), extra, "{:#?}", dirty.totals);
     let totals: BTreeMap<&str, i64> = dirty.totals.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
-    assert_eq!(totals, BTreeMap::from([("missing", 25), ("duplicate", 25), ("different", 5), ("extra", 3)]));
+    assert_eq!(totals, BTreeMap::from([("missing", 25), ("duplicate", 25), ("different", 10), ("extra", 3)]));
+    // Only what a field holds takes a comparison; the sample that is taken where nobody says one finds all else.
+    let headers = report(&operator, None::<f64>, 1).await;
+    assert_eq!(with(&headers, taken_back), opened, "{:#?}", headers.findings);
+    for kind in ["missing", "duplicate", "extra"] {
+        assert_eq!(found(&headers, kind), found(&dirty, kind), "{:#?}", headers.totals);
+    }
 
     let listed = v1::ListReconciliationsRequest { flow: "misc-inbound".to_owned(), ..Default::default() };
     let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
     let ids: Vec<&str> = listed.reconciliations.iter().map(|report| report.id.as_str()).collect();
-    assert_eq!(ids[..2], [dirty.id.as_str(), clean.id.as_str()]);
+    assert_eq!(ids[..3], [headers.id.as_str(), dirty.id.as_str(), clean.id.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ const ENTRY_PREFIX: &str = "doc/";
 const INTENT_PREFIX: &str = "intent/";
 
 /// How far a document is in the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reached {
     /// Saved.

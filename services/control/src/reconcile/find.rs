@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use document::{DocumentKey, Fault, TargetKey};
+use document::{DocumentKey, Fault, TargetKey, Version};
 
-use super::judge::{Loaded, Standing, is_sampled, presence};
+use super::judge::{Loaded, Standing, fallen_back, is_sampled, presence};
 use super::read::Bill;
 use super::report::{Counts, Finding, Kind, Spec};
 use crate::systems::look::Head;
@@ -104,9 +104,9 @@ pub async fn find<S: Sides + Send>(
 ) -> Result<Found, Fault> {
     let bills = sides.bills().await?;
     let documents: Vec<DocumentKey> = bills.keys().cloned().collect();
-    let mut look = Look { sides, spec, bills: &bills };
+    let mut look = Look { sides, spec, bills: &bills, fallen: BTreeMap::new(), second: false };
     let mut counts = Counts { source: documents.len() as u64, ..Counts::default() };
-    let mut suspects = look.at(&documents, spec.sample, &mut counts).await?;
+    let mut suspects = look.at(&documents, &mut counts).await?;
     // What came after the heads of the source were read is there when it is asked for by name.
     let extra = look.extra().await?;
     let extra = look.without_source(extra).await?;
@@ -115,10 +115,11 @@ pub async fn find<S: Sides + Send>(
     }
     // What looks wrong may be on its way: after a while it is looked at again, and all of it is compared.
     look.sides.wait().await;
+    look.second = true;
     let again: Vec<DocumentKey> = suspects.keys().cloned().collect();
     let before = again.len() as u64;
     let mut second = Counts::default();
-    suspects = look.at(&again, 1.0, &mut second).await?;
+    suspects = look.at(&again, &mut second).await?;
     counts.applied += second.applied;
     counts.parked += second.parked;
     counts.in_doubt += second.in_doubt;
@@ -148,11 +149,14 @@ struct Look<'a, S> {
     sides: &'a mut S,
     spec: &'a Spec,
     bills: &'a BTreeMap<DocumentKey, Bill>,
+    /// Documents that were not as far as they were taken when they were looked at first, and which version that was.
+    fallen: BTreeMap<(DocumentKey, TargetKey), Version>,
+    second: bool,
 }
 
 impl<S: Sides + Send> Look<'_, S> {
     /// Looks at documents: what is on record first, and then the target. Gives what looks wrong.
-    async fn at(&mut self, documents: &[DocumentKey], sample: f64, counts: &mut Counts) -> Result<Suspects, Fault> {
+    async fn at(&mut self, documents: &[DocumentKey], counts: &mut Counts) -> Result<Suspects, Fault> {
         let mut suspects = Suspects::new();
         let mut loaded: Vec<(DocumentKey, Loaded)> = Vec::new();
         for document in documents {
@@ -179,7 +183,15 @@ impl<S: Sides + Send> Look<'_, S> {
         let mut pairs = Vec::new();
         for (document, one) in loaded {
             let found = heads.get(one.target_key.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let wrong = presence(&one, found);
+            let mut wrong = presence(&one, found);
+            let is_another = wrong.is_some();
+            if !is_another && let Some(detail) = fallen_back(&one, found) {
+                if !self.is_left_so(&document, &one) {
+                    counts.on_the_way += 1;
+                    continue;
+                }
+                wrong = Some((Kind::Different, found.iter().map(|head| head.id.clone()).collect(), detail));
+            }
             match &wrong {
                 None => counts.applied += 1,
                 Some((kind, target_ids, detail)) => suspects.entry(document.clone()).or_default().push(Finding {
@@ -192,7 +204,7 @@ impl<S: Sides + Send> Look<'_, S> {
             }
             if let ([only], Some(bill)) = (found, self.bills.get(&document))
                 && !one.edited
-                && (wrong.is_some() || is_sampled(&self.spec.id, document.as_str(), sample))
+                && (is_another || is_sampled(&self.spec.id, document.as_str(), self.share(&document, &one)))
             {
                 let (bill, target_id) = (bill.id.clone(), only.id.clone());
                 pairs.push(Pair { document, bill, loaded: one, target_id });
@@ -207,6 +219,24 @@ impl<S: Sides + Send> Look<'_, S> {
             }
         }
         Ok(suspects)
+    }
+
+    /// Whether a document that is not as far as it was taken was left so, as far as is known. A newer version is not as far,
+    /// either, while it is on its way; but then the ledger has another version after the time of grace.
+    fn is_left_so(&mut self, document: &DocumentKey, loaded: &Loaded) -> bool {
+        let key = (document.clone(), loaded.target_key.clone());
+        if self.second {
+            return self.fallen.get(&key) == Some(&loaded.version);
+        }
+        self.fallen.insert(key, loaded.version);
+        true
+    }
+
+    /// The share of documents like this one that is compared: at the second look all that looked wrong, but for those whose
+    /// status says all there is to say. They may be many, and each takes a call.
+    fn share(&self, document: &DocumentKey, loaded: &Loaded) -> f64 {
+        let is_told = || self.fallen.contains_key(&(document.clone(), loaded.target_key.clone()));
+        if self.second && !is_told() { 1.0 } else { self.spec.sample }
     }
 
     /// Those that differ while their bill stays as it is: a bill that changes between the reading of either side differs,

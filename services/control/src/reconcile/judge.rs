@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use document::{Category, FlowVersion, TargetKey, Version};
 
 use super::report::Kind;
-use crate::index::{End, Ended, Entry};
+use crate::index::{End, Ended, Entry, Reached};
 use crate::letter::State;
-use crate::systems::look::Head;
+use crate::systems::look::{Head, STATUS};
 
 /// A document that is in the target by our doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Loaded {
     pub target_key: TargetKey,
     /// Its id there, where the ledger has it.
     pub id: Option<String>,
+    /// How far it was taken, where the ledger has it.
+    pub reached: Option<Reached>,
     /// The version that was applied.
     pub version: Version,
     /// The definition it was mapped by.
@@ -84,6 +86,7 @@ pub fn standing(ends: &[End], letters: &[Letter]) -> Standing {
         let loaded = |end: &End| Loaded {
             target_key: end.target_key.clone(),
             id: end.entry.target.as_ref().map(|target| target.id.clone()),
+            reached: end.entry.target.as_ref().map(|target| target.reached),
             version: end.entry.version,
             flow_version: end.entry.flow_version.clone(),
             edited: letters.iter().any(|letter| letter.edited && letter.version == end.entry.version),
@@ -117,6 +120,24 @@ pub fn presence(loaded: &Loaded, heads: &[Head]) -> Option<(Kind, Vec<String>, S
         1 => Some((Kind::Different, owned(), format!("it was applied as {known}, and another document has its key"))),
         several => Some((Kind::Duplicate, owned(), format!("{several} documents in the target have its key"))),
     }
+}
+
+/// That a document is no longer as far as it was taken, in words: somebody has un-audited it, or called it back. What a form
+/// without a status, or with one of its own, says tells nothing; and what a person took further is as good.
+pub fn fallen_back(loaded: &Loaded, heads: &[Head]) -> Option<String> {
+    let [head] = heads else { return None };
+    let now = match head.status.as_str() {
+        "Z" | "A" | "D" => Reached::Saved,
+        "B" => Reached::Submitted,
+        "C" => Reached::Audited,
+        _ => return None,
+    };
+    let expected = match loaded.reached.filter(|reached| *reached > now)? {
+        Reached::Audited => "C (audited)",
+        Reached::Submitted => "B (handed in for audit)",
+        Reached::Saved => "A (saved)",
+    };
+    Some(format!("{STATUS}: it was taken to {expected}, and {} is found", head.status))
 }
 
 /// Whether a document is in the sample of a report: by its name and the report's, so that each report takes others.
@@ -171,6 +192,30 @@ mod tests {
             let found = format!("{:?}", standing(&ends, &letters));
             assert!(found.starts_with(expected), "{found} where {expected} was due");
         }
+    }
+
+    #[test]
+    fn a_document_that_was_audited_and_is_no_more_is_named() {
+        let Standing::Applied(loaded) = standing(&[end(Some("applied"), 1)], &[]) else { panic!("applied") };
+        assert_eq!(loaded[0].reached, Some(Reached::Saved));
+        let of = |reached, status: &str| {
+            let loaded = Loaded { reached, ..loaded[0].clone() };
+            fallen_back(&loaded, &[Head { status: status.to_owned(), ..head("100") }])
+        };
+        let (saved, submitted, audited) = (Some(Reached::Saved), Some(Reached::Submitted), Some(Reached::Audited));
+        for (reached, status) in [(audited, "D"), (audited, "A"), (audited, "Z"), (audited, "B"), (submitted, "D")] {
+            assert!(of(reached, status).is_some(), "{reached:?} {status}");
+        }
+        for (reached, status) in
+            [(audited, "C"), (submitted, "B"), (submitted, "C"), (saved, "D"), (saved, "Z"), (None, "A"), (audited, "")]
+        {
+            assert_eq!(of(reached, status), None, "{reached:?} {status}");
+        }
+        assert_eq!(of(audited, "D").as_deref(), Some("FDocumentStatus: it was taken to C (audited), and D is found"));
+        // Which of several it is about cannot be told, and that there are several is named.
+        let audited = Loaded { reached: audited, ..loaded[0].clone() };
+        let open = Head { status: "D".to_owned(), ..head("100") };
+        assert_eq!(fallen_back(&audited, &[open, head("101")]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kingdee::{BillQuery, filter};
 use serde_json::{Map, Value};
 
 use crate::systems::System;
-use crate::systems::look::{Calls, Head, text};
+use crate::systems::look::{Calls, Head, STATUS, text};
 
 /// Rows of a page of heads.
 const HEADS: u32 = 2_000;
@@ -229,7 +229,7 @@ pub async fn rows(
     Ok(found)
 }
 
-/// The heads of the documents whose field `field` of `form` has one of `keys`, by key.
+/// The heads of the documents whose field `field` of `form` has one of `keys`, by key; with their status.
 ///
 /// # Errors
 /// The fault of a call.
@@ -243,12 +243,10 @@ pub async fn heads(
     let mut found: BTreeMap<String, Vec<Head>> = BTreeMap::new();
     for chunk in keys.chunks(KEYS) {
         for condition in filter::is_in_chunks(field, chunk, KEYS, 12_000) {
-            let query = BillQuery {
-                form_id: form.id.clone(),
-                field_keys: vec![form.primary_key.clone(), field.to_owned()],
-                filter: condition,
-                ..BillQuery::default()
-            };
+            let mut columns = vec![form.primary_key.clone(), field.to_owned()];
+            columns.extend(form.head.contains_key(&STATUS.to_lowercase()).then(|| STATUS.to_owned()));
+            let query =
+                BillQuery { form_id: form.id.clone(), field_keys: columns, filter: condition, ..BillQuery::default() };
             let take = |row: &[Value]| put(&mut found, row);
             pages(system, &query, &form.primary_key, "documents with keys of ours", calls, take).await?;
         }
@@ -290,7 +288,8 @@ pub async fn created(
 }
 
 fn put(found: &mut BTreeMap<String, Vec<Head>>, row: &[Value]) {
-    let head = Head { id: text(row.first()), key: text(row.get(1)), status: String::new(), created: String::new() };
+    let (id, key, status) = (text(row.first()), text(row.get(1)), text(row.get(2)));
+    let head = Head { id, key, status, created: String::new() };
     let heads = found.entry(head.key.clone()).or_default();
     if !heads.iter().any(|known| known.id == head.id) {
         heads.push(head);

@@ -24,7 +24,8 @@ const FORM_KEPT: i64 = 10 * 60 * 1000;
 /// Forms that are remembered of one system.
 const FORMS: usize = 200;
 
-const STATUS: &str = "FDocumentStatus";
+/// The field that says how far a document is.
+pub const STATUS: &str = "FDocumentStatus";
 const CREATED: &str = "FCreateDate";
 
 /// A call that was made.

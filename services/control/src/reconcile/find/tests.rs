@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
+use crate::index::Reached;
 
 /// Seconds that a bill may need from its change to the ledger; the time of grace is longer.
 const AT_MOST: i64 = 15;
@@ -24,6 +25,8 @@ struct Held {
     id: u64,
     key: String,
     content: u64,
+    /// A save leaves it open, and what follows audits it.
+    status: &'static str,
     created: i64,
 }
 
@@ -121,6 +124,12 @@ impl World {
             self.target.retain(|held| held.key != name);
             self.touched.insert(name);
         }
+        if self.chance.random_bool(0.05)
+            && let Some(name) = self.any(&self.settled())
+        {
+            self.target.iter_mut().filter(|held| held.key == name).for_each(|held| held.status = "D");
+            self.touched.insert(name);
+        }
         if self.chance.random_bool(0.05) {
             self.load_other();
         }
@@ -132,7 +141,7 @@ impl World {
     fn load_other(&mut self) {
         let key = format!("O{:04}", self.next());
         let (id, created) = (self.next(), self.now);
-        self.target.push(Held { id, key: key.clone(), content: 1, created });
+        self.target.push(Held { id, key: key.clone(), content: 1, status: "A", created });
         self.others.insert(key, created + self.chance.random_range(0..AT_MOST));
     }
 
@@ -162,12 +171,13 @@ impl World {
                     let known = self.target.iter_mut().find(|held| held.key == flight.document);
                     let id = match known {
                         Some(held) => {
-                            held.content = flight.content;
+                            (held.content, held.status) = (flight.content, "A");
                             held.id
                         }
                         None => {
                             let (id, key) = (self.next(), flight.document.clone());
-                            self.target.push(Held { id, key, content: flight.content, created: self.now });
+                            let (content, created) = (flight.content, self.now);
+                            self.target.push(Held { id, key, content, status: "A", created });
                             id
                         }
                     };
@@ -176,6 +186,7 @@ impl World {
                     rest.push(flight);
                 }
                 Some(id) => {
+                    self.target.iter_mut().filter(|held| held.id == id).for_each(|held| held.status = "C");
                     self.parked.remove(&flight.document);
                     self.ledger.insert(flight.document, (flight.version, id));
                 }
@@ -193,13 +204,15 @@ impl World {
     /// Hands in both systems, one of each kind; the keys by what a report must call it.
     fn plant(&mut self) -> BTreeMap<Kind, BTreeSet<String>> {
         let (deleted, copied, edited, removed) = (self.take(), self.take(), self.take(), self.take());
+        let opened = self.take();
+        self.target.iter_mut().filter(|held| held.key == opened).for_each(|held| held.status = "D");
         self.target.retain(|held| held.key != deleted);
         let id = self.next();
         let copy = self.target.iter().find(|held| held.key == copied).expect("loaded").clone();
         self.target.push(Held { id, ..copy });
         self.target.iter_mut().filter(|held| held.key == edited).for_each(|held| held.content += 1_000);
         self.source.remove(&removed);
-        let foreign = Held { id: self.next(), key: "X1".to_owned(), content: 1, created: self.now };
+        let foreign = Held { id: self.next(), key: "X1".to_owned(), content: 1, status: "A", created: self.now };
         self.target.push(foreign);
         // Its commit showed long after its date, behind every scan.
         self.source.insert("L1".to_owned(), SourceBill { content: 1, stamp: BEGIN + 1, emitted: 0 });
@@ -208,7 +221,7 @@ impl World {
         BTreeMap::from([
             (Kind::Missing, set(&[&deleted, "L1"])),
             (Kind::Duplicate, set(&[&copied])),
-            (Kind::Different, set(&[&edited])),
+            (Kind::Different, set(&[&edited, &opened])),
             (Kind::Extra, set(&[&removed, "X1"])),
         ])
     }
@@ -221,8 +234,8 @@ impl World {
     fn found(&self, wanted: impl Fn(&Held) -> bool) -> BTreeMap<String, Vec<Head>> {
         let mut found: BTreeMap<String, Vec<Head>> = BTreeMap::new();
         for held in self.target.iter().filter(|held| wanted(held)) {
-            let (id, key) = (held.id.to_string(), held.key.clone());
-            found.entry(key.clone()).or_default().push(Head { id, key, status: String::new(), created: String::new() });
+            let (id, key, status) = (held.id.to_string(), held.key.clone(), held.status.to_owned());
+            found.entry(key.clone()).or_default().push(Head { id, key, status, created: String::new() });
         }
         found
     }
@@ -250,6 +263,7 @@ impl Sides for World {
             Some((version, id)) => Standing::Applied(vec![Loaded {
                 target_key: TargetKey(document.to_string()),
                 id: Some(id.to_string()),
+                reached: Some(Reached::Audited),
                 version: document::Version(*version),
                 flow_version: FlowVersion("aa".to_owned()),
                 edited: false,
@@ -357,4 +371,28 @@ async fn a_verdict_that_does_not_hold_is_named_as_one() {
     let [finding] = wrong.as_slice() else { panic!("{wrong:?}") };
     assert_eq!(key(finding), missing);
     assert!(finding.detail.starts_with("li said: applied; missing: it was applied as "), "{}", finding.detail);
+}
+
+#[tokio::test]
+async fn a_document_that_was_unaudited_is_named_without_a_sample_and_none_whose_audit_is_under_way() {
+    for seed in 0..150 {
+        let mut world = World::new(seed);
+        let planted = world.plant();
+        let hands: BTreeSet<String> = planted.values().flatten().cloned().collect();
+        let opened: BTreeSet<String> =
+            world.target.iter().filter(|held| held.status == "D").map(|held| held.key.clone()).collect();
+        world.to = world.now;
+        let spec = Spec { sample: 0.0, ..spec(&world) };
+        let found = find(&mut world, &spec, &BTreeMap::new()).await.expect("answered");
+        assert_eq!(found.counts.compared, 0, "seed {seed}: at no further calls");
+        let named = found.findings.iter().filter(|finding| finding.kind == Kind::Different);
+        let is_of_now = |finding: &&Finding| {
+            assert!(finding.detail.starts_with("FDocumentStatus: "), "seed {seed}: {finding:?}");
+            // What a hand did while the report was made may be found, and may be not.
+            hands.contains(&key(finding)) || !world.touched.contains(&key(finding))
+        };
+        let named: BTreeSet<String> = named.filter(is_of_now).map(key).collect();
+        let planted: BTreeSet<String> = opened.intersection(&hands).cloned().collect();
+        assert!(planted.len() == 1 && named == planted, "seed {seed}: {named:?} for {planted:?}");
+    }
 }
