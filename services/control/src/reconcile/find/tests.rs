@@ -396,3 +396,22 @@ async fn a_document_that_was_unaudited_is_named_without_a_sample_and_none_whose_
         assert!(planted.len() == 1 && named == planted, "seed {seed}: {named:?} for {planted:?}");
     }
 }
+
+#[tokio::test]
+async fn a_bill_that_changed_after_its_load_and_was_not_taken_is_named_as_one() {
+    // As long as it may be on its way nothing is said of it.
+    for (seed, age, expected) in (0..20).flat_map(|seed| [(seed, 0, None), (seed, GRACE + 1, Some("/content"))]) {
+        let mut world = World { pace: 0.0, ..World::new(seed) };
+        let changed = world.take();
+        let bill = world.source.get_mut(&changed).expect("known");
+        (bill.content, bill.stamp) = (bill.content + 1, world.now);
+        (0..age).for_each(|_| world.turn(1));
+        world.to = world.now + 1;
+        let spec = spec(&world);
+        let found = find(&mut world, &spec, &BTreeMap::new()).await.expect("answered");
+        let of_it: Vec<&Finding> = found.findings.iter().filter(|finding| key(finding) == changed).collect();
+        let named: Vec<(Kind, &str)> = of_it.iter().map(|finding| (finding.kind, finding.detail.as_str())).collect();
+        let expected: Vec<(Kind, &str)> = expected.map(|detail| (Kind::ChangedAfterLoad, detail)).into_iter().collect();
+        assert_eq!(named, expected, "seed {seed} after {age} s");
+    }
+}
