@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use control::reconcile::plan;
+use control::reconcile::plan::{self, Size};
+use control::reconcile::read::HEADS;
 use e2e::mend::model;
 use e2e::road::{Road, RoadPlan};
 use serde_json::{Value, json};
@@ -39,7 +40,10 @@ pub(crate) async fn settled(operator: &Caller, documents: usize, sample: f64) ->
 /// Waits until so many documents are on record at the desk. A report before that takes the others for missing, and plans too
 /// few calls: its plan tells how many are known.
 async fn on_record(operator: &Caller, documents: usize) {
-    let known = plan::calls(documents as u64, 1.0) as i64;
+    // As few as there are on either side, one page holds them.
+    let page = u64::from(HEADS);
+    let size = Size { known: documents as u64, source: page, created: page };
+    let known = plan::calls(&size, 1.0) as i64;
     let planned = until("every document is on record", async || {
         let look = Some(v1::Change { dry_run: true, ..v1::Change::default() });
         let asked = v1::StartReconciliationRequest { change: look, ..asked(1.0, 1) };

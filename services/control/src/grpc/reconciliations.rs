@@ -15,10 +15,11 @@ use tonic::{Request, Response, Status};
 use super::gate::Caller;
 use super::held::{Grant, Held};
 use super::status::status;
-use super::{Shared, blocking, digest, page_size, show};
+use super::{Shared, digest, page_size, show};
 use crate::core::Effects;
-use crate::reconcile::plan::{begun, calls};
+use crate::reconcile::plan::begun;
 use crate::reconcile::report::{PAGE, REPORTS, flow_of};
+use crate::reconcile::run::planned;
 use crate::reconcile::{Finding, Reconciliation, Spec, Status as How};
 use crate::writer::desk::Desk;
 use crate::writer::request::{Decided, Jobs};
@@ -193,8 +194,6 @@ impl Reconciliations {
             let detail = format!("{flow} is not published, or cannot be used");
             return Err(Fault::new(Code::FlowUnknown, detail).of_record(flow.as_str()));
         };
-        shared.systems.get(&published.settings.source.connection)?;
-        shared.place_of(&published)?;
         let instant = |time: &Option<Timestamp>, otherwise: i64| time.map_or(otherwise, |time| time.seconds);
         let to = instant(&request.to, now).min(now);
         let from = instant(&request.from, to - DAYS);
@@ -209,7 +208,7 @@ impl Reconciliations {
         if !(0..=LONGEST_GRACE).contains(&grace) {
             return wrong("$.grace_seconds", format!("is {grace}, but must be 0 to {LONGEST_GRACE}"));
         }
-        let documents = blocking(|| shared.index.documents(flow))?;
+        let calls = planned(shared, &published, (from, to), sample).await?;
         Ok(Spec {
             id: format!("{flow}:{}", uuid::Uuid::now_v7().simple()),
             flow: flow.clone(),
@@ -217,7 +216,7 @@ impl Reconciliations {
             to,
             sample,
             grace,
-            calls: calls(documents, sample),
+            calls,
             by: caller.principal.name.clone(),
             at: 0,
             reason: request.change.as_ref().map(|change| change.reason.trim().to_owned()).unwrap_or_default(),

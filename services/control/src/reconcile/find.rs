@@ -11,6 +11,9 @@ use super::read::Bill;
 use super::report::{Counts, Finding, Kind, Spec};
 use crate::systems::look::Head;
 
+/// Keys that are asked for one by one, at 200 a call; the whole window is asked for, at 2,000 a call, where there are more.
+const FEW: usize = 2_000;
+
 /// Both systems of a flow, and what is on record of its documents. Each method is a question about now.
 pub trait Sides {
     /// The time, unix seconds.
@@ -128,7 +131,8 @@ pub async fn find<S: Sides + Send>(
     counts.compared = (counts.compared + second.compared).min(counts.source.max(before));
     let mut findings: Vec<Finding> = suspects.into_values().flatten().collect();
     let keys = extra.into_iter().filter_map(|finding| Some(finding.target_key?.to_string())).collect();
-    findings.extend(look.without_source(keys).await?);
+    let still = look.still(keys).await?;
+    findings.extend(look.without_source(still).await?);
     let lost = findings.iter().filter(|finding| finding.kind == Kind::Missing && finding.target_key.is_none());
     let lost = lost.filter_map(|finding| bills.get(&finding.document)?.stamp).collect();
     findings.iter_mut().for_each(|finding| judge_verdict(finding, verdicts));
@@ -275,21 +279,32 @@ impl<S: Sides + Send> Look<'_, S> {
         }
     }
 
-    /// Keys of the target's documents, created in the window, that the source does not seem to have.
-    async fn extra(&mut self) -> Result<Vec<String>, Fault> {
-        let mut extra = Vec::new();
-        for key in self.sides.created().await?.into_keys() {
+    /// The target's documents, created in the window, that the source does not seem to have, by key.
+    async fn extra(&mut self) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
+        let mut extra = self.sides.created().await?;
+        let mut known = BTreeSet::new();
+        for key in extra.keys() {
             let owners = self.sides.owners(&TargetKey(key.clone()))?;
-            if !owners.another_flow && !owners.documents.iter().any(|document| self.bills.contains_key(document)) {
-                extra.push(key);
+            if owners.another_flow || owners.documents.iter().any(|document| self.bills.contains_key(document)) {
+                known.insert(key.clone());
             }
         }
+        extra.retain(|key, _| !known.contains(key));
         Ok(extra)
     }
 
-    /// Those of the keys `extra` that the target has, and whose document the source does not have.
-    async fn without_source(&mut self, extra: Vec<String>) -> Result<Vec<Finding>, Fault> {
-        let heads = self.sides.heads(&extra).await?;
+    /// What the target has now of these keys: a few are asked for by name, and of many the whole window takes fewer calls.
+    async fn still(&mut self, keys: BTreeSet<String>) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
+        if keys.len() <= FEW {
+            return self.sides.heads(&keys.into_iter().collect::<Vec<_>>()).await;
+        }
+        let mut found = self.sides.created().await?;
+        found.retain(|key, _| keys.contains(key));
+        Ok(found)
+    }
+
+    /// Those of the target's documents `heads` whose document the source does not have.
+    async fn without_source(&mut self, heads: BTreeMap<String, Vec<Head>>) -> Result<Vec<Finding>, Fault> {
         let mut owners = BTreeMap::new();
         for key in heads.keys() {
             owners.insert(key.clone(), self.sides.owners(&TargetKey(key.clone()))?);

@@ -3,7 +3,7 @@
 use document::{FlowName, Headers, Record};
 use serde_json::json;
 
-use super::read::{BILLS, KEYS};
+use super::read::{BILLS, HEADS, KEYS, MOST};
 use super::report::Reconciliation;
 use crate::core::Memory;
 
@@ -11,24 +11,36 @@ use crate::core::Memory;
 const KEPT: usize = 100;
 /// Of so many the newest, every page of findings is kept; of older ones the first.
 const WHOLE: usize = 5;
-/// Documents that a report may be about.
-const MOST: u64 = 1_000_000;
 /// Windows that one report has read again; beyond, one window spans all.
 const WINDOWS: usize = 200;
 
-/// Calls that a report on so many documents makes at most: heads of both sides twice over, the target by keys, and the
-/// sample field by field. What is wrong is compared besides: as many calls again, and a hundred.
-pub fn calls(documents: u64, sample: f64) -> usize {
-    let documents = documents.min(MOST);
-    let pages = |per: u64| documents.div_ceil(per) + 2;
+/// How much a report is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Documents of the flow that the ledger knows.
+    pub known: u64,
+    /// Bills of the source in the window, at most.
+    pub source: u64,
+    /// Documents of the target's form that were created in the window, at most; whoever made them.
+    pub created: u64,
+}
+
+/// Calls that a report of this size makes at most: the heads of the source, twice those of the target, what the ledger knows
+/// by its keys, at either look, and the sample field by field. What is wrong is compared besides: as many calls again, and a
+/// hundred.
+pub fn calls(size: &Size, sample: f64) -> usize {
+    let known = size.known.min(MOST);
+    let pages = |rows: u64, per: u64| rows.min(MOST).div_ceil(per) + 2;
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "at most a million"
     )]
-    let sampled = (documents as f64 * sample * 1.2).ceil() as u64 + 2;
-    let reading = 2 * pages(2_000) + 2 * pages(KEYS as u64) + sampled.div_ceil(BILLS as u64) * 2 + sampled;
+    let sampled = (known as f64 * sample * 1.2).ceil() as u64 + 2;
+    let page = u64::from(HEADS);
+    let heads = pages(size.source, page) + 2 * pages(size.created, page) + 4 * pages(known, KEYS as u64);
+    let reading = heads + sampled.div_ceil(BILLS as u64) * 2 + sampled;
     usize::try_from(2 * reading + 100).unwrap_or(usize::MAX)
 }
 
@@ -86,10 +98,15 @@ mod tests {
 
     #[test]
     fn calls_grow_with_the_documents_and_the_share_that_is_compared() {
-        assert_eq!(calls(0, 0.0), 2 * (4 + 4 + 2 + 2) + 100);
-        // Heads of 5,000 documents twice on either side, and a hundredth of them field by field.
-        assert_eq!(calls(5_000, 0.01), 2 * (10 + 54 + 4 + 62) + 100);
-        assert!(calls(5_000, 1.0) > 12_000 && calls(u64::MAX, 1.0) < 3_000_000);
+        let size = |known, source, created| Size { known, source, created };
+        assert_eq!(calls(&Size::default(), 0.0), 2 * (2 + 4 + 8 + 4) + 100);
+        // Heads of 5,000 documents on either side, and a hundredth of them field by field.
+        assert_eq!(calls(&size(5_000, 8_000, 8_000), 0.01), 2 * (6 + 12 + 108 + 66) + 100);
+        let most = size(u64::MAX, u64::MAX, u64::MAX);
+        assert!(calls(&size(5_000, 8_000, 8_000), 1.0) > 12_000 && calls(&most, 1.0) < 3_000_000);
+        // A ledger that knows nothing any more, and a form that others fill: one call for each page of either.
+        assert_eq!(calls(&size(0, 128_000, 2_000), 1.0), 2 * (66 + 6 + 8 + 4) + 100);
+        assert_eq!(calls(&size(0, 2_000, 128_000), 1.0), 2 * (3 + 132 + 8 + 4) + 100);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::systems::System;
 use crate::systems::look::{Calls, Head, STATUS, text};
 
 /// Rows of a page of heads.
-const HEADS: u32 = 2_000;
+pub const HEADS: u32 = 2_000;
+/// Documents that a report may be about.
+pub const MOST: u64 = 1_000_000;
 /// Keys of one query for heads.
 pub const KEYS: usize = 200;
 /// Bills whose rows are read with one query.
@@ -93,17 +95,8 @@ pub fn document_column(flow: &Flow) -> Result<String, Fault> {
     })
 }
 
-/// Every bill of the source whose watermark date lies from `from` to before `to`, by its document.
-///
-/// # Errors
-/// The fault of a call, or of a flow whose source cannot be read by heads.
-pub async fn bills(
-    system: &System,
-    flow: &Flow,
-    from: i64,
-    to: i64,
-    calls: &mut Calls,
-) -> Result<BTreeMap<DocumentKey, Bill>, Fault> {
+/// What asks for the heads of the bills of the source whose watermark date lies from `from` to before `to`.
+fn bills_query(system: &System, flow: &Flow, (from, to): (i64, i64)) -> Result<BillQuery, Fault> {
     let (zone, settings) = (system.settings().zone, &flow.settings.source);
     let own = flow.source.query(&flow.run(to, from))?;
     let mut columns = vec![settings.key.clone(), document_column(flow)?];
@@ -113,13 +106,27 @@ pub async fn bills(
         conditions.push(format!("{stamp} >= {}", filter::quote(&local(from, zone))));
         conditions.push(format!("{stamp} < {}", filter::quote(&local(to, zone))));
     }
-    let query = BillQuery {
+    Ok(BillQuery {
         form_id: own.form_id,
         field_keys: columns,
         filter: filter::and(&conditions),
         sub_system_id: own.sub_system_id,
         ..BillQuery::default()
-    };
+    })
+}
+
+/// Every bill of the source whose watermark date lies in the window, its end excluded, by its document.
+///
+/// # Errors
+/// The fault of a call, or of a flow whose source cannot be read by heads.
+pub async fn bills(
+    system: &System,
+    flow: &Flow,
+    window: (i64, i64),
+    calls: &mut Calls,
+) -> Result<BTreeMap<DocumentKey, Bill>, Fault> {
+    let (zone, settings) = (system.settings().zone, &flow.settings.source);
+    let query = bills_query(system, flow, window)?;
     let mut bills = BTreeMap::new();
     let take = |row: &[Value]| {
         let document = DocumentKey(text(row.get(1)));
@@ -254,8 +261,25 @@ pub async fn heads(
     Ok(found)
 }
 
-/// The heads of every document of `form` that was created from `from` to before `to`, by key. Nothing where the form does
-/// not say when a document was created.
+/// What asks for the heads of every document of `form` that was created from `from` to before `to`. Nothing where the form does
+/// not say when its documents were created.
+fn created_query(system: &System, form: &kingdee::Form, field: &str, (from, to): (i64, i64)) -> Option<BillQuery> {
+    const CREATED: &str = "FCreateDate";
+    let zone = system.settings().zone;
+    let bounds = [
+        format!("{CREATED} >= {}", filter::quote(&local(from, zone))),
+        format!("{CREATED} < {}", filter::quote(&local(to, zone))),
+    ];
+    form.head.contains_key(&CREATED.to_lowercase()).then(|| BillQuery {
+        form_id: form.id.clone(),
+        field_keys: vec![form.primary_key.clone(), field.to_owned()],
+        filter: filter::and(&bounds),
+        ..BillQuery::default()
+    })
+}
+
+/// The heads of every document of `form` that was created in the window, its end excluded, by key. Nothing where the form does
+/// not say when its documents were created.
 ///
 /// # Errors
 /// The fault of a call.
@@ -263,28 +287,55 @@ pub async fn created(
     system: &System,
     form: &kingdee::Form,
     field: &str,
-    (from, to): (i64, i64),
+    window: (i64, i64),
     calls: &mut Calls,
 ) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
-    const CREATED: &str = "FCreateDate";
     let mut found = BTreeMap::new();
-    if !form.head.contains_key(&CREATED.to_lowercase()) {
-        return Ok(found);
+    if let Some(query) = created_query(system, form, field, window) {
+        let take = |row: &[Value]| put(&mut found, row);
+        pages(system, &query, &form.primary_key, "documents that were created in the window", calls, take).await?;
     }
-    let zone = system.settings().zone;
-    let bounds = [
-        format!("{CREATED} >= {}", filter::quote(&local(from, zone))),
-        format!("{CREATED} < {}", filter::quote(&local(to, zone))),
-    ];
-    let query = BillQuery {
-        form_id: form.id.clone(),
-        field_keys: vec![form.primary_key.clone(), field.to_owned()],
-        filter: filter::and(&bounds),
-        ..BillQuery::default()
-    };
-    let take = |row: &[Value]| put(&mut found, row);
-    pages(system, &query, &form.primary_key, "documents that were created in the window", calls, take).await?;
     Ok(found)
+}
+
+/// How many bills [`bills`] would give, at most.
+///
+/// # Errors
+/// As [`bills`].
+pub async fn bills_at_most(system: &System, flow: &Flow, window: (i64, i64), calls: &mut Calls) -> Result<u64, Fault> {
+    let query = bills_query(system, flow, window)?;
+    at_most(system, &query, &flow.settings.source.key, "whether the source has more bills", calls).await
+}
+
+/// How many documents [`created`] would give, at most.
+///
+/// # Errors
+/// The fault of a call.
+pub async fn created_at_most(
+    system: &System,
+    form: &kingdee::Form,
+    field: &str,
+    window: (i64, i64),
+    calls: &mut Calls,
+) -> Result<u64, Fault> {
+    match created_query(system, form, field, window) {
+        Some(query) => at_most(system, &query, &form.primary_key, "whether the target has more documents", calls).await,
+        None => Ok(0),
+    }
+}
+
+/// How many rows `query` has, at most: no call tells their number, but one row behind the first 2,000, 4,000, 8,000 … that is
+/// not there does. Up to [`MOST`], which takes ten calls.
+async fn at_most(system: &System, query: &BillQuery, key: &str, what: &str, calls: &mut Calls) -> Result<u64, Fault> {
+    let mut most = u64::from(HEADS);
+    while most < MOST {
+        let behind = BillQuery { order: format!("{key} ASC"), start_row: most, limit: 1, ..query.clone() };
+        if system.rows(&behind, format!("{what} than {most}"), calls).await?.is_empty() {
+            break;
+        }
+        most *= 2;
+    }
+    Ok(most)
 }
 
 fn put(found: &mut BTreeMap<String, Vec<Head>>, row: &[Value]) {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::expected;
 use super::find::{Difference, Found, Owners, Pair, Sides, find};
 use super::judge::{Letter, Standing, may_be_there, standing};
-use super::plan;
+use super::plan::{self, Size};
 use super::read::{self, Bill};
 use super::report::{REPORTS, Reconciliation, Spec, Status};
 use crate::audit::Hash;
@@ -37,6 +37,9 @@ const EVERY: Duration = Duration::from_millis(500);
 const DUE_EVERY: u32 = 20;
 /// How long a report may take, its time of grace aside.
 const WITHIN: Duration = Duration::from_secs(3 * 3_600);
+/// Calls to find out how much a report is about, and how long that may take.
+const SIZING: usize = 30;
+const SIZED_WITHIN: Duration = Duration::from_secs(15);
 /// Letters of one document that are looked at.
 const LETTERS: usize = 100;
 /// Differences that a finding names.
@@ -82,15 +85,23 @@ async fn begin_due(shared: &Shared, began: DateTime<Utc>) -> Result<(), Fault> {
         if shared.flows.paused(&flow.name).is_some() || plan.missed(last, now).is_none() {
             continue;
         }
-        let documents = blocking(|| shared.index.documents(&flow.name))?;
+        let window = (now.timestamp() - i64::from(how.days) * 86_400, now.timestamp());
+        let calls = match planned(shared, &flow, window, how.sample).await {
+            Ok(calls) => calls,
+            // The report itself will say what keeps the systems from being asked.
+            Err(fault) => {
+                warn!(flow = %flow.name, %fault, "what a reconciliation takes cannot be told");
+                plan::calls(&Size::default(), how.sample)
+            }
+        };
         let spec = Spec {
             id: format!("{}:{}", flow.name, uuid::Uuid::now_v7().simple()),
             flow: flow.name.clone(),
-            from: now.timestamp() - i64::from(how.days) * 86_400,
-            to: now.timestamp(),
+            from: window.0,
+            to: window.1,
             sample: how.sample,
             grace: i64::try_from(how.grace.as_secs()).unwrap_or(i64::MAX),
-            calls: plan::calls(documents, how.sample),
+            calls,
             by: OWN_NAME.to_owned(),
             at: now.timestamp_millis(),
             reason: format!("due by {}", how.cron),
@@ -105,6 +116,28 @@ async fn begin_due(shared: &Shared, began: DateTime<Utc>) -> Result<(), Fault> {
         shared.writer.submit(meta, begin).await?;
     }
     Ok(())
+}
+
+/// Calls that a report on this window makes at most. Both systems are asked how much there is.
+///
+/// # Errors
+/// The fault of a call, of the index, or of a flow whose systems are not known.
+pub(crate) async fn planned(shared: &Shared, flow: &Flow, window: (i64, i64), sample: f64) -> Result<usize, Fault> {
+    let mut calls = Calls::at_most(SIZING, SIZED_WITHIN);
+    let source = shared.systems.get(&flow.settings.source.connection)?;
+    let Place { system, form, field, .. } = shared.place_of(flow)?;
+    let form = system.form(&form, &mut calls, shared.clock.millis()).await?;
+    let size = Size {
+        known: blocking(|| shared.index.documents(&flow.name))?,
+        source: read::bills_at_most(source, flow, window, &mut calls).await?,
+        created: read::created_at_most(&system, &form, &field, created_within(window), &mut calls).await?,
+    };
+    Ok(plan::calls(&size, sample))
+}
+
+/// The window in which documents of the target were created: its clock may be ahead of ours.
+fn created_within((from, to): (i64, i64)) -> (i64, i64) {
+    (from, to + 60)
 }
 
 /// A report that is over.
@@ -212,7 +245,7 @@ impl Sides for World<'_> {
     }
 
     async fn bills(&mut self) -> Result<BTreeMap<DocumentKey, Bill>, Fault> {
-        read::bills(&self.source, &self.flow, self.spec.from, self.spec.to, self.calls).await
+        read::bills(&self.source, &self.flow, (self.spec.from, self.spec.to), self.calls).await
     }
 
     fn standing(&self, document: &DocumentKey) -> Result<Standing, Fault> {
@@ -255,8 +288,7 @@ impl Sides for World<'_> {
     }
 
     async fn created(&mut self) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
-        // The target's clock may be ahead of ours.
-        let window = (self.spec.from, self.spec.to + 60);
+        let window = created_within((self.spec.from, self.spec.to));
         read::created(&self.target.system, &self.form, &self.target.field, window, self.calls).await
     }
 

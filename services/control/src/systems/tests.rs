@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::System;
 use super::look::Calls;
+use crate::reconcile::read;
 
 const ACCOUNT: &str = "5f3c9a1b7d2e40";
 const USER: &str = "Administrator";
@@ -137,6 +138,25 @@ async fn existing_keys_are_found_in_batches_and_within_the_calls() {
     assert_eq!((existing.asked, existing.found.len(), made.made.len()), (0, 4, 2));
     let found = place.system.existing(FORM, "FBillNo", &keys[..5], &mut calls(20)).await.expect("answered");
     assert_eq!((found.asked, found.found.len()), (5, 5));
+}
+
+#[tokio::test]
+async fn how_much_a_report_is_about_takes_few_calls_to_tell_and_is_never_told_too_little() {
+    let place = place(&[]).await;
+    let form = place.system.form(FORM, &mut calls(1), 0).await.expect("a form");
+    let most = async || {
+        let mut made = calls(20);
+        let most = read::created_at_most(&place.system, &form, "FBillNo", (0, 4_000_000_000), &mut made).await;
+        (most.expect("told"), made.made.len())
+    };
+    assert_eq!(most().await, (2_000, 1));
+    let planted = |numbers: std::ops::Range<u32>| -> Vec<Value> {
+        numbers.map(|number| bill(&format!("B-{number}"), "1")).collect()
+    };
+    place.plant(FORM, json!(planted(0..2_000))).await;
+    assert_eq!(most().await, (2_000, 1));
+    place.plant(FORM, json!(planted(2_000..2_001))).await;
+    assert_eq!(most().await, (4_000, 2));
 }
 
 #[tokio::test]

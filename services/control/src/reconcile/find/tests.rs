@@ -56,6 +56,8 @@ struct World {
     touched: BTreeSet<String>,
     /// Keys of documents that another flow has loaded into the target, with the time when its ledger says so.
     others: BTreeMap<String, i64>,
+    /// Keys that the target was asked for, and how often it was asked for all of the window.
+    asked: (usize, usize),
 }
 
 impl World {
@@ -73,6 +75,7 @@ impl World {
             pace: if seed.is_multiple_of(2) { 1.0 } else { 0.1 },
             touched: BTreeSet::new(),
             others: BTreeMap::new(),
+            asked: (0, 0),
         };
         (0..40).for_each(|_| world.arrive());
         (0..200).for_each(|_| world.turn(1));
@@ -279,6 +282,8 @@ impl Sides for World {
 
     async fn heads(&mut self, keys: &[String]) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
         self.some_time();
+        self.asked.0 += keys.len();
+        let keys: BTreeSet<&String> = keys.iter().collect();
         Ok(self.found(|held| keys.contains(&held.key)))
     }
 
@@ -300,6 +305,7 @@ impl Sides for World {
 
     async fn created(&mut self) -> Result<BTreeMap<String, Vec<Head>>, Fault> {
         self.some_time();
+        self.asked.1 += 1;
         Ok(self.found(|held| held.created < self.to + 60))
     }
 
@@ -413,5 +419,27 @@ async fn a_bill_that_changed_after_its_load_and_was_not_taken_is_named_as_one() 
         let named: Vec<(Kind, &str)> = of_it.iter().map(|finding| (finding.kind, finding.detail.as_str())).collect();
         let expected: Vec<(Kind, &str)> = expected.map(|detail| (Kind::ChangedAfterLoad, detail)).into_iter().collect();
         assert_eq!(named, expected, "seed {seed} after {age} s");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_others_fill_takes_a_call_for_each_page_and_none_for_each_document() {
+    for (foreign, windows) in [(FEW / 2, 1), (2 * FEW, 2)] {
+        let mut world = World::new(1);
+        for number in 0..foreign {
+            let (id, created) = (world.next(), world.now);
+            world.target.push(Held { id, key: format!("F{number}"), content: 1, status: "C", created });
+        }
+        // Kafka was lost, and with it all that was on record.
+        (world.ledger, world.parked, world.flights) = Default::default();
+        world.touched = world.source.keys().cloned().collect();
+        world.to = world.now;
+        let spec = Spec { sample: 0.0, ..spec(&world) };
+        let found = find(&mut world, &spec, &BTreeMap::new()).await.expect("answered");
+        let extra = found.findings.iter().filter(|finding| finding.kind == Kind::Extra).count();
+        let all = found.findings.iter().map(key).filter(|key| key.starts_with('F')).count();
+        assert_eq!(all, foreign, "of {extra} extra ones");
+        let (keys, asked) = world.asked;
+        assert!(asked == windows && keys <= FEW, "{keys} keys and {asked} windows for {foreign} documents");
     }
 }
