@@ -205,6 +205,42 @@ async fn every_missing_document_is_listed_however_many_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_due_is_made_by_itself() {
+    let plan = RoadPlan { orders: 20, planted: false, controls: 1, ..RoadPlan::default() };
+    let mut road = Road::lay(plan).await.expect("laid");
+    let file = road.flow_folder().join("flow.toml");
+    let text = std::fs::read_to_string(&file).expect("the flow file");
+    let due = "\n[reconcile]\ncron = \"* * * * *\"\ngrace = \"1s\"\n";
+    std::fs::write(&file, format!("{text}{due}")).expect("written");
+    road.start_stages().await.expect("started");
+    let orders = road.expectation.source.len();
+    road.until("every order ends", PATIENCE, |applied, _| applied >= orders).await.expect("ended");
+    let people = People::begin(&road).await;
+    let token = people.hire(&road, "wang", "operator").await;
+    let operator = people.at_writer(&road, &token).await;
+
+    // One of today, since it looks at the last three days.
+    let bill = road.expectation.source.values().next().expect("one").clone();
+    road.source.admin_port().plant(FORM, vec![model("fresh-1", &bill)]).await.expect("planted");
+    let kind = v1::RunKind::Scan.into();
+    let run = v1::RunFlowRequest { name: "misc-inbound".to_owned(), kind, change: change("now"), window: None };
+    operator.flows().run_flow(run).await.expect("asked");
+    road.until("it arrives", PATIENCE, |applied, _| applied > orders).await.expect("applied");
+    road.target.remove(FORM, "fresh-1").await.expect("removed");
+
+    let named = until("a report that nobody asked for names it", async || {
+        let listed = v1::ListReconciliationsRequest::default();
+        let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
+        let found = listed.reconciliations.iter().find(|report| report.totals.contains_key("missing"));
+        found.map(|report| report.id.clone()).ok_or_else(|| format!("{listed:#?}"))
+    });
+    let report = whole(&operator, named.await).await;
+    assert_eq!(found(&report, "missing"), ["fresh-1"], "{report:#?}");
+    assert_eq!((report.created_by.as_str(), report.reason.as_str()), ("control", "due by * * * * *"));
+    assert_eq!((report.source, report.sample, report.grace_seconds), (1, 0.01, 1), "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_whose_writer_is_killed_is_made_by_another_and_shown_whole() {
     let plan = RoadPlan { orders: 20, planted: false, controls: 2, ..RoadPlan::default() };
     let mut road = Road::open(plan).await.expect("opened");

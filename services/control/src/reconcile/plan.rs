@@ -1,6 +1,8 @@
 //! What a report takes, when one is due, and what brings missing bills again. No I/O.
 
+use chrono::{DateTime, Utc};
 use document::{FlowName, Headers, Record};
+use flow::Plan;
 use serde_json::json;
 
 use super::read::{BILLS, HEADS, KEYS, MOST};
@@ -42,6 +44,11 @@ pub fn calls(size: &Size, sample: f64) -> usize {
     let heads = pages(size.source, page) + 2 * pages(size.created, page) + 4 * pages(known, KEYS as u64);
     let reading = heads + sampled.div_ceil(BILLS as u64) * 2 + sampled;
     usize::try_from(2 * reading + 100).unwrap_or(usize::MAX)
+}
+
+/// Whether a report is due: its flow may run, and an instant of its plan lies behind the last report that was due.
+pub fn is_due(plan: &Plan, is_paused: bool, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    !is_paused && plan.missed(last, now).is_some()
 }
 
 /// What is written when a report begins: the report, and the end of earlier ones of its flow that are too many, or of their
@@ -149,6 +156,17 @@ mod tests {
             let known = usize::try_from(number).expect("positive") + 1;
             assert_eq!((of(REPORTS), of(FINDINGS)), (known.min(KEPT), 2 * known.min(WHOLE)), "{number}");
         }
+    }
+
+    #[test]
+    fn a_report_is_due_once_an_instant_and_never_while_the_flow_is_paused() {
+        let at = |text: &str| -> DateTime<Utc> { text.parse().expect("an instant") };
+        let hourly = Plan::new("17 * * * *", chrono_tz::Tz::UTC).expect("a cron");
+        let (last, now) = (at("2024-03-14T09:17:30Z"), at("2024-03-14T10:20:00Z"));
+        assert!(is_due(&hourly, false, last, now));
+        assert!(!is_due(&hourly, true, last, now));
+        assert!(!is_due(&hourly, false, now, at("2024-03-14T11:16:59Z")));
+        assert!(is_due(&hourly, false, now, at("2024-03-14T11:17:00Z")));
     }
 
     #[test]

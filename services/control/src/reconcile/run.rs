@@ -82,7 +82,7 @@ async fn begin_due(shared: &Shared, began: DateTime<Utc>) -> Result<(), Fault> {
         let last = own.filter(|spec| spec.flow == flow.name).map(|spec| spec.at).max();
         let last = last.and_then(DateTime::from_timestamp_millis).unwrap_or(began);
         let now = shared.now();
-        if shared.flows.paused(&flow.name).is_some() || plan.missed(last, now).is_none() {
+        if !plan::is_due(plan, shared.flows.paused(&flow.name).is_some(), last, now) {
             continue;
         }
         let window = (now.timestamp() - i64::from(how.days) * 86_400, now.timestamp());
