@@ -43,7 +43,8 @@ def lines(report):
     for line in report.splitlines():
         if line.startswith("SF:"):
             path = Path(line[3:])
-            inside = any(core in path.parents for core in CORES)
+            # A core is its folder and, where it has one, the file of the same name beside it.
+            inside = any(core in path.parents or path == core.with_suffix(".rs") for core in CORES)
             current = files.setdefault(path, {}) if inside else None
         elif line.startswith("DA:") and current is not None:
             number, count = line[3:].split(",")[:2]
