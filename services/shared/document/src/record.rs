@@ -285,6 +285,8 @@ impl Mapped {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn extracted() -> Extracted {
@@ -351,5 +353,67 @@ mod tests {
         assert!(
             matches!(bill.rows(), Err(RecordError::ValueUnreadable { detail, .. }) if detail.contains("element 0"))
         );
+    }
+    fn labels() -> impl Strategy<Value = String> {
+        "[a-z0-9][a-z0-9-]{0,5}[a-z0-9]"
+    }
+
+    fn traces() -> impl Strategy<Value = TraceParent> {
+        // Ids of nothing but zeros are no ids.
+        any::<([u8; 16], [u8; 8], u8)>().prop_map(|(trace_id, span_id, flags)| TraceParent {
+            trace_id: trace_id.map(|byte| byte | 1),
+            span_id: span_id.map(|byte| byte | 1),
+            flags,
+        })
+    }
+
+    prop_compose! {
+        fn bills()(
+            (tenant, flow) in (labels(), labels()),
+            (flow_version, document_key) in (".{0,8}", ".{0,8}"),
+            (version, digest, created) in any::<(u64, [u8; 16], Option<i64>)>(),
+            (run_time, run_since) in any::<(i64, i64)>(),
+            trace in traces(),
+            replay in prop::option::of(".{0,8}"),
+            value in prop::collection::vec(any::<u8>(), 0..16),
+        ) -> Extracted {
+            Extracted {
+                tenant: Tenant::new(tenant).expect("valid"),
+                flow: FlowName::new(flow).expect("valid"),
+                flow_version: flow_version.as_str().into(),
+                document_key: document_key.as_str().into(),
+                version: Version(version),
+                digest: Digest(digest),
+                created,
+                run_time,
+                run_since,
+                trace,
+                replay,
+                value,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn any_bill_of_the_source_survives_the_topic(bill in bills()) {
+            prop_assert_eq!(Extracted::from_record(&bill.clone().into_record()), Ok(bill));
+        }
+
+        #[test]
+        fn any_bill_for_the_target_survives_the_topic(
+            Extracted { tenant, flow, flow_version, document_key, version, digest, created, trace, replay, value, .. } in bills(),
+            target_key in ".{0,8}",
+            source in any::<Option<(i32, i64)>>(),
+        ) {
+            let target_key = target_key.as_str().into();
+            let source = source.map(|(partition, offset)| ExtractedAt { partition, offset });
+            let bill = Mapped {
+                tenant, flow, flow_version, document_key, target_key, version, digest, created, source, trace, replay, value,
+            };
+            prop_assert_eq!(Mapped::from_record(&bill.clone().into_record()), Ok(bill));
+        }
     }
 }

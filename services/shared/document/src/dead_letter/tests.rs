@@ -91,20 +91,22 @@ fn attempt() -> impl Strategy<Value = Vec<(&'static str, String)>> {
 
 /// Headers of other hands, among them such as a letter would write.
 fn foreign() -> impl Strategy<Value = Vec<(String, String)>> {
-    proptest::collection::vec(("(x|dl)-[a-z]{1,8}", ".{0,12}"), 0..4)
+    proptest::collection::vec(("(x|dl)-[a-z]{1,8}", ".{0,6}"), 0..4)
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
     #[test]
     fn a_record_that_failed_in_any_step_is_rebuilt_from_the_topic(
         stage in proptest::sample::select(vec![Stage::Transform, Stage::Load, Stage::Submit, Stage::Audit]),
-        (document, target) in (".{1,40}", ".{1,40}"),
+        (document, target) in (".{1,12}", ".{1,12}"),
         (version, digest) in (any::<u64>(), any::<[u8; 16]>()),
         created in proptest::option::of(any::<i64>()),
         source in proptest::option::of((any::<i32>(), any::<i64>())),
         (run_time, run_since) in (any::<i64>(), any::<i64>()),
         (trace_id, span_id) in (any::<[u8; 16]>(), any::<[u8; 8]>()),
-        body in proptest::collection::vec(any::<u8>(), 0..64),
+        body in proptest::collection::vec(any::<u8>(), 0..16),
         (foreign, attempt) in (foreign(), attempt()),
     ) {
         let (trace_id, span_id) = (trace_id.map(|byte| byte | 1), span_id.map(|byte| byte | 1));
