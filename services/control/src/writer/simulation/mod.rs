@@ -1,6 +1,7 @@
 //! The writer over a log in memory, stopped after every single effect and begun again from what is readable: no letter is
 //! lost, none is published twice, and every job ends.
 
+mod letters;
 mod road;
 mod view;
 mod world;
