@@ -48,6 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/dump", get(dump))
         .route("/clock", get(clock).post(set_clock))
         .route("/session-loss", post(lose_sessions))
+        .route("/secret", post(change_secret))
         .route("/snapshot", post(take_snapshot))
         .with_state(app)
 }
@@ -214,6 +215,20 @@ async fn set_clock(State(app): Shared, body: Result<Json<ClockOrder>, JsonReject
 
 fn tell(app: &App) -> Value {
     json!({ "utc": app.clock.utc().to_rfc3339(), "local": crate::clock::write_time(app.clock.local()) })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    app_secret: String,
+}
+
+async fn change_secret(State(app): Shared, body: Result<Json<Secret>, JsonRejection>) -> Said {
+    let Json(secret) = body?;
+    if secret.app_secret.is_empty() {
+        return Err(Refused("app_secret is empty".to_owned()));
+    }
+    Ok(Json(json!({ "lost": app.galaxy().change_secret(secret.app_secret) })))
 }
 
 async fn take_snapshot(State(app): Shared) -> Json<Value> {

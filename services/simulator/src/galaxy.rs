@@ -186,6 +186,12 @@ impl Galaxy {
         Executed { cookies, refused: opened.is_none(), session: opened.map(|(_, count)| count), ..Executed::of(reply) }
     }
 
+    /// From now on this application secret alone is right; gives how many sessions ended with the old one.
+    pub fn change_secret(&mut self, app_secret: String) -> usize {
+        self.credentials.app_secret = app_secret;
+        self.sessions.lose_all()
+    }
+
     /// Keeps what stands now for queries that are to be answered from it.
     pub fn take_snapshot(&mut self) {
         self.snapshot = Some(self.store.clone());

@@ -44,6 +44,8 @@ pub struct Galaxy {
     link: Option<u16>,
     arguments: Vec<OsString>,
     scratch: PathBuf,
+    /// The application secret that it takes.
+    app_secret: String,
     process: Process,
     client: reqwest::Client,
 }
@@ -91,6 +93,7 @@ impl Galaxy {
             link: None,
             arguments,
             scratch: scratch.to_owned(),
+            app_secret: APP_SECRET.to_owned(),
             process: process.0,
             client: super::http()?,
         })
@@ -127,7 +130,7 @@ impl Galaxy {
     /// The file cannot be written.
     pub fn access_file(&self) -> anyhow::Result<PathBuf> {
         let access = json!({
-            "url": self.url(), "acct_id": ACCT_ID, "user": USER, "app_id": APP_ID, "app_secret": APP_SECRET,
+            "url": self.url(), "acct_id": ACCT_ID, "user": USER, "app_id": APP_ID, "app_secret": self.app_secret,
         });
         secret(&self.scratch, &format!("{}-access.json", self.name), &access.to_string())
     }
@@ -167,6 +170,25 @@ impl Galaxy {
     /// The file of its application secret, as services read it.
     pub fn app_secret(&self) -> PathBuf {
         self.scratch.join(format!("{}-app-secret", self.name))
+    }
+
+    /// From now on it takes this application secret alone, and every session has ended. Services are not told, see
+    /// [`Galaxy::tell_secret`].
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn change_secret(&mut self, secret: &str) -> anyhow::Result<()> {
+        self.admin("/secret", Some(&json!({"app_secret": secret}))).await?;
+        secret.clone_into(&mut self.app_secret);
+        Ok(())
+    }
+
+    /// Writes the secret that it takes into the file that services read.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn tell_secret(&self) -> anyhow::Result<()> {
+        secret(&self.scratch, &format!("{}-app-secret", self.name), &self.app_secret).map(drop)
     }
 
     /// The folder of master keys that services look into where that is sealed. Made by whoever seals it.

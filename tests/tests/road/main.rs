@@ -5,6 +5,7 @@ mod happy;
 mod judged;
 mod kills;
 mod limits;
+mod refused;
 mod replies;
 mod sealed;
 

@@ -49,6 +49,8 @@ async fn what_makes_no_sense_is_refused() {
         ("/documents", json!({ "form": "NOPE", "documents": [] })),
         ("/documents", json!({ "form": FORM, "document": {} })),
         ("/clock", json!({ "now": "soon" })),
+        ("/secret", json!({ "app_secret": "" })),
+        ("/secret", json!({ "password": "x" })),
     ] {
         let url = format!("{}{path}", galaxy.running.admin_url());
         let response = galaxy.http.post(url).json(&body).send().await.unwrap();

@@ -76,6 +76,21 @@ async fn wrong_logins_say_so() {
 }
 
 #[tokio::test]
+async fn a_changed_secret_ends_sessions_and_refuses_the_old_one() {
+    let galaxy = Galaxy::start(&[]).await;
+    let login = async |secret: &str| {
+        let reply =
+            galaxy.auth("LoginByAppSecret", json!({ "parameters": [ACCOUNT, USER, APP_ID, secret, 2052] })).await;
+        (reply["LoginResultType"].clone(), reply["Message"].clone())
+    };
+    assert_eq!(login(SECRET).await.0, json!(1));
+    galaxy.tell("/secret", json!({ "app_secret": "another" })).await;
+    assert_eq!(galaxy.ask("/stats").await["sessions"]["open"], json!(0));
+    assert_eq!(login(SECRET).await, (json!(0), json!("用户或应用授权信息错误。")));
+    assert_eq!(login("another").await.0, json!(1));
+}
+
+#[tokio::test]
 async fn the_published_example_of_a_login_signature_comes_out() {
     let credentials = Credentials {
         acct_id: ACCOUNT.to_owned(),
