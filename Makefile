@@ -56,7 +56,7 @@ test-e2e: build ## Tests against the real Kafka, the real Redis and the simulate
 	cargo test -p e2e --locked --test broker --test desk --test road -- --test-threads=2
 
 # Services that can be made to die at named places are built apart: no other build has such places.
-test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about five minutes each (RESUME=1 goes on); not part of test
+test-faults: setup ## Real processes under faults drawn by seed, RUNS=4 from SEED=1, about six minutes each (RESUME=1 goes on); not part of test
 	@cargo build --locked --target-dir target/armed -p extractor -p transformer -p loader -p control -p starctl -p simulator -p history -p e2e --bins \
 		--features extractor/killpoints,transformer/killpoints,loader/killpoints,control/killpoints
 	@target/armed/debug/faults --points --out $(or $(OUT),target/faults) --runs $(or $(RUNS),4) --seed $(or $(SEED),1) \

@@ -479,16 +479,27 @@ impl Road {
         &self,
         numbers: impl Iterator<Item = &'a String>,
     ) -> anyhow::Result<(Vec<String>, usize)> {
-        let (brokers, ledger) = (self.kafka.brokers().to_owned(), format!("starbridge.{}.ledger", self.plan.flow));
-        let read = move || letters::latest(&brokers, &ledger);
-        let ledger = tokio::task::spawn_blocking(read).await?.context("reading the ledger")?;
+        let ledger = self.ledger().await?;
         let parked: BTreeSet<String> = self.letters().await?.into_values().map(|letter| letter.record).collect();
         let ended = |number: &String| {
             parked.contains(number) || ledger.get(&format!("doc/{number}")).is_some_and(Option::is_some)
         };
         let open = numbers.filter(|number| !ended(number)).cloned().collect();
-        let intents = ledger.iter().filter(|(key, value)| key.starts_with("intent/") && value.is_some()).count();
-        Ok((open, intents))
+        Ok((open, intents(&ledger)))
+    }
+
+    /// How many saves have an open outcome.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn open_saves(&self) -> anyhow::Result<usize> {
+        Ok(intents(&self.ledger().await?))
+    }
+
+    async fn ledger(&self) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+        let (brokers, ledger) = (self.kafka.brokers().to_owned(), format!("starbridge.{}.ledger", self.plan.flow));
+        let read = move || letters::latest(&brokers, &ledger);
+        tokio::task::spawn_blocking(read).await?.context("reading the ledger")
     }
 
     /// Waits until the stages know an end of every order, which may be later than the target holds it.
@@ -555,6 +566,11 @@ impl Ended {
     pub fn source_calls(&self, method: &str) -> u64 {
         self.source["by_method"][method]["calls"].as_u64().unwrap_or(0)
     }
+}
+
+/// Intents of a ledger that no outcome has ended.
+fn intents(ledger: &BTreeMap<String, Option<String>>) -> usize {
+    ledger.iter().filter(|(key, value)| key.starts_with("intent/") && value.is_some()).count()
 }
 
 async fn bills(galaxy: &Galaxy) -> anyhow::Result<Bills> {

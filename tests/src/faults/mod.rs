@@ -1,7 +1,9 @@
 //! The real processes under faults: a nemesis draws what happens by seed, then everything is healed, drained and compared.
 
+mod deck;
 pub mod deed;
 mod dice;
+pub mod limits;
 pub mod nemesis;
 pub mod points;
 pub mod proxy;
@@ -48,12 +50,12 @@ pub struct Order {
     pub only: Vec<Row>,
 }
 
-/// Runs one after the other, each result written as it comes; gives those of this order, with those it left out. `tell`
-/// gets what happens.
+/// Runs one after the other, each result written as it comes; gives those of this order, with those it left out, and the
+/// places that services were to die at. `tell` gets what happens.
 ///
 /// # Errors
 /// A run cannot be made or its result not be kept.
-pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<Vec<Outcome>> {
+pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<(Vec<Outcome>, Option<Points>)> {
     std::fs::create_dir_all(&order.out).with_context(|| format!("making {}", order.out.display()))?;
     let out = order.out.canonicalize().context("the folder of the results")?;
     let file = out.join("results.ndjson");
@@ -90,7 +92,7 @@ pub async fn run(order: &Order, tell: &mut dyn FnMut(String)) -> anyhow::Result<
         append(&file, &outcome)?;
         runs.push(outcome);
     }
-    Ok(runs)
+    Ok((runs, points))
 }
 
 /// What would befall the runs of this order, a line each.
@@ -107,7 +109,7 @@ pub fn plan(order: &Order) -> anyhow::Result<Vec<String>> {
             "seed {seed}: brokers {brokers}{}",
             if shipped { ", settling times as shipped" } else { "" }
         ));
-        let blows = nemesis::schedule(seed, run::BLOWS, points.as_ref(), shipped, &order.only);
+        let blows = nemesis::schedule(seed, points.as_ref(), shipped, &order.only);
         lines.extend(blows.iter().map(|blow| format!("    {blow}")));
     }
     Ok(lines)

@@ -24,7 +24,8 @@ fn comes_by(service: &str, point: &str) -> bool {
         ("member", _) if point == "member.assign.first_position" => service == "transformer",
         ("member" | "registry", _) => true,
         ("consumer", _) => service == "transformer",
-        ("producer", _) => true,
+        // Others hand over what they write as a part of a transaction, and ask nothing more of it.
+        ("producer", _) => point != "producer.asked" || service == "transformer",
         ("follower", _) => service == "control",
         ("call" | "request", _) => matches!(service, "extractor" | "loader"),
         ("save", _) => service == "loader",
@@ -55,10 +56,29 @@ impl Points {
         Ok(Self(points))
     }
 
+    /// Where a service dies in the run of this seed, and when it comes by for which time. Seeds in a row walk through all of
+    /// its places, with long steps; once they have, they begin again, and let it pass the place once or four times before.
+    pub fn at(&self, service: &str, seed: u64) -> Option<(String, u64)> {
+        let places = self.of(service);
+        let count = places.len() as u64;
+        // A step that has no divisor with their number leads to each of them.
+        let step = (count * 2 / 5..count).find(|step| divisor(*step, count) == 1).unwrap_or(1);
+        let walked = seed.saturating_sub(1);
+        let lap = walked.checked_div(count)?;
+        let at = usize::try_from(walked % count * step % count).ok()?;
+        let passage = [1, 2, 5][usize::try_from(lap % 3).ok()?];
+        Some((places.get(at)?.clone(), passage))
+    }
+
     /// Those of a service, in the order of their names.
     pub fn of(&self, service: &str) -> &[String] {
         self.0.iter().find(|(name, _)| *name == service).map_or(&[], |(_, points)| points.as_slice())
     }
+}
+
+/// The greatest common divisor.
+fn divisor(one: u64, other: u64) -> u64 {
+    if one == 0 { other } else { divisor(other % one, one) }
 }
 
 fn read(folder: &Path, found: &mut BTreeSet<String>) -> anyhow::Result<()> {
@@ -91,5 +111,34 @@ mod tests {
         assert!(points.of("loader").iter().any(|point| point == "loader.deadline.looked_at"));
         assert!(points.of("transformer").iter().all(|point| !point.starts_with("transaction.")));
         assert!(points.of("simulator").is_empty());
+    }
+
+    #[test]
+    fn seeds_in_a_row_walk_through_all_places_of_a_service() {
+        let points = Points::find().expect("the sources");
+        for service in SERVICES {
+            let places = points.of(service);
+            for first in [1, 17] {
+                let mut walked: BTreeSet<String> = BTreeSet::new();
+                walked
+                    .extend((first..first + places.len() as u64).filter_map(|seed| Some(points.at(service, seed)?.0)));
+                assert!(walked.iter().eq(places), "{service} from {first}: {walked:?}");
+            }
+            let lap = places.len() as u64;
+            let passages =
+                [1, 1 + lap, 1 + 2 * lap, 1 + 3 * lap].map(|seed| points.at(service, seed).expect("a place"));
+            assert!(passages.iter().all(|(point, _)| *point == passages[0].0));
+            assert_eq!(passages.map(|(_, passage)| passage), [1, 2, 5, 1]);
+        }
+        assert_eq!(points.at("simulator", 1), None);
+    }
+
+    #[test]
+    fn a_place_is_one_of_those_who_come_by() {
+        let points = Points::find().expect("the sources");
+        let passes = |service: &str, named: &str| points.of(service).iter().any(|point| point == named);
+        let asked = SERVICES.map(|service| passes(service, "producer.asked"));
+        assert_eq!(asked, SERVICES.map(|service| service == "transformer"));
+        assert!(SERVICES.iter().all(|service| passes(service, "producer.handed_over")));
     }
 }

@@ -149,7 +149,35 @@ impl Row {
     /// Whether it is not in the deck that every run draws from: kills are in each of them, and what needs more than the
     /// services as they ship is in each that has it.
     fn is_drawn_apart(self) -> bool {
-        matches!(self, Row::Kill | Row::PausedBeforeWrite | Row::Clock)
+        self == Row::Kill || self.needs_points()
+    }
+
+    /// Whether only services that know named places can be hit by it.
+    pub(super) fn needs_points(self) -> bool {
+        matches!(self, Row::PausedBeforeWrite | Row::Clock)
+    }
+
+    /// In how many ways runs hit it; none for what is not dealt from the deck.
+    pub(super) fn ways(self) -> usize {
+        match self {
+            Row::Kill | Row::PausedBeforeWrite | Row::Clock | Row::StaleEndTxn | Row::TopicRecreated => 0,
+            Row::TimesOutButSaves
+            | Row::SavesLate
+            | Row::Poison
+            | Row::SessionExpires
+            | Row::LoginRefused
+            | Row::Throttle
+            | Row::RebalanceStorm
+            | Row::AllGone
+            | Row::DataExpired
+            | Row::EditedInTarget
+            | Row::ConfigChange
+            | Row::FlowVersion => 2,
+            Row::Zombie | Row::ServerErrors | Row::DiskFull | Row::SourceDates | Row::SourceMoves => 3,
+            Row::PartialSuccess | Row::OddKey | Row::Replays => 4,
+            Row::Redis | Row::Broker => 5,
+            Row::BrokenReply => 9,
+        }
     }
 
     /// Where a row is tried that these runs do not draw; `None` for those that they do.
@@ -183,6 +211,19 @@ impl Row {
             | Row::DataExpired => None,
             Row::StaleEndTxn => Some("make test-sim: only a log in memory can lie so"),
             Row::TopicRecreated => Some("tests/tests/broker: what stops for good cannot go on here"),
+        }
+    }
+
+    /// What of a row these runs leave out, and where that is tried.
+    pub fn left_out(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Row::DataExpired => &[("data that expired", "tests/tests/broker: its partition stops for good")],
+            Row::FlowVersion => &[("a version that is late", "cargo test -p transformer late_version")],
+            Row::SourceMoves => {
+                &[("a bill over 16 MiB, whose letter is too_large", "make test-sim, tests/tests/broker")]
+            }
+            Row::AllGone => &[("Kafka gone with its disks", "make drills")],
+            _ => &[],
         }
     }
 }

@@ -4,6 +4,7 @@ mod disks;
 mod given;
 mod people;
 mod processes;
+mod secrets;
 mod source;
 mod versions;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::nemesis::{Blow, RedisBlow, Side, brokers, schedule};
+use super::nemesis::{Blow, RedisBlow, Side, brokers, logs_in, schedule};
 use super::points::Points;
 use super::proxy::{Gate, Links, System};
 use super::row::Row;
@@ -29,8 +30,6 @@ use crate::road::{Road, RoadPlan};
 const FORM: &str = "STK_MISCELLANEOUS";
 /// Orders of the real file that the source holds from the beginning; further bills are copies under new numbers.
 const ORDERS: usize = 500;
-/// Blows of one run.
-pub(super) const BLOWS: usize = 8;
 /// Bills that arrive in a second, about as many as the target takes.
 const RATE: f64 = 12.0;
 /// Bills that are given at once after a blow, so that there is something to do.
@@ -65,6 +64,11 @@ wait = "1s"
 wait_max = "5s"
 login_waits = ["10s", "20s"]
 "#;
+
+/// Further lines of both connections, whose calls are signed each.
+const SIGNS: &str = "save_timeout = \"10s\"\nquery_timeout = \"15s\"\n";
+/// The same of connections that open sessions by a login.
+const LOGS_IN: &str = "save_timeout = \"10s\"\nquery_timeout = \"15s\"\nlogin = \"app_secret\"\n";
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +127,8 @@ pub async fn run(
     tell: &mut dyn FnMut(String),
 ) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
-    let mut road = lay(plan, folder).await?;
+    let blows = schedule(plan.seed, points, plan.shipped, only);
+    let mut road = lay(plan, logs_in(&blows), folder).await?;
     let orders: Vec<(&String, &Bill)> = road.expectation.source.iter().collect();
     let bills = portion(&orders, 0, plan.bills.max(orders.len()));
     // The first of them are those of the file, under their own numbers.
@@ -134,7 +139,6 @@ pub async fn run(
     let bills: Vec<(String, Bill)> = bills.into_iter().enumerate().map(named).collect();
     let given = orders.len();
     let commands = Commands::to(road.kafka.brokers())?;
-    let blows = schedule(plan.seed, BLOWS, points, plan.shipped, only);
     road.start_stages().await?;
     let now = Instant::now();
     let mut run = Run {
@@ -167,7 +171,7 @@ pub async fn run(
     Ok(run.outcome)
 }
 
-async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
+async fn lay(plan: Plan, logs_in: bool, folder: &Path) -> anyhow::Result<Road> {
     let road = RoadPlan {
         orders: ORDERS.min(plan.bills),
         documents: Some(5),
@@ -180,7 +184,7 @@ async fn lay(plan: Plan, folder: &Path) -> anyhow::Result<Road> {
         brokers: brokers(plan.seed),
         // A duplicate must be able to show.
         target: vec![("--unique-numbers", "off".to_owned())],
-        connection: "save_timeout = \"10s\"\nquery_timeout = \"15s\"\n",
+        connection: if logs_in { LOGS_IN } else { SIGNS },
         extractor: "[scan]\nmax_page_rows = 500\n",
         loader: if plan.shipped { "" } else { SHORT },
         within: Some(folder.to_owned()),
@@ -214,7 +218,7 @@ impl Run<'_> {
 
     async fn strike(&mut self, blow: &Blow) -> anyhow::Result<()> {
         // What is timed is not to wait for another fault that still lies in its way.
-        if matches!(blow.row(), Row::Kill | Row::AllGone | Row::DiskFull | Row::DataExpired)
+        if matches!(blow.row(), Row::Kill | Row::AllGone | Row::DiskFull | Row::DataExpired | Row::LoginRefused)
             || matches!(blow, Blow::Broker { .. } | Blow::Deed(_))
         {
             self.end_faults().await?;
@@ -223,6 +227,8 @@ impl Run<'_> {
             Blow::Kill { service, away } => self.kill(service, *away).await,
             Blow::Die { service, point, passage } => self.die(service, point, *passage).await,
             Blow::StandStill { service, point, time } => self.stand_still(service, point, *time).await,
+            Blow::Zone { service, zone } => self.move_to_zone(service, zone).await,
+            Blow::SecretChanged { side } => self.change_secret(*side).await,
             Blow::Jump { service, by } => self.jump(service, by).await,
             Blow::Freeze { service, time, peer } => self.freeze(service, *time, *peer).await,
             Blow::Misbehave { side, fault, time, .. } => {
@@ -299,7 +305,10 @@ impl Run<'_> {
 
     /// A bill that is still to come is refused by the target from now on, whatever is healed.
     async fn poison(&mut self) -> anyhow::Result<()> {
-        let Some((number, _)) = self.bills.get(self.given) else { return Ok(()) };
+        let Some((number, _)) = self.bills.get(self.given) else {
+            self.outcome.missed(Row::Poison);
+            return Ok(());
+        };
         let number = number.clone();
         let fault = json!({"kind": "refuse_save", "call": "BatchSave", "numbers": [number], "count": 0});
         self.road.fault(fault).await?;
@@ -343,9 +352,7 @@ impl Run<'_> {
         let fault = faults.as_array().and_then(|list| list.iter().find(|fault| fault["id"].as_u64() == Some(id)));
         if fault.and_then(|fault| fault["met"].as_u64()).unwrap_or(0) == 0 {
             (self.tell)(format!("        no call met: {}", row.name()));
-            if let Some(hits) = self.outcome.rows.get_mut(row.name()) {
-                *hits = hits.saturating_sub(1);
-            }
+            self.outcome.missed(row);
         }
         self.galaxy(side).end_fault(id).await
     }

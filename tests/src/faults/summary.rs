@@ -6,6 +6,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::limits::shortfalls;
+use super::nemesis::SERVICES;
+use super::points::Points;
 use super::row::Row;
 use super::run::Plan;
 use crate::history::Verdict;
@@ -14,7 +17,8 @@ use crate::road::Ended;
 /// From a blow to the first document that went further.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recovery {
-    /// What was killed: a service, `broker`, or `all` for all services and Redis.
+    /// What was killed: a service, `loader in doubt` with a save that had no outcome yet, `broker`, or `all` for all services
+    /// and Redis.
     pub of: String,
     /// How long it took.
     pub seconds: f64,
@@ -76,6 +80,15 @@ pub struct Outcome {
     pub recovery: Vec<Recovery>,
     /// Where services died that were to die at a named place: service and place.
     #[serde(default)]
+    pub deaths: Vec<String>,
+    /// Where services stood still that were to stand still at a named place.
+    #[serde(default)]
+    pub standstills: Vec<String>,
+    /// Places that services were to die at, and did not come by in time.
+    #[serde(default)]
+    pub never_came_by: Vec<String>,
+    /// Deaths and standstills alike, of a run whose line was written before they were told apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points: Vec<String>,
     /// How many things the history checker judged each invariant by.
     #[serde(default)]
@@ -92,6 +105,13 @@ impl Outcome {
     pub(super) fn of(plan: Plan, at_points: bool, only: &[Row]) -> Self {
         let only = super::names(only);
         Self { seed: plan.seed, bills: plan.bills, shipped: plan.shipped, at_points, only, ..Self::default() }
+    }
+
+    /// A blow that was struck did not hit this row after all.
+    pub(super) fn missed(&mut self, row: Row) {
+        if let Some(hits) = self.rows.get_mut(row.name()) {
+            *hits = hits.saturating_sub(1);
+        }
     }
 
     /// Takes over what the comparison says.
@@ -140,8 +160,57 @@ pub(crate) fn p95(values: &[f64]) -> f64 {
     sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// What all of them come to, for a person.
-pub fn table(runs: &[Outcome]) -> String {
+/// Seconds from each blow to the first document that went further, by what was struck.
+pub(super) fn recoveries<'a>(runs: impl Iterator<Item = &'a Outcome>) -> BTreeMap<&'a str, Vec<f64>> {
+    let mut recoveries: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for recovery in runs.flat_map(|run| &run.recovery) {
+        recoveries.entry(&recovery.of).or_default().push(recovery.seconds);
+    }
+    recoveries
+}
+
+/// What they come to at named places; of each service also, where `points` are known, which of them were hit.
+fn places(runs: &[Outcome], points: Option<&Points>) -> Vec<String> {
+    let all = |of: fn(&Outcome) -> &Vec<String>| runs.iter().flat_map(of).map(String::as_str).collect::<Vec<&str>>();
+    let mut lines = Vec::new();
+    for (what, at) in [
+        ("deaths", all(|run| &run.deaths)),
+        ("standstills", all(|run| &run.standstills)),
+        ("deaths and standstills, of runs that did not tell them apart,", all(|run| &run.points)),
+    ] {
+        let places: BTreeSet<&str> = at.iter().copied().collect();
+        if !places.is_empty() {
+            lines.push(format!("{} {what} at {} named places", at.len(), places.len()));
+        }
+    }
+    let Some(points) = points else { return lines };
+    let (died, missed): (BTreeSet<&str>, BTreeSet<&str>) =
+        (all(|run| &run.deaths).into_iter().collect(), all(|run| &run.never_came_by).into_iter().collect());
+    for service in SERVICES {
+        let (mut hit, mut vain, mut never) = (0, Vec::new(), Vec::new());
+        for point in points.of(service) {
+            let place = format!("{service} {point}");
+            if died.contains(place.as_str()) {
+                hit += 1;
+            } else if missed.contains(place.as_str()) {
+                vain.push(point.as_str());
+            } else {
+                never.push(point.as_str());
+            }
+        }
+        let list = |places: &[&str]| if places.is_empty() { "none".to_owned() } else { places.join(" ") };
+        lines.push(format!(
+            "{service} died at {hit} of {} places; was to, and did not come by: {}; never: {}",
+            points.of(service).len(),
+            list(&vain),
+            list(&never)
+        ));
+    }
+    lines
+}
+
+/// What all of them come to, for a person; `points` where services were to die at them.
+pub fn table(runs: &[Outcome], points: Option<&Points>) -> String {
     let mut lines = Vec::new();
     let commits: BTreeSet<&str> = runs.iter().map(|run| run.commit.as_str()).collect();
     for commit in commits {
@@ -169,24 +238,18 @@ pub fn table(runs: &[Outcome]) -> String {
     for row in Row::ALL {
         let hits: usize = runs.iter().filter_map(|run| run.rows.get(row.name())).sum();
         let elsewhere = row.elsewhere().map(|place| format!(" (not drawn; {place})")).unwrap_or_default();
-        lines.push(format!("{hits:>5}  {}{elsewhere}", row.name()));
+        let parts = row.left_out().iter().map(|(what, place)| format!(" (but not {what}; {place})"));
+        lines.push(format!("{hits:>5}  {}{elsewhere}{}", row.name(), parts.collect::<String>()));
     }
-    let places: BTreeSet<&String> = runs.iter().flat_map(|run| &run.points).collect();
-    if !places.is_empty() {
-        lines.push(format!("{} deaths at {} named places", sum(|run| run.points.len()), places.len()));
-    }
-    let mut recoveries: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for recovery in runs.iter().flat_map(|run| &run.recovery) {
-        recoveries.entry(&recovery.of).or_default().push(recovery.seconds);
-    }
+    lines.extend(places(runs, points));
     lines.push(String::new());
     lines.push(format!(
-        "{:<12} {:>5} {:>8} {:>8}  from kill to first new document",
+        "{:<15} {:>5} {:>8} {:>8}  from kill to first new document",
         "killed", "kills", "p95 s", "most s"
     ));
-    for (of, seconds) in recoveries {
+    for (of, seconds) in recoveries(runs.iter()) {
         let most = seconds.iter().copied().fold(0.0, f64::max);
-        lines.push(format!("{of:<12} {:>5} {:>8.1} {most:>8.1}", seconds.len(), p95(&seconds)));
+        lines.push(format!("{of:<15} {:>5} {:>8.1} {most:>8.1}", seconds.len(), p95(&seconds)));
     }
     for run in runs.iter().filter(|run| !run.violations.is_empty()) {
         lines.push(String::new());
@@ -197,6 +260,11 @@ pub fn table(runs: &[Outcome]) -> String {
         lines.push(format!("VIOLATION, seed {}: again by `{again}`", run.seed));
         lines.extend(run.violations.iter().map(|violation| format!("  {violation}")));
         lines.extend(run.kept.iter().map(|kept| format!("  kept in {kept}")));
+    }
+    let short = shortfalls(runs);
+    if !short.is_empty() {
+        lines.push(String::new());
+        lines.extend(short.iter().map(|short| format!("FALLS SHORT: {short}")));
     }
     lines.join("\n")
 }
@@ -228,19 +296,58 @@ mod tests {
     fn the_summary_names_seeds_rows_recovery_and_what_does_not_hold() {
         let mut bad = run(4, 30.0);
         bad.violations.push("missing: 1 [\"A\"]".to_owned());
-        let text = table(&[run(3, 5.0), bad]);
+        let text = table(&[run(3, 5.0), bad], None);
         for part in [
             "commit abc: seeds 3 4",
             "2 runs, 18 bills: 18 applied",
             "    4  kill -9 any service at any step",
-            "    0  committed offsets expired; data expired",
+            "    0  committed offsets expired; data expired (but not data that expired; tests/tests/broker: its partition \
+             stops for good)",
             "    0  stale EndTxn applied to next transaction (not drawn; make test-sim: only a log in memory can lie so)",
-            "loader           2     30.0     30.0",
+            "loader              2     30.0     30.0",
             "VIOLATION, seed 4: again by `faults --runs 1 --seed 4 --bills 9`",
             "  missing: 1 [\"A\"]",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_summary_tells_deaths_from_standstills_and_names_places_that_were_not_hit() {
+        let points = Points::find().expect("the sources");
+        let places = points.of("loader");
+        let [died, vain, never] = [0, 1, 2].map(|at| &places[at]);
+        let mut one = run(1, 5.0);
+        one.deaths = vec![format!("loader {died}"), format!("loader {died}")];
+        one.standstills = vec!["loader request.signed".to_owned()];
+        one.never_came_by = vec![format!("loader {vain}")];
+        let text = table(&[one], Some(&points));
+        for part in [
+            "2 deaths at 1 named places".to_owned(),
+            "1 standstills at 1 named places".to_owned(),
+            format!(
+                "loader died at 1 of {} places; was to, and did not come by: {vain}; never: {never} ",
+                places.len()
+            ),
+            "control died at 0 of".to_owned(),
+        ] {
+            assert!(text.contains(&part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_tell_them_apart_is_read_and_told_as_such() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let file = folder.path().join("results.ndjson");
+        let mut line = serde_json::to_value(run(1, 3.5)).expect("JSON");
+        for new in ["deaths", "standstills", "never_came_by"] {
+            line.as_object_mut().expect("a run").remove(new);
+        }
+        line["points"] = serde_json::json!(["loader request.signed", "control writer.active"]);
+        std::fs::write(&file, line.to_string()).expect("written");
+        let text = table(&read(&file).expect("a run"), None);
+        let told = "2 deaths and standstills, of runs that did not tell them apart, at 2 named places";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]
