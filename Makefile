@@ -47,8 +47,10 @@ test-ablation: setup ## Switch each rule of the protocol off: does the simulatio
 test-coverage: setup ## Which lines of the cores the simulated histories walk through (SEEDS=2000); needs LLVM's tools; not part of test
 	@python3 .ci/coverage.py --seeds $(or $(SEEDS),2000)
 
-test-mutants: setup ## Are small mistakes in the cores noticed? MUTANTS=200 from SEED=1 (RESUME=1 goes on; an hour or more); needs cargo-mutants; not part of test
-	@python3 .ci/mutants.py --mutants $(or $(MUTANTS),200) --seed $(or $(SEED),1) --units
+test-mutants: setup ## Are small mistakes in the cores noticed? MUTANTS=200 from SEED=1 (RESUME=1 goes on; half an hour); needs cargo-mutants; not part of test
+	@python3 -m venv "$(STARBRIDGE_CACHE)/mutants"
+	@"$(STARBRIDGE_CACHE)/mutants/bin/pip" install --quiet --disable-pip-version-check tree-sitter==0.26.1 tree-sitter-rust==0.24.2
+	@"$(STARBRIDGE_CACHE)/mutants/bin/python" .ci/mutants.py --mutants $(or $(MUTANTS),200) --seed $(or $(SEED),1)
 
 test-e2e: build ## Tests against the real Kafka, the real Redis and the simulated Galaxies
 	cargo test -p e2e --locked --lib --bins --test compose --test dashboards --test golden -- --test-threads=1
