@@ -104,6 +104,14 @@ mod tests {
             assert!(local(earlier, Berlin) < upper_bound(until, Berlin));
         }
         assert_eq!(upper_bound(until, Shanghai), local(until, Shanghai));
+        // The change may be most of an hour away.
+        assert_eq!(local(change - 50 * 60, Berlin), "2024-10-27 02:10:00");
+        assert_eq!(lower_bound(change - 50 * 60, Berlin), "2024-10-27 02:00:00");
+        assert_eq!(local(change + 50 * 60, Berlin), "2024-10-27 02:50:00");
+        assert_eq!(upper_bound(change + 50 * 60, Berlin), "2024-10-27 03:00:00");
+        // Further away nothing is read that need not be.
+        assert_eq!(lower_bound(change - 2 * 3_600, Berlin), "2024-10-27 01:00:00");
+        assert_eq!(upper_bound(change + 4 * 3_600, Berlin), "2024-10-27 06:00:00");
         // Clocks set forward change nothing.
         let forward = 1_711_846_800;
         assert_eq!(lower_bound(forward - 600, Berlin), "2024-03-31 01:50:00");

@@ -214,4 +214,28 @@ mod tests {
         assert_eq!(breaker.ended(Some(Code::NumberTaken), &numbers), None, "another failure");
         assert_eq!(breaker.ended(Some(Code::ReferenceMissing), &numbers), Some(Code::ReferenceMissing));
     }
+
+    #[test]
+    fn half_alike_trip_nothing_and_one_more_does() {
+        let (mut breaker, numbers) = (FlowBreaker::default(), Numbers::default());
+        for _ in 0..10 {
+            assert_eq!(breaker.ended(None, &numbers), None);
+        }
+        for _ in 0..10 {
+            assert_eq!(breaker.ended(Some(Code::ReferenceMissing), &numbers), None);
+        }
+        assert_eq!(breaker.ended(Some(Code::ReferenceMissing), &numbers), Some(Code::ReferenceMissing));
+    }
+
+    #[test]
+    fn a_flow_is_judged_by_its_last_forty() {
+        let (mut breaker, numbers) = (FlowBreaker::default(), Numbers::default());
+        for _ in 0..500 {
+            assert_eq!(breaker.ended(None, &numbers), None);
+        }
+        for _ in 0..20 {
+            assert_eq!(breaker.ended(Some(Code::ReferenceMissing), &numbers), None);
+        }
+        assert_eq!(breaker.ended(Some(Code::ReferenceMissing), &numbers), Some(Code::ReferenceMissing));
+    }
 }

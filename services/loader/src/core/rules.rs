@@ -184,3 +184,29 @@ impl Numbers {
         base.mul_f64((1.0 + self.jitter * (2.0 * dice - 1.0)).max(0.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_follow_their_list_and_are_spread_by_a_fifth() {
+        let (numbers, retry) = (Numbers::default(), Retry::default());
+        let waits = |dice: f64| [0, 1, 2, 3, 4, 5, 900].map(|count| numbers.wait(&retry, count, dice).as_millis());
+        assert_eq!(waits(0.5), [1_000, 2_000, 4_000, 8_000, 8_000, 8_000, 8_000]);
+        assert_eq!(waits(0.0), [800, 1_600, 3_200, 6_400, 6_400, 6_400, 6_400]);
+        assert_eq!(waits(1.0), [1_200, 2_400, 4_800, 9_600, 9_600, 9_600, 9_600]);
+        assert_eq!(numbers.wait(&Retry { waits: Vec::new(), ..retry }, 0, 0.5), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_timed_fault_is_due_after_a_minute_then_ten_then_every_hour() {
+        let due = [0, 1, 2, 3, 4, 900].map(|failures| Numbers::default().due_after(failures));
+        assert_eq!(due, [60_000, 60_000, 600_000, 3_600_000, 3_600_000, 3_600_000]);
+    }
+
+    #[test]
+    fn what_is_absent_stays_absent_after_the_way_and_the_work() {
+        assert_eq!(Numbers::default().settle(), Duration::from_secs(5 + 110));
+    }
+}

@@ -147,6 +147,12 @@ fn a_bill_with_a_row_that_cannot_be_shaped_is_set_aside_whole() {
     assert_eq!(letter.field.as_deref(), Some("$.formatResponse[0]"));
     assert!(String::from_utf8_lossy(&letter.body).contains(r#""qty":20"#));
     assert_eq!(emission.data.len(), 0);
+    // What is allowed for a record is allowed for the letter's body, and not a byte more.
+    let bytes = letter.body.len();
+    for (max_record_bytes, kept) in [(bytes, bytes), (bytes - 1, 0)] {
+        let letters = judge(&Rules { max_record_bytes, ..rules() }, bill(&[10, 20]), None, &shape).letters;
+        assert_eq!(letters[0].body.len(), kept);
+    }
 }
 
 #[test]

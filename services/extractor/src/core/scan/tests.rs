@@ -247,3 +247,14 @@ fn a_line_twice_and_a_head_in_several_rows_are_refused() {
     let fault = heads.fault("misc");
     assert_eq!((fault.code, fault.place.path.as_deref()), (Code::SourceEntryKey, Some("$[1]")));
 }
+
+#[test]
+fn a_row_counts_as_many_bytes_as_its_json_with_a_comma_behind_each_value() {
+    let bytes = |cells: Vec<Value>| size(&Row { key: None, entry: None, stamp: None, created: None, cells });
+    let json = |cells: &[Value]| cells.iter().map(|cell| cell.to_string().len() as u64 + 1).sum::<u64>();
+    let cells = vec![json!(null), json!(true), json!(1_234), json!("B7"), json!([10, 20])];
+    assert_eq!(bytes(cells.clone()), json(&cells));
+    // A member's comma is counted with its name once more.
+    let object = vec![json!({"number": "B7", "lines": [10, 20]})];
+    assert_eq!(bytes(object.clone()), json(&object) + 2);
+}

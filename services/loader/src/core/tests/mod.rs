@@ -5,6 +5,7 @@ mod crashes;
 mod ends;
 mod erp;
 mod lanes;
+mod numbers;
 mod quota;
 mod random;
 mod replays;
