@@ -52,6 +52,7 @@ pub(crate) struct ScopeArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BindingArgs {
     /// Who: the subject of a token or of a client certificate.
+    #[arg(value_parser = value::some_text)]
     pub(crate) principal: String,
     /// viewer, operator, engineer, system_administrator, security_administrator or auditor.
     pub(crate) role: String,
@@ -91,6 +92,7 @@ pub(crate) enum AuthCommand {
     /// Makes a token for somebody: on standard output this once, or into a file.
     IssueToken {
         /// For whom.
+        #[arg(value_parser = value::some_text)]
         principal: String,
         /// How long it holds: 12h at most.
         #[arg(long, default_value = "12h", value_parser = value::duration)]
@@ -103,7 +105,8 @@ pub(crate) enum AuthCommand {
     },
     /// Takes a token back; every replica refuses it within 30 s.
     RevokeToken {
-        /// The token's id, as issue-token told it.
+        /// The token's id, as issue-token told it: 32 hex digits.
+        #[arg(value_parser = value::token_id)]
         token_id: String,
         #[command(flatten)]
         change: ChangeArgs,

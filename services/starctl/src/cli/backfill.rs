@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::PageArgs;
-use super::change::{ChangeArgs, YesArgs};
+use super::change::ChangeArgs;
 use super::value;
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +79,5 @@ pub(crate) enum BackfillCommand {
         id: String,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
 }

@@ -17,6 +17,9 @@ pub(crate) struct ChangeArgs {
     /// Names this very request: sent again with the same key it gets the first answer. A random one where absent.
     #[arg(long, value_parser = value::some_text)]
     pub(crate) idempotency_key: Option<String>,
+    /// Does it without asking.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// A change that has to say why.
@@ -32,20 +35,19 @@ pub(crate) struct ReasonedArgs {
     /// Names this very request: sent again with the same key it gets the first answer. A random one where absent.
     #[arg(long, value_parser = value::some_text)]
     pub(crate) idempotency_key: Option<String>,
+    /// Does it without asking.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 impl ReasonedArgs {
     /// The same as a change of the common kind.
     pub(crate) fn to_change(&self) -> ChangeArgs {
-        ChangeArgs { dry_run: self.dry_run, reason: self.reason.clone(), idempotency_key: self.idempotency_key.clone() }
+        ChangeArgs {
+            dry_run: self.dry_run,
+            reason: self.reason.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            yes: self.yes,
+        }
     }
-}
-
-/// Whether to ask before.
-#[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = "Change")]
-pub(crate) struct YesArgs {
-    /// Does it without asking.
-    #[arg(short, long)]
-    pub(crate) yes: bool,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
+use super::change::{ChangeArgs, ReasonedArgs};
 use super::value;
 use super::{SortArgs, TenantArgs};
 
@@ -90,8 +90,6 @@ pub(crate) enum OnlineCommand {
         path: PathBuf,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Shows what differs between a flow folder and what is published.
     Diff {
@@ -114,8 +112,6 @@ pub(crate) enum OnlineCommand {
         to: String,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Publishes a flow folder and tries it with a share of the documents, the same ones whenever they come.
     Canary {
@@ -132,8 +128,6 @@ pub(crate) enum OnlineCommand {
         least: i64,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Makes the version that is tried the current one.
     Promote {
@@ -142,8 +136,6 @@ pub(crate) enum OnlineCommand {
         name: String,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Has all documents go by the current version again.
     Abort {
@@ -152,8 +144,6 @@ pub(crate) enum OnlineCommand {
         name: String,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Takes a flow away: nothing of it is read or carried any more; its versions stay and can be rolled back to.
     Delete {
@@ -165,8 +155,6 @@ pub(crate) enum OnlineCommand {
         force: bool,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Lets a flow rest: nothing new is read from its source until it is resumed.
     Pause {
@@ -175,8 +163,6 @@ pub(crate) enum OnlineCommand {
         name: String,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Lets a flow run again.
     Resume {
@@ -185,8 +171,6 @@ pub(crate) enum OnlineCommand {
         name: String,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Runs a flow now, besides its schedule.
     Run(RunArgs),
@@ -212,6 +196,4 @@ pub(crate) struct RunArgs {
     pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    #[command(flatten)]
-    pub(crate) yes: YesArgs,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
+use super::change::{ChangeArgs, ReasonedArgs};
 use super::value;
 use super::{PageArgs, TenantArgs};
 use crate::context::Context;
@@ -107,8 +107,6 @@ pub(crate) enum LetterCommand {
         selection: SelectionArgs,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Says that nobody works on letters any more, whoever did.
     Unclaim {
@@ -116,8 +114,6 @@ pub(crate) enum LetterCommand {
         selection: SelectionArgs,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Writes letters with the payload that a replay would publish to a file: a header line, then a JSON line each.
     Export {
@@ -148,8 +144,6 @@ pub(crate) enum LetterCommand {
         as_edit: bool,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Prints a sealed file of letters as it was before it was sealed.
     Unseal {
@@ -165,8 +159,6 @@ pub(crate) enum LetterCommand {
         selection: SelectionArgs,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Sets letters aside, so that no replay by selector takes them.
     Park {
@@ -174,8 +166,6 @@ pub(crate) enum LetterCommand {
         selection: SelectionArgs,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Reads the bills of letters anew from their source, instead of sending what lies in the letters; a later replay of them ends superseded.
     Refetch {
@@ -183,8 +173,6 @@ pub(crate) enum LetterCommand {
         selection: SelectionArgs,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Opens parked letters again.
     #[command(visible_alias = "unpark")]
@@ -196,8 +184,6 @@ pub(crate) enum LetterCommand {
         discarded: bool,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Publishes letters again, as a job.
     Replay {
@@ -207,8 +193,6 @@ pub(crate) enum LetterCommand {
         how: ReplayArgs,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
         /// Waits until every letter has its outcome; exit code 6 when some failed again.
         #[arg(long, conflicts_with = "dry_run")]
         wait: bool,
@@ -275,8 +259,6 @@ pub(crate) enum DoubtCommand {
         target_id: Option<String>,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
 }
 

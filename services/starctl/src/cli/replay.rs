@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::PageArgs;
-use super::change::{ChangeArgs, ReasonedArgs, YesArgs};
+use super::change::{ChangeArgs, ReasonedArgs};
 use super::value;
 
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,6 @@ pub(crate) enum ReplayCommand {
         plan_digest: Option<String>,
         #[command(flatten)]
         change: ReasonedArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Stops publishing; what is published goes on.
     Pause {
@@ -64,8 +62,6 @@ pub(crate) enum ReplayCommand {
         id: String,
         #[command(flatten)]
         change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
     /// Lists the letters of a job with their outcomes.
     Report {

@@ -62,6 +62,14 @@ pub(crate) fn backfill_id(text: &str) -> Result<String, String> {
     named("backfill/", text)
 }
 
+/// The id of a token: as it is, or as `-o name` prints it. A mistyped one is refused here: the control plane keeps no list
+/// of the tokens it made, so that it takes any id.
+pub(crate) fn token_id(text: &str) -> Result<String, String> {
+    let id = named("token/", text)?;
+    let is_hex = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if id.len() == 32 && is_hex { Ok(id) } else { Err("not the id of a token: 32 hex digits".to_owned()) }
+}
+
 /// An instant, unix seconds: as such, or RFC 3339.
 pub(crate) fn instant(text: &str) -> Result<i64, String> {
     let of_date = || chrono::DateTime::parse_from_rfc3339(text).map(|instant| instant.timestamp());
@@ -112,6 +120,11 @@ mod tests {
         assert_eq!(flow_name("misc-inbound"), Ok("misc-inbound".to_owned()));
         assert!(replay_id("replay/").is_err());
         assert_eq!(backfill_id("backfill/f:1"), Ok("f:1".to_owned()));
+        let token = "00112233445566778899aabbccddeeff";
+        assert_eq!(token_id(&format!("token/{token}")), Ok(token.to_owned()));
+        for wrong in ["deadbeef", "00112233445566778899AABBCCDDEEFF", ""] {
+            assert!(token_id(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(reconciliation_id("reconciliation/f:1"), Ok("f:1".to_owned()));
     }
 }

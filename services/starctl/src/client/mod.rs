@@ -169,3 +169,8 @@ pub(crate) fn change(args: &crate::cli::change::ChangeArgs) -> v1::Change {
     let reason = args.reason.clone().unwrap_or_else(|| if args.dry_run { "dry run".to_owned() } else { String::new() });
     v1::Change { idempotency_key: args.idempotency_key.clone().unwrap_or_else(random), reason, dry_run: args.dry_run }
 }
+
+/// A dry run of a change, under a key of its own: what a question before the change is made from.
+pub(crate) fn look(args: &crate::cli::change::ChangeArgs) -> v1::Change {
+    change(&crate::cli::change::ChangeArgs { dry_run: true, idempotency_key: None, ..args.clone() })
+}

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{page, view};
+use super::{Session, page, view};
 use crate::cli::access::{AuthCommand, BindingArgs, ScopeArgs};
 use crate::client::{self, Client};
 use crate::context::{Settings, Store};
@@ -48,13 +48,14 @@ pub(super) async fn run(
         }
         signed_in => {
             let client = Client::new(settings, *output)?;
-            signed(signed_in, &client, output).await
+            signed(signed_in, &Session { settings: settings.clone(), output: *output, client }).await
         }
     }
 }
 
 /// What needs a token or a certificate already.
-async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Result<u8, Failure> {
+async fn signed(command: &AuthCommand, session: &Session) -> Result<u8, Failure> {
+    let Session { output, client, .. } = session;
     match command {
         AuthCommand::Whoami => {
             let who = client.ask(v1::WhoAmIRequest {}).await?;
@@ -84,18 +85,35 @@ async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Resu
             {
                 return Err(Failure::usage(format!("{} is there already", path.display())));
             }
+            let what =
+                output.pick(format!("This makes a token for {principal}."), format!("将为 {principal} 签发令牌。"));
+            session.confirm_in_production(change, &what, principal)?;
             let mut answer = client.change(request).await?;
-            if let Some(path) = out
-                && !answer.token.is_empty()
-            {
+            if change.dry_run {
+                // Whoever only wants to see what would happen is given nothing that works.
+                answer = v1::IssueTokenResponse { expires_at: answer.expires_at, ..Default::default() };
+            } else if let Some(path) = out {
                 private_file::write(path, &std::mem::take(&mut answer.token))?;
             }
+            output.dry_run(change.dry_run)?;
             output.one(&view::TOKEN, &message::value("IssueTokenResponse", &answer))?;
         }
         AuthCommand::RevokeToken { token_id, change } => {
-            let change = Some(client::change(change));
-            client.change(v1::RevokeTokenRequest { token_id: token_id.clone(), change }).await?;
-            output.remark(&output.pick(format!("{token_id} is revoked"), format!("已吊销 {token_id}")))?;
+            let what = output.pick(
+                format!("This has the token {token_id} refused for good."),
+                format!("将永久吊销令牌 {token_id}。"),
+            );
+            session.confirm_in_production(change, &what, token_id)?;
+            let said = Some(client::change(change));
+            client.change(v1::RevokeTokenRequest { token_id: token_id.clone(), change: said }).await?;
+            output.dry_run(change.dry_run)?;
+            if !change.dry_run {
+                // The control plane keeps no list of the tokens it made.
+                output.remark(&output.pick(
+                    format!("a token of the id {token_id}, if there is one, is refused from now on"),
+                    format!("编号为 {token_id} 的令牌（如果存在）从现在起被拒绝"),
+                ))?;
+            }
         }
         AuthCommand::Bindings { sort } => {
             let answer = client.ask(v1::ListBindingsRequest::default()).await?;
@@ -106,16 +124,28 @@ async fn signed(command: &AuthCommand, client: &Client, output: &Output) -> Resu
         }
         AuthCommand::Bind { binding, change } => {
             let binding = binding_of(binding);
+            let v1::Binding { principal, role, .. } = &binding;
+            let what = output
+                .pick(format!("This gives {principal} the role {role}."), format!("将授予 {principal} 角色 {role}。"));
+            session.confirm_in_production(change, &what, principal)?;
             let request =
                 v1::PutBindingRequest { binding: Some(binding.clone()), change: Some(client::change(change)) };
             client.change(request).await?;
+            output.dry_run(change.dry_run)?;
             output.one(&view::BINDING, &message::value("Binding", &binding))?;
         }
         AuthCommand::Unbind { binding, change } => {
             let binding = binding_of(binding);
+            let v1::Binding { principal, role, .. } = &binding;
+            let what = output.pick(
+                format!("This takes the role {role} from {principal}."),
+                format!("将收回 {principal} 的角色 {role}。"),
+            );
+            session.confirm_in_production(change, &what, principal)?;
             let request =
                 v1::DeleteBindingRequest { binding: Some(binding.clone()), change: Some(client::change(change)) };
             client.change(request).await?;
+            output.dry_run(change.dry_run)?;
             output.one(&view::BINDING, &message::value("Binding", &binding))?;
         }
         AuthCommand::Login { .. } | AuthCommand::Logout | AuthCommand::Bootstrap { .. } => {

@@ -1,26 +1,22 @@
 //! `starctl backfill`: parts of the past, read window after window.
 
-use std::time::Duration;
-
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
-use tokio::time::sleep;
 
 use super::Session;
 use super::page::{self, Part};
 use super::view::{column, flag, time};
+use super::watch::{self, Watched};
 use crate::cli::PageArgs;
 use crate::cli::backfill::BackfillCommand;
+use crate::cli::change::ChangeArgs;
 use crate::client;
-use crate::client::status::is_lost;
 use crate::exit;
 use crate::message;
+use crate::output::Output;
 use crate::output::failure::Failure;
 use crate::output::view::{Kind, View};
-
-/// How often a stream that broke is opened again before that is a failure; the pause doubles from one second.
-const TRIES: u32 = 5;
 
 const BACKFILL: View = View {
     kind: "Backfill",
@@ -58,7 +54,7 @@ const PLAN: View = View {
 
 pub(super) async fn run(command: &BackfillCommand, session: &Session) -> Result<u8, Failure> {
     let client = &session.client;
-    let backfill = match command {
+    let (backfill, dry_run) = match command {
         BackfillCommand::Start { flow, from, to, chunk, rate, again, wait, change } => {
             let at = |seconds: &i64| Timestamp { seconds: *seconds, nanos: 0 };
             let request = v1::StartBackfillRequest {
@@ -70,42 +66,71 @@ pub(super) async fn run(command: &BackfillCommand, session: &Session) -> Result<
                 again: *again,
                 change: Some(client::change(change)),
             };
-            let answer = client.change(request).await?;
-            match answer.backfill {
-                None => {
-                    let plan = json!({"flow": flow, "chunks": answer.chunks});
-                    return session.output.one(&PLAN, &plan).map(|()| exit::DONE);
-                }
-                Some(backfill) if *wait => return watch(session, &backfill.id).await,
-                Some(backfill) => Some(backfill),
+            if session.must_ask_in_production(change)? {
+                let look = v1::StartBackfillRequest { change: Some(client::look(change)), ..request.clone() };
+                let chunks = client.change(look).await?.chunks;
+                let what = session.output.pick(
+                    format!("This reads {chunks} windows of flow {flow} from its source."),
+                    format!("将从流程 {flow} 的来源读取 {chunks} 个时段。"),
+                );
+                session.confirm(&what, std::slice::from_ref(flow))?;
             }
+            let answer = client.change(request).await?;
+            let Some(backfill) = answer.backfill else {
+                session.output.dry_run(change.dry_run)?;
+                let plan = json!({"flow": flow, "chunks": answer.chunks});
+                return session.output.one(&PLAN, &plan).map(|()| exit::DONE);
+            };
+            watch::tell(session, &backfill)?;
+            if *wait {
+                return watch::follow::<v1::Backfill>(session, &backfill.id).await;
+            }
+            (Some(backfill), false)
         }
         BackfillCommand::List { flow, page } => return list(session, flow.as_deref(), page).await,
-        BackfillCommand::Watch { id } => return watch(session, id).await,
-        BackfillCommand::Get { id } => client.ask(v1::GetBackfillRequest { id: id.clone() }).await?.backfill,
+        BackfillCommand::Watch { id } => return watch::follow::<v1::Backfill>(session, id).await,
+        BackfillCommand::Get { id } => (client.ask(v1::GetBackfillRequest { id: id.clone() }).await?.backfill, false),
         BackfillCommand::Pause { id, change } => {
-            let change = Some(client::change(change));
-            client.change(v1::PauseBackfillRequest { id: id.clone(), change }).await?.backfill
+            let what = session.output.pick(format!("This pauses backfill {id}."), format!("将暂停补录任务 {id}。"));
+            ask_in_production(session, id, &what, change).await?;
+            let request = v1::PauseBackfillRequest { id: id.clone(), change: Some(client::change(change)) };
+            (client.change(request).await?.backfill, change.dry_run)
         }
         BackfillCommand::Resume { id, change } => {
-            let change = Some(client::change(change));
-            client.change(v1::ResumeBackfillRequest { id: id.clone(), change }).await?.backfill
+            let what = session.output.pick(format!("This lets backfill {id} go on."), format!("将恢复补录任务 {id}。"));
+            ask_in_production(session, id, &what, change).await?;
+            let request = v1::ResumeBackfillRequest { id: id.clone(), change: Some(client::change(change)) };
+            (client.change(request).await?.backfill, change.dry_run)
         }
-        BackfillCommand::Cancel { id, change, yes } => {
-            if session.must_ask(yes.yes, change.dry_run)? {
+        BackfillCommand::Cancel { id, change } => {
+            if session.must_ask(change)? {
                 let what = session.output.pick(
                     format!("This ends backfill {id}; what it has not read stays unread."),
                     format!("将结束补录任务 {id}；尚未读取的部分不再读取。"),
                 );
-                session.confirm(&what, &[])?;
+                session.confirm(&what, &[flow(session, id).await?])?;
             }
-            let change = Some(client::change(change));
-            client.change(v1::CancelBackfillRequest { id: id.clone(), change }).await?.backfill
+            let request = v1::CancelBackfillRequest { id: id.clone(), change: Some(client::change(change)) };
+            (client.change(request).await?.backfill, change.dry_run)
         }
     };
     let backfill = backfill.unwrap_or_default();
+    session.output.dry_run(dry_run)?;
     session.output.one(&BACKFILL, &message::value("Backfill", &backfill))?;
     Ok(exit::DONE)
+}
+
+async fn ask_in_production(session: &Session, id: &str, what: &str, change: &ChangeArgs) -> Result<(), Failure> {
+    if session.must_ask_in_production(change)? {
+        session.confirm(what, &[flow(session, id).await?])?;
+    }
+    Ok(())
+}
+
+/// The flow that a backfill reads for.
+async fn flow(session: &Session, id: &str) -> Result<String, Failure> {
+    let backfill = session.client.ask(v1::GetBackfillRequest { id: id.to_owned() }).await?.backfill;
+    Ok(backfill.unwrap_or_default().flow)
 }
 
 async fn list(session: &Session, flow: Option<&str>, page: &PageArgs) -> Result<u8, Failure> {
@@ -124,58 +149,46 @@ async fn list(session: &Session, flow: Option<&str>, page: &PageArgs) -> Result<
     Ok(exit::DONE)
 }
 
-/// Follows a backfill until it is over, with a remark for every window, and shows it.
-async fn watch(session: &Session, id: &str) -> Result<u8, Failure> {
-    let output = &session.output;
-    let (mut broken, mut told) = (0, None);
-    loop {
-        let status = match session.client.stream(v1::WatchBackfillRequest { id: id.to_owned() }).await? {
-            Err(status) => status,
-            Ok(mut stream) => loop {
-                match stream.message().await {
-                    Ok(Some(next)) => {
-                        let backfill = next.backfill.unwrap_or_default();
-                        broken = 0;
-                        if is_over(&backfill) {
-                            output.one(&BACKFILL, &message::value("Backfill", &backfill))?;
-                            return Ok(meaning(&backfill));
-                        }
-                        let v1::Backfill { chunks_read, chunks, emitted, waits_for, .. } = &backfill;
-                        let words = (*chunks_read, waits_for.clone());
-                        if told.as_ref() != Some(&words) {
-                            told = Some(words);
-                            let waits = if waits_for.is_empty() { String::new() } else { format!(", {waits_for}") };
-                            output.remark(&output.pick(
-                                format!("{chunks_read}/{chunks} windows, {emitted} documents{waits}"),
-                                format!("{chunks_read}/{chunks} 个时段，{emitted} 张单据{waits}"),
-                            ))?;
-                        }
-                    }
-                    Ok(None) => break tonic::Status::unavailable("the stream ended before the backfill did"),
-                    Err(status) => break status,
-                }
-            },
-        };
-        if !is_lost(&status) || broken == TRIES {
-            return Err(session.client.refused(&status));
-        }
-        sleep(Duration::from_secs(1 << broken)).await;
-        broken += 1;
+impl Watched for v1::Backfill {
+    type Watch = v1::WatchBackfillRequest;
+    type Seen = v1::WatchBackfillResponse;
+    const COMMAND: &'static str = "backfill";
+    const NAMES: (&'static str, &'static str) = ("backfill", "补录任务");
+
+    fn watch(id: String) -> v1::WatchBackfillRequest {
+        v1::WatchBackfillRequest { id }
     }
-}
 
-fn is_over(backfill: &v1::Backfill) -> bool {
-    !matches!(
-        backfill.status(),
-        v1::BackfillStatus::Unspecified | v1::BackfillStatus::Running | v1::BackfillStatus::Paused
-    )
-}
+    fn seen(seen: v1::WatchBackfillResponse) -> v1::Backfill {
+        seen.backfill.unwrap_or_default()
+    }
 
-/// What the end of a backfill means to scripts: 6 when some of its bills became dead letters.
-fn meaning(backfill: &v1::Backfill) -> u8 {
-    match backfill.status() {
-        v1::BackfillStatus::Done if backfill.letters > 0 => exit::SOME_FAILED,
-        v1::BackfillStatus::Done => exit::DONE,
-        _ => exit::OTHER,
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_over(&self) -> bool {
+        use v1::BackfillStatus as Status;
+        !matches!(self.status(), Status::Unspecified | Status::Running | Status::Paused)
+    }
+
+    fn counts(&self) -> Option<(i64, i64)> {
+        Some((self.chunks_read, self.chunks))
+    }
+
+    fn words(&self, output: &Output) -> String {
+        let v1::Backfill { emitted, waits_for, .. } = self;
+        let waits = if waits_for.is_empty() { String::new() } else { format!(", {waits_for}") };
+        output.pick(format!("windows, {emitted} documents{waits}"), format!("个时段，{emitted} 张单据{waits}"))
+    }
+
+    /// 6 when some of its bills became dead letters.
+    async fn show(&self, session: &Session) -> Result<u8, Failure> {
+        session.output.one(&BACKFILL, &message::value("Backfill", self))?;
+        Ok(match self.status() {
+            v1::BackfillStatus::Done if self.letters > 0 => exit::SOME_FAILED,
+            v1::BackfillStatus::Done => exit::DONE,
+            _ => exit::OTHER,
+        })
     }
 }

@@ -5,14 +5,15 @@ use std::io::{self, BufRead, Write};
 use document::{Code, Fault};
 
 use super::{Session, rerun};
+use crate::cli::change::ChangeArgs;
 use crate::exit;
 use crate::output::failure::Failure;
 
 impl Session {
     /// Whether the user has to be asked. Where that is needed but nobody is there to answer, the command ends with the
     /// line that would do it.
-    pub(crate) fn must_ask(&self, yes: bool, dry_run: bool) -> Result<bool, Failure> {
-        if yes || dry_run {
+    pub(crate) fn must_ask(&self, change: &ChangeArgs) -> Result<bool, Failure> {
+        if change.yes || change.dry_run {
             return Ok(false);
         }
         if self.output.can_ask() {
@@ -24,15 +25,23 @@ impl Session {
     }
 
     /// The same for what is asked about in production only.
-    pub(crate) fn must_ask_in_production(&self, yes: bool, dry_run: bool) -> Result<bool, Failure> {
-        if self.settings.context.production { self.must_ask(yes, dry_run) } else { Ok(false) }
+    pub(crate) fn must_ask_in_production(&self, change: &ChangeArgs) -> Result<bool, Failure> {
+        if self.settings.context.production { self.must_ask(change) } else { Ok(false) }
     }
 
-    /// Asks; in production for the names of the flows concerned, elsewhere for a yes.
-    pub(crate) fn confirm(&self, what: &str, flows: &[String]) -> Result<(), Failure> {
+    /// Asks about one thing, in production only.
+    pub(crate) fn confirm_in_production(&self, change: &ChangeArgs, what: &str, name: &str) -> Result<(), Failure> {
+        if self.must_ask_in_production(change)? {
+            self.confirm(what, &[name.to_owned()])?;
+        }
+        Ok(())
+    }
+
+    /// Asks; in production for the names of the flows concerned, or of what else is changed; elsewhere for a yes.
+    pub(crate) fn confirm(&self, what: &str, names: &[String]) -> Result<(), Failure> {
         let output = &self.output;
-        let wanted = flows.join(",");
-        let typed = self.settings.context.production && !flows.is_empty();
+        let wanted = names.join(",");
+        let typed = self.settings.context.production && !names.is_empty();
         let question = match typed {
             true => output.pick(
                 format!("{what} This is production. Type {wanted} to go on: "),

@@ -60,7 +60,15 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
                 save: *save,
                 change: Some(client::change(change)),
             };
+            if *save {
+                let what = output.pick(
+                    format!("This tries to save a document without anything through connection {name}."),
+                    format!("将通过连接 {name} 试存一张空单据。"),
+                );
+                session.confirm_in_production(change, &what, &request.connection)?;
+            }
             let answer = session.client.change_within(TEST, request).await?;
+            output.dry_run(change.dry_run)?;
             tested(session, &answer)
         }
     }

@@ -8,7 +8,7 @@ use starbridge_proto::v1;
 
 use super::{Session, describe, page, view};
 use crate::cli::Form;
-use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::change::ChangeArgs;
 use crate::cli::flow::{OnlineCommand, RunArgs};
 use crate::client;
 use crate::exit;
@@ -19,7 +19,7 @@ use crate::place::FlowFolder;
 pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8, Failure> {
     let output = &session.output;
     let client = &session.client;
-    let flow = match command {
+    let (flow, dry_run) = match command {
         OnlineCommand::List { tenant, sort } => {
             let flows = client.ask(v1::ListFlowsRequest::default()).await?.flows;
             let flows = flows.iter().filter(|flow| tenant.takes(&session.settings.context, &flow.tenant));
@@ -46,71 +46,77 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
             return output.list(&view::FLOW_VERSION, &items, &more).map(|()| exit::DONE);
         }
         OnlineCommand::Diff { path } => return diff(session, path).await,
-        OnlineCommand::Apply { path, change, yes } => return apply(session, path, change, *yes).await,
-        OnlineCommand::Rollback { name, to, change, yes } => {
+        OnlineCommand::Apply { path, change } => return apply(session, path, change).await,
+        OnlineCommand::Rollback { name, to, change } => {
             let change = change.to_change();
-            if session.must_ask(yes.yes, change.dry_run)? {
+            if session.must_ask(&change)? {
                 let what = output.pick(
-                    format!("Flow {name} goes back to version {to}."),
-                    format!("流程 {name} 将回退到版本 {to}。"),
+                    format!("This takes flow {name} back to version {to}."),
+                    format!("将把流程 {name} 回退到版本 {to}。"),
                 );
                 session.confirm(&what, std::slice::from_ref(name))?;
             }
-            let change = Some(client::change(&change));
-            client.change(v1::RollbackFlowRequest { name: name.clone(), version: to.clone(), change }).await?.flow
+            let said = Some(client::change(&change));
+            let request = v1::RollbackFlowRequest { name: name.clone(), version: to.clone(), change: said };
+            (client.change(request).await?.flow, change.dry_run)
         }
-        OnlineCommand::Canary { path, percent, abort_above, least, change, yes } => {
-            return canary(session, path, (*percent, *abort_above, *least), &change.to_change(), *yes).await;
+        OnlineCommand::Canary { path, percent, abort_above, least, change } => {
+            return canary(session, path, (*percent, *abort_above, *least), &change.to_change()).await;
         }
-        OnlineCommand::Promote { name, change, yes } => {
+        OnlineCommand::Promote { name, change } => {
             let change = change.to_change();
-            if session.must_ask(yes.yes, change.dry_run)? {
+            if session.must_ask(&change)? {
                 let what = output.pick(
-                    format!("All documents of flow {name} go by the version that was tried."),
-                    format!("流程 {name} 的全部单据将改用试行版本。"),
+                    format!("This has all documents of flow {name} go by the version that was tried."),
+                    format!("将使流程 {name} 的全部单据改用试行版本。"),
                 );
                 session.confirm(&what, std::slice::from_ref(name))?;
             }
-            let change = Some(client::change(&change));
-            client.change(v1::PromoteCanaryRequest { name: name.clone(), change }).await?.flow
+            let said = Some(client::change(&change));
+            let request = v1::PromoteCanaryRequest { name: name.clone(), change: said };
+            (client.change(request).await?.flow, change.dry_run)
         }
-        OnlineCommand::Abort { name, change, yes } => {
+        OnlineCommand::Abort { name, change } => {
             let change = change.to_change();
             let what = output.pick(
-                format!("All documents of flow {name} go by its current version again."),
-                format!("流程 {name} 的全部单据将恢复使用当前版本。"),
+                format!("This has all documents of flow {name} go by its current version again."),
+                format!("将使流程 {name} 的全部单据恢复使用当前版本。"),
             );
-            ask_in_production(session, name, &what, &change, *yes)?;
-            let change = Some(client::change(&change));
-            client.change(v1::AbortCanaryRequest { name: name.clone(), change }).await?.flow
+            session.confirm_in_production(&change, &what, name)?;
+            let said = Some(client::change(&change));
+            let request = v1::AbortCanaryRequest { name: name.clone(), change: said };
+            (client.change(request).await?.flow, change.dry_run)
         }
-        OnlineCommand::Delete { name, force, change, yes } => {
-            return delete(session, name, *force, &change.to_change(), *yes).await;
+        OnlineCommand::Delete { name, force, change } => {
+            return delete(session, name, *force, &change.to_change()).await;
         }
-        OnlineCommand::Pause { name, change, yes } => {
-            let what = output.pick(format!("Flow {name} is paused."), format!("流程 {name} 将暂停。"));
-            ask_in_production(session, name, &what, change, *yes)?;
-            client.change(v1::PauseFlowRequest { name: name.clone(), change: Some(client::change(change)) }).await?.flow
+        OnlineCommand::Pause { name, change } => {
+            let what = output.pick(
+                format!("This pauses flow {name}: nothing new is read from its source until it is resumed."),
+                format!("将暂停流程 {name}：恢复之前不再读取新数据。"),
+            );
+            session.confirm_in_production(change, &what, name)?;
+            let request = v1::PauseFlowRequest { name: name.clone(), change: Some(client::change(change)) };
+            (client.change(request).await?.flow, change.dry_run)
         }
-        OnlineCommand::Resume { name, change, yes } => {
-            let what = output.pick(format!("Flow {name} runs again."), format!("流程 {name} 将恢复运行。"));
-            ask_in_production(session, name, &what, change, *yes)?;
-            client
-                .change(v1::ResumeFlowRequest { name: name.clone(), change: Some(client::change(change)) })
-                .await?
-                .flow
+        OnlineCommand::Resume { name, change } => {
+            let what = output.pick(format!("This lets flow {name} run again."), format!("将恢复流程 {name} 的运行。"));
+            session.confirm_in_production(change, &what, name)?;
+            let request = v1::ResumeFlowRequest { name: name.clone(), change: Some(client::change(change)) };
+            (client.change(request).await?.flow, change.dry_run)
         }
         OnlineCommand::Run(args) => return run_now(args, session).await,
     };
+    output.dry_run(dry_run)?;
     one(session, &flow.unwrap_or_default())?;
     Ok(exit::DONE)
 }
 
 /// Runs a flow besides its schedule.
 pub(super) async fn run_now(args: &RunArgs, session: &Session) -> Result<u8, Failure> {
-    let RunArgs { name, lookback, from, to, again, change, yes } = args;
-    let what = session.output.pick(format!("Flow {name} runs now."), format!("流程 {name} 将立即运行。"));
-    ask_in_production(session, name, &what, change, *yes)?;
+    let RunArgs { name, lookback, from, to, again, change } = args;
+    let what = session.output.pick(format!("This runs flow {name} now."), format!("将立即运行流程 {name}。"));
+    session.confirm_in_production(change, &what, name)?;
     let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
     let window = from.zip(*to).map(|(from, to)| v1::Window { from: Some(at(from)), to: Some(at(to)), again: *again });
     let kind = match (window, lookback) {
@@ -118,8 +124,9 @@ pub(super) async fn run_now(args: &RunArgs, session: &Session) -> Result<u8, Fai
         (None, true) => v1::RunKind::Lookback,
         (None, false) => v1::RunKind::Scan,
     };
-    let (name, change) = (name.clone(), Some(client::change(change)));
-    let answer = session.client.change(v1::RunFlowRequest { name, kind: kind.into(), change, window }).await?;
+    let (name, said) = (name.clone(), Some(client::change(change)));
+    let answer = session.client.change(v1::RunFlowRequest { name, kind: kind.into(), change: said, window }).await?;
+    session.output.dry_run(change.dry_run)?;
     one(session, &answer.flow.unwrap_or_default()).map(|()| exit::DONE)
 }
 
@@ -162,7 +169,6 @@ async fn canary(
     path: &Path,
     (percent, abort_above, least): (i32, f64, i64),
     change: &ChangeArgs,
-    yes: YesArgs,
 ) -> Result<u8, Failure> {
     let output = &session.output;
     let Some(bundle) = checked(session, path)? else { return Ok(exit::INVALID) };
@@ -173,52 +179,38 @@ async fn canary(
         least_documents: Some(least),
         change: Some(change),
     };
-    if session.must_ask(yes.yes, change.dry_run)? {
-        let look = ChangeArgs { dry_run: true, idempotency_key: None, ..change.clone() };
-        let planned = session.client.change(request(client::change(&look))).await?;
+    if session.must_ask(change)? {
+        let planned = session.client.change(request(client::look(change))).await?;
         planned.differences.iter().try_for_each(|line| output.remark(line))?;
         let name = planned.flow.unwrap_or_default().name;
         let what = output.pick(
-            format!("{percent} % of the documents of flow {name} go by this version."),
-            format!("流程 {name} 的 {percent} % 单据将改用此版本。"),
+            format!("This has {percent} % of the documents of flow {name} go by this version."),
+            format!("将使流程 {name} 的 {percent} % 单据改用此版本。"),
         );
         session.confirm(&what, &[name])?;
     }
     let answer = session.client.change(request(client::change(change))).await?;
+    output.dry_run(change.dry_run)?;
     one(session, &answer.flow.unwrap_or_default()).map(|()| exit::DONE)
 }
 
-async fn delete(session: &Session, name: &str, force: bool, args: &ChangeArgs, yes: YesArgs) -> Result<u8, Failure> {
+async fn delete(session: &Session, name: &str, force: bool, args: &ChangeArgs) -> Result<u8, Failure> {
     let output = &session.output;
     let request = |change| v1::DeleteFlowRequest { name: name.to_owned(), force, change: Some(change) };
-    if session.must_ask(yes.yes, args.dry_run)? {
-        let look = ChangeArgs { dry_run: true, idempotency_key: None, ..args.clone() };
-        let planned = session.client.change(request(client::change(&look))).await?;
+    if session.must_ask(args)? {
+        let planned = session.client.change(request(client::look(args))).await?;
         let v1::DeleteFlowResponse { under_way, open_letters, .. } = planned;
         let what = output.pick(
-            format!("Flow {name} is deleted; {under_way} documents on their way and {open_letters} open letters stay."),
+            format!(
+                "This deletes flow {name}; {under_way} documents on their way and {open_letters} open letters stay."
+            ),
             format!("将删除流程 {name}；{under_way} 张在途单据和 {open_letters} 条未处理死信保留原样。"),
         );
         session.confirm(&what, &[name.to_owned()])?;
     }
     let answer = session.client.change(request(client::change(args))).await?;
-    if args.dry_run {
-        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
-    }
+    output.dry_run(args.dry_run)?;
     output.one(&view::FLOW_DELETED, &message::value("DeleteFlowResponse", &answer)).map(|()| exit::DONE)
-}
-
-fn ask_in_production(
-    session: &Session,
-    name: &String,
-    what: &str,
-    change: &ChangeArgs,
-    yes: YesArgs,
-) -> Result<(), Failure> {
-    if session.must_ask_in_production(yes.yes, change.dry_run)? {
-        session.confirm(what, std::slice::from_ref(name))?;
-    }
-    Ok(())
 }
 
 /// The texts of a flow that compiles; its faults are told otherwise.
@@ -235,7 +227,7 @@ fn checked(session: &Session, path: &Path) -> Result<Option<v1::FlowBundle>, Fai
 }
 
 async fn plan(session: &Session, bundle: v1::FlowBundle) -> Result<v1::ApplyFlowResponse, Failure> {
-    let look = ChangeArgs { dry_run: true, reason: None, idempotency_key: None };
+    let look = ChangeArgs { dry_run: true, reason: None, idempotency_key: None, yes: false };
     session.client.change(v1::ApplyFlowRequest { bundle: Some(bundle), change: Some(client::change(&look)) }).await
 }
 
@@ -244,21 +236,23 @@ async fn diff(session: &Session, path: &Path) -> Result<u8, Failure> {
     show(session, &plan(session, bundle).await?)
 }
 
-async fn apply(session: &Session, path: &Path, change: &ChangeArgs, yes: YesArgs) -> Result<u8, Failure> {
+async fn apply(session: &Session, path: &Path, change: &ChangeArgs) -> Result<u8, Failure> {
     let output = &session.output;
     let Some(bundle) = checked(session, path)? else { return Ok(exit::INVALID) };
-    if session.must_ask(yes.yes, change.dry_run)? {
+    if session.must_ask(change)? {
         let planned = plan(session, bundle.clone()).await?;
         planned.differences.iter().try_for_each(|line| output.remark(line))?;
         let flow = planned.flow.unwrap_or_default();
         let what = output.pick(
-            format!("Version {} of flow {} becomes current.", flow.version, flow.name),
-            format!("流程 {} 的版本 {} 将生效。", flow.name, flow.version),
+            format!("This makes version {} of flow {} the current one.", flow.version, flow.name),
+            format!("将使流程 {} 的版本 {} 生效。", flow.name, flow.version),
         );
         session.confirm(&what, &[flow.name])?;
     }
     let request = v1::ApplyFlowRequest { bundle: Some(bundle), change: Some(client::change(change)) };
-    show(session, &session.client.change(request).await?)
+    let answer = session.client.change(request).await?;
+    output.dry_run(change.dry_run)?;
+    show(session, &answer)
 }
 
 fn show(session: &Session, answer: &v1::ApplyFlowResponse) -> Result<u8, Failure> {

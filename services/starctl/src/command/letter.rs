@@ -22,6 +22,7 @@ use crate::exit;
 use crate::message;
 use crate::output::failure::Failure;
 use crate::output::table::harmless;
+pub(super) use decide::flows;
 
 pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8, Failure> {
     let context = &session.settings.context;
@@ -44,46 +45,46 @@ pub(super) async fn run(command: &LetterCommand, session: &Session) -> Result<u8
             let edit = edit::Edit { id, set, patch: patch.as_deref(), expected_revision: *expected_revision };
             edit::run(session, &edit, change).await
         }
-        LetterCommand::Claim { selection, change, yes } => {
+        LetterCommand::Claim { selection, change } => {
             let ask = |selection, change| v1::ClaimDeadLettersRequest { selection, change };
             let word = session.output.pick("claims", "认领");
-            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, change, ask, |answer| answer.outcome).await
         }
-        LetterCommand::Unclaim { selection, change, yes } => {
+        LetterCommand::Unclaim { selection, change } => {
             let ask = |selection, change| v1::UnclaimDeadLettersRequest { selection, change };
             let word = session.output.pick("unclaims", "取消认领");
-            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, change, ask, |answer| answer.outcome).await
         }
         LetterCommand::Export { selection, out, unmask, key, reason } => {
             let export = export::Export { out, unmask: *unmask, key: key.as_deref(), reason: reason.as_deref() };
             export::run(session, selection, &export).await
         }
-        LetterCommand::Import { file, key, as_edit, change, yes } => {
-            import::run(session, file, key.as_deref(), *as_edit, change, *yes).await
+        LetterCommand::Import { file, key, as_edit, change } => {
+            import::run(session, file, key.as_deref(), *as_edit, change).await
         }
         LetterCommand::Unseal { file, key } => import::unseal(session, file, key),
-        LetterCommand::Discard { selection, change, yes } => {
+        LetterCommand::Discard { selection, change } => {
             let ask = |selection, change| v1::DiscardDeadLettersRequest { selection, change };
             let word = session.output.pick("discards", "放弃");
-            decide::run(session, word, selection, &change.to_change(), *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, &change.to_change(), ask, |answer| answer.outcome).await
         }
-        LetterCommand::Park { selection, change, yes } => {
+        LetterCommand::Park { selection, change } => {
             let ask = |selection, change| v1::ParkDeadLettersRequest { selection, change };
             let word = session.output.pick("parks", "搁置");
-            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, change, ask, |answer| answer.outcome).await
         }
-        LetterCommand::Refetch { selection, change, yes } => {
+        LetterCommand::Refetch { selection, change } => {
             let ask = |selection, change| v1::RefetchDeadLettersRequest { selection, change };
             let word = session.output.pick("reads the bills again of", "重新读取单据：");
-            decide::run(session, word, selection, &change.to_change(), *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, &change.to_change(), ask, |answer| answer.outcome).await
         }
-        LetterCommand::Reopen { selection, discarded, change, yes } => {
+        LetterCommand::Reopen { selection, discarded, change } => {
             let ask = |selection, change| v1::ReopenDeadLettersRequest { selection, change, discarded: *discarded };
             let word = session.output.pick("reopens", "重新打开");
-            decide::run(session, word, selection, change, *yes, ask, |answer| answer.outcome).await
+            decide::run(session, word, selection, change, ask, |answer| answer.outcome).await
         }
-        LetterCommand::Replay { selection, how, change, yes, wait } => {
-            replay::run(session, selection, how, &change.to_change(), *yes, *wait).await
+        LetterCommand::Replay { selection, how, change, wait } => {
+            replay::run(session, selection, how, &change.to_change(), *wait).await
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use starbridge_proto::v1::Replay;
+use tokio::time::Instant;
 
+use super::watch::Watched;
 use crate::output::Output;
 use crate::output::failure::Failure;
 
@@ -16,33 +17,46 @@ pub(super) const BETWEEN_LINES: Duration = Duration::from_secs(10);
 pub(super) struct Progress {
     output: Output,
     bar: Option<ProgressBar>,
+    begun: Instant,
 }
 
 impl Progress {
     pub(super) fn new(output: Output) -> Self {
-        let bar = output.draws_progress().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}").expect("a template of our own");
-            bar.with_style(style)
-        });
-        Self { output, bar }
+        let bar = output.draws_progress().then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+        Self { output, bar, begun: Instant::now() }
     }
 
-    /// Draws the bar; lines are left to [`Progress::tick`].
-    pub(super) fn update(&self, job: &Replay) {
+    /// Draws the bar; where a job tells no counts, how long it has been followed. Lines are left to [`Progress::tick`].
+    pub(super) fn update(&self, job: &impl Watched) {
         let Some(bar) = &self.bar else { return };
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
-        bar.set_length(count(job.total));
-        bar.set_position(count(over(job)));
-        bar.set_message(self.words(job));
+        let template = match job.counts() {
+            Some((over, total)) => {
+                bar.set_length(count(total));
+                bar.set_position(count(over));
+                "{bar:32} {pos}/{len} {msg}"
+            }
+            None => {
+                bar.enable_steady_tick(Duration::from_secs(1));
+                "{spinner} {msg} {elapsed}"
+            }
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("a template of our own"));
+        bar.set_message(job.words(&self.output));
     }
 
     /// Writes a line, where there is no bar.
-    pub(super) fn tick(&self, job: &Replay) -> Result<(), Failure> {
+    pub(super) fn tick(&self, job: &impl Watched) -> Result<(), Failure> {
         if self.bar.is_some() {
             return Ok(());
         }
-        self.output.remark(&format!("{}/{} {}", over(job), job.total, self.words(job)))
+        let words = job.words(&self.output);
+        let seconds = self.begun.elapsed().as_secs() / BETWEEN_LINES.as_secs() * BETWEEN_LINES.as_secs();
+        self.output.remark(&match job.counts() {
+            Some((over, total)) => format!("{over}/{total} {words}"),
+            None if seconds == 0 => words,
+            None => format!("{words}, {seconds} s"),
+        })
     }
 
     /// Takes the bar away, so that what comes next has the line for itself.
@@ -51,17 +65,4 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-
-    fn words(&self, job: &Replay) -> String {
-        let Replay { published, resolved, superseded, failed, skipped, .. } = job;
-        self.output.pick(
-            format!("published {published}, resolved {resolved}, superseded {superseded}, failed {failed}, skipped {skipped}"),
-            format!("已发布 {published}，已解决 {resolved}，已被取代 {superseded}，失败 {failed}，跳过 {skipped}"),
-        )
-    }
-}
-
-/// Letters that have their outcome.
-fn over(job: &Replay) -> i64 {
-    job.resolved + job.superseded + job.failed + job.skipped
 }

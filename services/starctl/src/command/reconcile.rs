@@ -1,26 +1,21 @@
 //! `starctl reconcile`: reports on both systems of a flow.
 
-use std::time::Duration;
-
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 use starbridge_proto::v1;
-use tokio::time::sleep;
 
 use super::Session;
 use super::page::{self, Part};
 use super::view::{column, flag, time};
+use super::watch::{self, Watched};
 use crate::cli::reconcile::ReconcileCommand;
 use crate::cli::{Form, PageArgs};
 use crate::client;
-use crate::client::status::is_lost;
 use crate::exit;
 use crate::message;
+use crate::output::Output;
 use crate::output::failure::Failure;
 use crate::output::view::{Kind, View};
-
-/// How often a stream that broke is opened again before that is a failure; the pause doubles from one second.
-const TRIES: u32 = 5;
 
 const REPORT: View = View {
     kind: "Reconciliation",
@@ -84,20 +79,20 @@ pub(super) async fn run(command: &ReconcileCommand, session: &Session) -> Result
                 change: Some(client::change(change)),
             };
             let answer = client.change(request).await?;
-            match answer.reconciliation {
-                None => {
-                    let plan = json!({"flow": flow, "planned_calls": answer.planned_calls});
-                    session.output.one(&PLAN, &plan).map(|()| exit::DONE)
-                }
-                Some(report) if *wait => watch(session, &report.id).await,
-                Some(report) => {
-                    session.output.one(&REPORT, &message::value("Reconciliation", &report)).map(|()| exit::DONE)
-                }
+            let Some(report) = answer.reconciliation else {
+                session.output.dry_run(change.dry_run)?;
+                let plan = json!({"flow": flow, "planned_calls": answer.planned_calls});
+                return session.output.one(&PLAN, &plan).map(|()| exit::DONE);
+            };
+            watch::tell(session, &report)?;
+            match wait {
+                true => watch::follow::<v1::Reconciliation>(session, &report.id).await,
+                false => session.output.one(&REPORT, &message::value("Reconciliation", &report)).map(|()| exit::DONE),
             }
         }
         ReconcileCommand::List { flow, page } => list(session, flow.as_deref(), page).await,
         ReconcileCommand::Get { id } => get(session, id).await,
-        ReconcileCommand::Watch { id } => watch(session, id).await,
+        ReconcileCommand::Watch { id } => watch::follow::<v1::Reconciliation>(session, id).await,
     }
 }
 
@@ -115,34 +110,6 @@ async fn list(session: &Session, flow: Option<&str>, page: &PageArgs) -> Result<
     page::sort(&REPORT, &mut items, page.sort_by.as_deref())?;
     page::show(&session.output, &REPORT, &Part { items, next: part.next }, Map::new())?;
     Ok(exit::DONE)
-}
-
-/// Waits until a report is over, and shows it.
-async fn watch(session: &Session, id: &str) -> Result<u8, Failure> {
-    let mut broken = 0;
-    loop {
-        let status = match session.client.stream(v1::WatchReconciliationRequest { id: id.to_owned() }).await? {
-            Err(status) => status,
-            Ok(mut stream) => loop {
-                match stream.message().await {
-                    Ok(Some(next)) => {
-                        let report = next.reconciliation.unwrap_or_default();
-                        broken = 0;
-                        if report.status() != v1::ReconciliationStatus::Running {
-                            return get(session, id).await;
-                        }
-                    }
-                    Ok(None) => break tonic::Status::unavailable("the stream ended before the report did"),
-                    Err(status) => break status,
-                }
-            },
-        };
-        if !is_lost(&status) || broken == TRIES {
-            return Err(session.client.refused(&status));
-        }
-        sleep(Duration::from_secs(1 << broken)).await;
-        broken += 1;
-    }
 }
 
 /// Shows a report with every page of its findings.
@@ -193,4 +160,43 @@ fn show(session: &Session, report: &v1::Reconciliation) -> Result<u8, Failure> {
         v1::ReconciliationStatus::Done if !report.clean => exit::SOME_FAILED,
         _ => exit::DONE,
     })
+}
+
+impl Watched for v1::Reconciliation {
+    type Watch = v1::WatchReconciliationRequest;
+    type Seen = v1::WatchReconciliationResponse;
+    const COMMAND: &'static str = "reconcile";
+    const NAMES: (&'static str, &'static str) = ("reconciliation", "对账");
+
+    fn watch(id: String) -> v1::WatchReconciliationRequest {
+        v1::WatchReconciliationRequest { id }
+    }
+
+    fn seen(seen: v1::WatchReconciliationResponse) -> v1::Reconciliation {
+        seen.reconciliation.unwrap_or_default()
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_over(&self) -> bool {
+        self.status() != v1::ReconciliationStatus::Running
+    }
+
+    fn counts(&self) -> Option<(i64, i64)> {
+        None
+    }
+
+    fn words(&self, output: &Output) -> String {
+        let (id, calls) = (&self.id, self.planned_calls);
+        output.pick(
+            format!("{id} is being made, by at most {calls} calls"),
+            format!("{id} 正在进行，最多调用 {calls} 次"),
+        )
+    }
+
+    async fn show(&self, session: &Session) -> Result<u8, Failure> {
+        get(session, &self.id).await
+    }
 }

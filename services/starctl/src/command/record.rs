@@ -68,9 +68,9 @@ pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u
             Ok(exit::DONE)
         }
         DoubtCommand::Check { id, unmask } => check(session, id, *unmask).await,
-        DoubtCommand::Resolve { id, verdict, target_id, change, yes } => {
+        DoubtCommand::Resolve { id, verdict, target_id, change } => {
             let change = change.to_change();
-            if session.must_ask(yes.yes, change.dry_run)? {
+            if session.must_ask(&change)? {
                 let letter = session.client.ask(v1::GetDeadLetterRequest { id: id.clone(), unmask: false }).await?;
                 let letter = letter.dead_letter.unwrap_or_default();
                 let output = &session.output;
@@ -79,8 +79,8 @@ pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u
                     Verdict::Applied => output.pick("is in the target", "目标中已有"),
                 };
                 let what = output.pick(
-                    format!("Document {} {found}.", letter.document_key),
-                    format!("单据 {}：{found}。", letter.document_key),
+                    format!("This records that document {} {found}.", letter.document_key),
+                    format!("将记录单据 {}：{found}。", letter.document_key),
                 );
                 session.confirm(&what, &[letter.flow])?;
             }
@@ -95,6 +95,7 @@ pub(super) async fn doubt(command: &DoubtCommand, session: &Session) -> Result<u
                 change: Some(client::change(&change)),
             };
             let answer = session.client.change(request).await?;
+            session.output.dry_run(change.dry_run)?;
             session.output.one(&view::DOUBT_RESOLVED, &message::value("ResolveDoubtResponse", &answer))?;
             Ok(exit::DONE)
         }

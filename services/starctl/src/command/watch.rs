@@ -1,121 +1,116 @@
-//! Follows a job until it is over.
+//! Follows a job until it is over: a replay, a backfill, a reconciliation.
 
 use std::time::Duration;
 
-use starbridge_proto::v1::{GetReplayRequest, Replay, ReplayStatus, WatchReplayRequest, WatchReplayResponse};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tonic::{Status, Streaming};
 
+use super::Session;
 use super::progress::{BETWEEN_LINES, Progress};
-use super::{Session, view};
+use crate::client::Ask;
 use crate::client::status::is_lost;
 use crate::exit;
-use crate::message;
+use crate::output::Output;
 use crate::output::failure::Failure;
 
 /// How often a stream that broke is opened again before that is a failure; the pause doubles from one second.
 const TRIES: u32 = 5;
 
-/// What ends a look at the stream.
-enum Seen {
-    Job(Box<Replay>),
-    /// The stream broke, or ended before the job did.
-    Broken(Status),
-    /// A line is due.
-    Tick,
-    Interrupted,
+/// A job that can be followed. Its stream begins with how it stands, and ends with it.
+pub(super) trait Watched: Sized {
+    /// Asks for the stream.
+    type Watch: Ask<Answer = Streaming<Self::Seen>>;
+    /// What the stream tells.
+    type Seen: Send;
+    /// The noun of the command line.
+    const COMMAND: &'static str;
+    /// What it is called in English and Chinese.
+    const NAMES: (&'static str, &'static str);
+
+    fn watch(id: String) -> Self::Watch;
+    fn seen(seen: Self::Seen) -> Self;
+    fn id(&self) -> &str;
+    fn is_over(&self) -> bool;
+    /// How much of it is over, and of how much; nothing where that is not known before its end.
+    fn counts(&self) -> Option<(i64, i64)>;
+    /// How far it is.
+    fn words(&self, output: &Output) -> String;
+    /// Shows its end; answers what that means to scripts.
+    async fn show(&self, session: &Session) -> Result<u8, Failure>;
+}
+
+/// Says how a job that was begun can be followed, from anywhere.
+pub(super) fn tell<J: Watched>(session: &Session, job: &J) -> Result<(), Failure> {
+    session.output.remark(&format!("starctl {} watch {}", J::COMMAND, job.id()))
 }
 
 /// Follows a job, shows its end, and answers what that means to scripts. An interruption leaves the job running.
-pub(super) async fn follow(session: &Session, id: &str) -> Result<u8, Failure> {
+pub(super) async fn follow<J: Watched>(session: &Session, id: &str) -> Result<u8, Failure> {
     // Listened for from the first moment on, so that no interruption ends the command without a word.
     let mut interrupts = signal(SignalKind::interrupt())?;
     let progress = Progress::new(session.output);
+    let end = tokio::select! {
+        // In this order: a job that changes without a pause must not keep the user from stopping.
+        biased;
+        _ = interrupts.recv() => Ok(None),
+        end = until_over::<J>(session, id, &progress) => end.map(Some),
+    };
+    progress.finish();
+    match end? {
+        Some(job) => job.show(session).await,
+        None => interrupted::<J>(session, id),
+    }
+}
+
+async fn until_over<J: Watched>(session: &Session, id: &str, progress: &Progress) -> Result<J, Failure> {
     let mut lines = interval_at(Instant::now() + BETWEEN_LINES, BETWEEN_LINES);
     lines.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut broken = 0;
-    let mut last = session.client.ask(GetReplayRequest { id: id.to_owned() }).await?.replay.unwrap_or_default();
-    progress.tick(&last)?;
-    let outcome = loop {
-        if is_over(&last) {
-            break Ok(());
-        }
-        let status = match session.client.stream(WatchReplayRequest { id: id.to_owned() }).await? {
-            Err(status) => Some(status),
+    let (mut broken, mut last) = (0, None::<J>);
+    loop {
+        let status = match session.client.stream(J::watch(id.to_owned())).await? {
+            Err(status) => status,
             Ok(mut stream) => loop {
-                match look(&mut stream, &mut lines, &mut interrupts).await {
-                    Seen::Job(job) => {
-                        (last, broken) = (*job, 0);
-                        progress.update(&last);
-                        if is_over(&last) {
-                            break None;
+                let next = tokio::select! {
+                    // In this order, for the same reason.
+                    biased;
+                    _ = lines.tick() => {
+                        last.iter().try_for_each(|job| progress.tick(job))?;
+                        continue;
+                    }
+                    next = stream.message() => next,
+                };
+                match next {
+                    Ok(Some(next)) => {
+                        let job = J::seen(next);
+                        if job.is_over() {
+                            return Ok(job);
                         }
+                        progress.update(&job);
+                        if last.is_none() {
+                            progress.tick(&job)?;
+                        }
+                        (last, broken) = (Some(job), 0);
                     }
-                    Seen::Tick => progress.tick(&last)?,
-                    Seen::Broken(status) => break Some(status),
-                    Seen::Interrupted => {
-                        progress.finish();
-                        return interrupted(session, id);
-                    }
+                    Ok(None) => break Status::unavailable("the stream ended before the job did"),
+                    Err(status) => break status,
                 }
             },
         };
-        let Some(status) = status else { break Ok(()) };
         if !is_lost(&status) || broken == TRIES {
-            break Err(session.client.refused(&status));
+            return Err(session.client.refused(&status));
         }
-        tokio::select! {
-            () = sleep(Duration::from_secs(1 << broken)) => broken += 1,
-            _ = interrupts.recv() => {
-                progress.finish();
-                return interrupted(session, id);
-            }
-        }
-    };
-    progress.finish();
-    outcome?;
-    session.output.one(&view::REPLAY, &message::value("Replay", &last))?;
-    Ok(meaning(&last))
-}
-
-async fn look(stream: &mut Streaming<WatchReplayResponse>, lines: &mut Interval, interrupts: &mut Signal) -> Seen {
-    tokio::select! {
-        // In this order: a job that changes without a pause must not keep the user from stopping, or a line from coming.
-        biased;
-        _ = interrupts.recv() => Seen::Interrupted,
-        _ = lines.tick() => Seen::Tick,
-        next = stream.message() => match next {
-            Ok(Some(next)) => Seen::Job(Box::new(next.replay.unwrap_or_default())),
-            Ok(None) => Seen::Broken(Status::unavailable("the stream ended before the job did")),
-            Err(status) => Seen::Broken(status),
-        },
+        sleep(Duration::from_secs(1 << broken)).await;
+        broken += 1;
     }
 }
 
-fn interrupted(session: &Session, id: &str) -> Result<u8, Failure> {
-    let output = &session.output;
+fn interrupted<J: Watched>(session: &Session, id: &str) -> Result<u8, Failure> {
+    let (output, command) = (&session.output, J::COMMAND);
+    let name = output.pick(J::NAMES.0, J::NAMES.1);
     output.notice(&output.pick(
-        format!("replay {id} goes on; follow it with: starctl replay watch {id}"),
-        format!("重放任务 {id} 仍在继续；继续跟踪：starctl replay watch {id}"),
+        format!("{name} {id} goes on; follow it with: starctl {command} watch {id}"),
+        format!("{name} {id} 仍在继续；继续跟踪：starctl {command} watch {id}"),
     ))?;
     Ok(exit::INTERRUPTED)
-}
-
-fn is_over(job: &Replay) -> bool {
-    match job.status() {
-        ReplayStatus::Done | ReplayStatus::Cancelled | ReplayStatus::Stopped => true,
-        ReplayStatus::Unspecified | ReplayStatus::Running | ReplayStatus::Paused | ReplayStatus::AwaitsApproval => {
-            false
-        }
-    }
-}
-
-/// What the end of a job means to scripts.
-fn meaning(job: &Replay) -> u8 {
-    match job.status() {
-        _ if job.failed > 0 => exit::SOME_FAILED,
-        ReplayStatus::Done => exit::DONE,
-        _ => exit::OTHER,
-    }
 }

@@ -93,6 +93,16 @@ impl Output {
         writeln!(io::stderr(), "{line}").map_err(Failure::Output)
     }
 
+    /// Says of a dry run that nothing came of it: before the data where people read that, else on standard error.
+    pub(crate) fn dry_run(&self, is_one: bool) -> Result<(), Failure> {
+        let words = self.pick("dry run: nothing was changed", "试运行：未做任何变更");
+        match self.form {
+            _ if !is_one => Ok(()),
+            Form::Table | Form::Wide => self.line(words),
+            _ => self.remark(words),
+        }
+    }
+
     /// One line for people that is said even to those who want quiet, on standard error.
     pub(crate) fn notice(&self, line: &str) -> Result<(), Failure> {
         writeln!(io::stderr(), "{line}").map_err(Failure::Output)

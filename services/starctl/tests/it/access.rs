@@ -106,7 +106,53 @@ fn an_issued_token_goes_to_a_private_file() {
         bed.starctl(&["auth", "issue-token", "bob", "-o", "json"]).json()["items"][0]["token"],
         "sbt1.issued.token"
     );
-    assert_eq!(bed.starctl(&["auth", "revoke-token", "t-1", "--reason", "left"]).code, Some(0));
+}
+
+/// What the desk gives a token for an id.
+const ID: &str = "token/00112233445566778899aabbccddeeff";
+
+#[test]
+fn a_token_is_taken_back_by_an_id_that_is_one() {
+    let bed = Bed::new();
+    let ran = bed.starctl(&["auth", "revoke-token", ID, "--reason", "left"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.seen());
+    assert!(ran.err.contains("00112233445566778899aabbccddeeff, if there is one, is refused"), "{}", ran.seen());
+    assert_eq!(bed.starctl(&["auth", "revoke-token", "deadbeef"]).code, Some(2));
+    let dry = bed.starctl(&["auth", "revoke-token", ID, "--dry-run"]);
+    assert_eq!((dry.out.as_str(), dry.err.as_str()), ("dry run: nothing was changed\n", ""));
+    assert_eq!(bed.desk().requests("revoke_token").len(), 2);
+}
+
+#[test]
+fn a_dry_run_gives_no_token_and_no_role() {
+    let bed = Bed::new();
+    let out = bed.path("issued").display().to_string();
+    let ran = bed.starctl(&["auth", "issue-token", "bob", "--out", &out, "--dry-run"]);
+    assert!(ran.code == Some(0) && ran.out.starts_with("dry run: nothing was changed\n"), "{}", ran.seen());
+    assert!(!bed.path("issued").exists() && !ran.out.contains("00112233"), "{}", ran.seen());
+    for verb in ["bind", "unbind"] {
+        let ran = bed.starctl(&["auth", verb, "bob", "viewer", "--dry-run"]);
+        assert!(ran.code == Some(0) && ran.out.starts_with("dry run: nothing was changed\n"), "{}", ran.seen());
+    }
+    assert_eq!(bed.starctl(&["auth", "bind", "", "viewer"]).code, Some(2));
+}
+
+#[test]
+fn production_asks_before_anybody_gets_or_loses_access() {
+    let bed = Bed::with("production = true\n");
+    for arguments in [
+        &["auth", "bind", "bob", "viewer"][..],
+        &["auth", "unbind", "bob", "viewer"],
+        &["auth", "issue-token", "bob"],
+        &["auth", "revoke-token", ID],
+    ] {
+        assert_eq!(bed.starctl(arguments).code, Some(2), "{arguments:?}");
+        assert!(bed.desk().asked().is_empty(), "{arguments:?}");
+    }
+    for call in [["bind", "put_binding"], ["unbind", "delete_binding"]] {
+        assert_eq!(bed.starctl(&["auth", call[0], "bob", "viewer", "--yes"]).code, Some(0));
+        assert_eq!(bed.desk().requests(call[1]).len(), 1);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `starctl backfill`.
 
+use rustix::process::{Pid, Signal, kill_process};
 use tonic::{Code, Status};
 
 use crate::bed::Bed;
@@ -18,7 +19,7 @@ fn a_dry_run_tells_the_windows_and_options_reach_the_server() {
 }
 
 #[test]
-fn waiting_tells_of_every_window_and_means_what_became_of_it() {
+fn waiting_tells_how_far_it_is_and_means_what_became_of_it() {
     let bed = Bed::new();
     let start = ["backfill", "start", "misc-inbound", "--from", "1767225600", "--wait", "--idempotency-key", "k-1"];
     let ran = bed.starctl(&[&start[..], &["--utc"]].concat());
@@ -47,4 +48,28 @@ fn backfills_are_listed_shown_and_turned() {
     assert_ne!(refused.code, Some(0), "nobody was there to confirm it");
     assert!(bed.desk().requests("cancel_backfill").is_empty());
     assert_eq!(bed.starctl(&["backfill", "cancel", "misc-inbound:1", "--yes"]).code, Some(0));
+}
+
+#[test]
+fn an_interruption_leaves_the_backfill_and_names_it() {
+    let bed = Bed::new();
+    let child = bed.start(&["backfill", "start", "endless", "--from", "1767225600", "--wait"]);
+    bed.desk().wait_for("watch_backfill");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("ours");
+    let ran = bed.ran(child.wait_with_output().expect("it ends"));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(130), ""), "{}", ran.seen());
+    let way = "backfill endless:1 goes on; follow it with: starctl backfill watch endless:1\n";
+    assert!(ran.err.starts_with("starctl backfill watch endless:1\n") && ran.err.ends_with(way), "{}", ran.seen());
+}
+
+#[test]
+fn what_was_not_done_is_not_told_as_done() {
+    let bed = Bed::new();
+    for verb in ["pause", "resume", "cancel"] {
+        let ran = bed.starctl(&["backfill", verb, "misc-inbound:1", "--dry-run"]);
+        assert!(ran.code == Some(0) && ran.out.starts_with("dry run: nothing was changed\n"), "{}", ran.seen());
+        let json = bed.starctl(&["backfill", verb, "misc-inbound:1", "--dry-run", "-o", "json"]);
+        assert_eq!(json.json()["items"][0]["id"], "misc-inbound:1");
+        assert_eq!(json.err, "dry run: nothing was changed\n");
+    }
 }

@@ -1,5 +1,6 @@
 //! `starctl reconcile`.
 
+use rustix::process::{Pid, Signal, kill_process};
 use tonic::{Code, Status};
 
 use crate::bed::Bed;
@@ -46,4 +47,16 @@ fn reports_are_listed_and_shown_in_every_form() {
     let failed = bed.starctl(&["reconcile", "get", "misc-inbound:0"]);
     assert_eq!(failed.code, Some(1));
     assert!(failed.out.contains("E_ERP_TIMEOUT: no answer"), "{}", failed.out);
+}
+
+#[test]
+fn an_interruption_leaves_the_report_and_names_it() {
+    let bed = Bed::new();
+    let child = bed.start(&["reconcile", "start", "endless", "--wait", "--yes", "--lang", "zh"]);
+    bed.desk().wait_for("watch_reconciliation");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("ours");
+    let ran = bed.ran(child.wait_with_output().expect("it ends"));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(130), ""), "{}", ran.seen());
+    let way = "对账 endless:1 仍在继续；继续跟踪：starctl reconcile watch endless:1\n";
+    assert!(ran.err.starts_with("starctl reconcile watch endless:1\n") && ran.err.ends_with(way), "{}", ran.seen());
 }

@@ -78,6 +78,66 @@ fn production_wants_the_name_of_the_flow() {
 }
 
 #[test]
+fn in_production_every_change_names_what_it_is_about() {
+    let bed = Bed::with("production = true\n");
+    let out = bed.path("out.ndjson").display().to_string();
+    let exported = bed.starctl(&["dlq", "export", "aa", "--out", &out]);
+    assert_eq!(exported.code, Some(0), "{}", exported.seen());
+    let edited = std::fs::read_to_string(&out).expect("there").replace("1.50", "2.50");
+    std::fs::write(&out, edited).expect("ours");
+    let backfill = "misc-inbound:1";
+    for (call, name, arguments) in [
+        ("edit_dead_letter", "misc-inbound", &["dlq", "edit", "aa", "--set", "FQty=13"][..]),
+        ("import_dead_letters", "misc-inbound", &["dlq", "import", &out, "--as-edit", "--reason", "x"]),
+        ("approve_replay", "misc-inbound", &["replay", "approve", "job-1", "--reason", "x"]),
+        ("pause_replay", "misc-inbound", &["replay", "pause", "job-1"]),
+        ("resume_replay", "misc-inbound", &["replay", "resume", "job-1"]),
+        ("cancel_replay", "misc-inbound", &["replay", "cancel", "job-1"]),
+        ("start_backfill", "misc-inbound", &["backfill", "start", "misc-inbound", "--from", "1767225600"]),
+        ("pause_backfill", "misc-inbound", &["backfill", "pause", backfill]),
+        ("resume_backfill", "misc-inbound", &["backfill", "resume", backfill]),
+        ("cancel_backfill", "misc-inbound", &["backfill", "cancel", backfill]),
+        ("put_binding", "bob", &["auth", "bind", "bob", "viewer"]),
+        ("test_connection", "galaxy-a", &["connection", "test", "galaxy-a", "--save"]),
+    ] {
+        let done = |bed: &Bed| {
+            let asked = bed.desk().requests(call);
+            let done = |request: &&String| !request.contains("dry_run: true");
+            asked.iter().filter(done).count()
+        };
+        let (code, _, seen) = answered(&bed, arguments, "y");
+        assert_eq!((code, done(&bed)), (Some(2), 0), "{call}: {seen}");
+        assert!(seen.contains(&format!("Type {name} to go on")), "{call}: {seen}");
+        let (code, _, seen) = answered(&bed, arguments, name);
+        assert_eq!((code, done(&bed)), (Some(0), 1), "{call}: {seen}");
+    }
+    // What changes nothing in either system asks nobody.
+    let (code, _, seen) = answered(&bed, &["reconcile", "start", "misc-inbound"], "");
+    assert_eq!(code, Some(0), "{seen}");
+    assert_eq!(bed.starctl(&["connection", "test", "galaxy-a", "--yes"]).code, Some(0));
+}
+
+#[test]
+fn what_would_change_nothing_ends_alike_with_and_without_a_question() {
+    let bed = Bed::new();
+    let park = ["dlq", "park", "-l", "state=resolved"];
+    let (code, out, _) = answered(&bed, &park, "");
+    let answered_before = bed.starctl(&[&park[..], &["--yes"]].concat());
+    assert_eq!((code, answered_before.code), (Some(6), Some(6)), "{}", answered_before.seen());
+    assert_eq!(out, answered_before.out);
+    let park = ["dlq", "park", "-l", "flow=empty"];
+    let (code, _, seen) = answered(&bed, &park, "");
+    let ran = bed.starctl(&[&park[..], &["--yes"]].concat());
+    assert!(code == Some(0) && seen.contains("no letter was selected"), "{seen}");
+    assert!(ran.code == Some(0) && ran.err.contains("no letter was selected"), "{}", ran.seen());
+    let replay = ["dlq", "replay", "-l", "flow=empty", "--reason", "x"];
+    let (code, _, seen) = answered(&bed, &replay, "");
+    let ran = bed.starctl(&[&replay[..], &["--yes"]].concat());
+    assert!(code == Some(0) && seen.contains("no letter was selected"), "{seen}");
+    assert!(ran.code == Some(0) && ran.err.contains("no letter was selected"), "{}", ran.seen());
+}
+
+#[test]
 fn json_never_asks() {
     let bed = Bed::new();
     let (code, _, seen) = answered(&bed, &[&PARK[..], &["-o", "json"]].concat(), "y");

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
 use crate::cli::Form;
-use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::change::ChangeArgs;
 use crate::cli::letter::SelectionArgs;
 use crate::client::{self, AskChange};
 use crate::command::{Session, view};
@@ -21,18 +21,15 @@ pub(super) async fn run<R: AskChange>(
     does: &str,
     selection: &SelectionArgs,
     args: &ChangeArgs,
-    yes: YesArgs,
     ask: impl Fn(Option<v1::Selection>, Option<v1::Change>) -> R,
     outcome: impl Fn(R::Answer) -> Option<v1::Outcome>,
 ) -> Result<u8, Failure> {
     let selection = super::selection(selection);
-    if session.must_ask(yes.yes, args.dry_run)? {
-        let look =
-            v1::Change { dry_run: true, ..client::change(&ChangeArgs { idempotency_key: None, ..args.clone() }) };
-        let planned = session.client.change(ask(Some(selection.clone()), Some(look))).await?;
+    if session.must_ask(args)? {
+        let planned = session.client.change(ask(Some(selection.clone()), Some(client::look(args)))).await?;
         let planned = outcome(planned).unwrap_or_default();
         if planned.changed == 0 {
-            return show(session, &planned, true);
+            return nothing(session, &planned);
         }
         let (number, left) = (planned.changed, planned.refused.len());
         let what = session.output.pick(
@@ -42,14 +39,30 @@ pub(super) async fn run<R: AskChange>(
         session.confirm(&what, &flows(session, &selection).await?)?;
     }
     let answer = session.client.change(ask(Some(selection), Some(client::change(args)))).await?;
-    show(session, &outcome(answer).unwrap_or_default(), args.dry_run)
+    let outcome = outcome(answer).unwrap_or_default();
+    if outcome.changed == 0 && outcome.refused.is_empty() {
+        nothing_selected(session)?;
+    }
+    show(session, &outcome, args.dry_run)
 }
 
-pub(super) fn show(session: &Session, outcome: &v1::Outcome, only_said: bool) -> Result<u8, Failure> {
-    let output = &session.output;
-    if only_said {
-        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
+/// Nobody is asked where nothing would change. What that means to scripts is the same as if the change had been made.
+pub(super) fn nothing(session: &Session, planned: &v1::Outcome) -> Result<u8, Failure> {
+    session.output.remark(session.output.pick("nothing was changed", "未做任何变更"))?;
+    if planned.refused.is_empty() {
+        nothing_selected(session)?;
     }
+    show(session, planned, false)
+}
+
+pub(super) fn nothing_selected(session: &Session) -> Result<(), Failure> {
+    session.output.notice(session.output.pick("no letter was selected", "没有选中任何死信"))
+}
+
+/// What became of a selection; 6 where some letters were left alone, unless it was a dry run.
+pub(super) fn show(session: &Session, outcome: &v1::Outcome, dry_run: bool) -> Result<u8, Failure> {
+    let output = &session.output;
+    output.dry_run(dry_run)?;
     let value = message::value("Outcome", outcome);
     match output.form() {
         Form::Name => outcome.first_ids.iter().try_for_each(|id| output.line(&format!("dead_letter/{id}")))?,
@@ -58,7 +71,7 @@ pub(super) fn show(session: &Session, outcome: &v1::Outcome, only_said: bool) ->
     if matches!(output.form(), Form::Table | Form::Wide) {
         refusals(session, &value["refused"])?;
     }
-    Ok(if outcome.refused.is_empty() || only_said { exit::DONE } else { exit::SOME_FAILED })
+    Ok(if outcome.refused.is_empty() || dry_run { exit::DONE } else { exit::SOME_FAILED })
 }
 
 /// Shows letters that were left alone, below what was said before.
@@ -72,7 +85,7 @@ pub(super) fn refusals(session: &Session, refused: &Value) -> Result<(), Failure
 }
 
 /// The flows that a selection's letters belong to, by name. Only production asks for them.
-pub(super) async fn flows(session: &Session, selection: &v1::Selection) -> Result<Vec<String>, Failure> {
+pub(in crate::command) async fn flows(session: &Session, selection: &v1::Selection) -> Result<Vec<String>, Failure> {
     if !session.settings.context.production {
         return Ok(Vec::new());
     }

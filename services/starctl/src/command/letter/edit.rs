@@ -31,6 +31,11 @@ pub(super) async fn run(session: &Session, edit: &Edit<'_>, args: &ChangeArgs) -
     // The whole id, and the revision that the user sees: somebody else's edit in between is not overwritten.
     let letter = session.client.ask(v1::GetDeadLetterRequest { id: edit.id.to_owned(), unmask: false }).await?;
     let letter = letter.dead_letter.unwrap_or_default();
+    let what = session.output.pick(
+        format!("This edits letter {} of document {}.", letter.id, letter.document_key),
+        format!("将编辑单据 {} 的死信 {}。", letter.document_key, letter.id),
+    );
+    session.confirm_in_production(args, &what, &letter.flow)?;
     let request = v1::EditDeadLetterRequest {
         id: letter.id,
         patch: patch.to_string(),
@@ -39,6 +44,7 @@ pub(super) async fn run(session: &Session, edit: &Edit<'_>, args: &ChangeArgs) -
     };
     let answer = session.client.change(request).await?;
     let output = &session.output;
+    output.dry_run(args.dry_run)?;
     if !matches!(output.form(), Form::Table | Form::Wide) {
         let mut whole = message::value("EditDeadLetterResponse", &answer);
         if let Some(edited) = &answer.edited {
@@ -50,9 +56,6 @@ pub(super) async fn run(session: &Session, edit: &Edit<'_>, args: &ChangeArgs) -
     answer.checks.iter().try_for_each(|line| {
         output.remark(&format!("{}: {}", output.pick("checked", "已检查"), crate::output::table::harmless(line)))
     })?;
-    if args.dry_run {
-        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
-    }
     Ok(exit::DONE)
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use starbridge_proto::v1;
 
 use super::{decide, file};
-use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::change::ChangeArgs;
 use crate::client;
 use crate::command::Session;
 use crate::exit;
@@ -64,7 +64,6 @@ pub(super) async fn run(
     key: Option<&Path>,
     as_edit: bool,
     args: &ChangeArgs,
-    yes: YesArgs,
 ) -> Result<u8, Failure> {
     let output = &session.output;
     let contents = file::read(path, key.map(file::key).transpose()?.as_ref())?;
@@ -77,30 +76,34 @@ pub(super) async fn run(
     };
     let letters: Vec<v1::ImportedLetter> = contents.lines.iter().enumerate().map(read).collect::<Result<_, _>>()?;
     let parts = parts(letters);
-    // To compare changes nothing.
-    let only_said = args.dry_run || !as_edit;
-    if session.must_ask(yes.yes, only_said)? {
+    if as_edit && session.must_ask(args)? {
         let (planned, unchanged) = ask(session, &parts, as_edit, args, true).await?;
         if planned.changed == 0 {
-            return show(session, &planned, unchanged, true);
+            as_in_file(session, unchanged)?;
+            return decide::nothing(session, &planned);
         }
         let (number, left) = (planned.changed, planned.refused.len());
         let what = output.pick(
             format!("This edits {number} letters and leaves {left} alone."),
             format!("将编辑 {number} 条死信，{left} 条不处理。"),
         );
-        session.confirm(&what, &[])?;
+        let ids = parts.iter().flatten().map(|letter| letter.id.clone()).collect();
+        session.confirm(&what, &decide::flows(session, &v1::Selection { ids, ..Default::default() }).await?)?;
     }
-    let (outcome, unchanged) = ask(session, &parts, as_edit, args, only_said).await?;
-    let code = show(session, &outcome, unchanged, only_said)?;
+    // To compare changes nothing.
+    let (outcome, unchanged) = ask(session, &parts, as_edit, args, args.dry_run || !as_edit).await?;
+    as_in_file(session, unchanged)?;
+    if !as_edit {
+        output.remark(output.pick("nothing was changed", "未做任何变更"))?;
+    }
+    let code = decide::show(session, &outcome, args.dry_run)?;
     // Letters that are not as in the file are what a comparison is made for.
     Ok(if !as_edit && !outcome.refused.is_empty() { exit::SOME_FAILED } else { code })
 }
 
-fn show(session: &Session, outcome: &v1::Outcome, unchanged: i64, only_said: bool) -> Result<u8, Failure> {
+fn as_in_file(session: &Session, unchanged: i64) -> Result<(), Failure> {
     let said = format!("{unchanged} letters are as in the file");
-    session.output.remark(&session.output.pick(said, format!("{unchanged} 条与文件一致")))?;
-    decide::show(session, outcome, only_said)
+    session.output.remark(&session.output.pick(said, format!("{unchanged} 条与文件一致")))
 }
 
 /// Asks part by part. Sent again with the same key, parts that were done are answered as before.

@@ -4,7 +4,7 @@ use starbridge_proto::v1;
 
 use super::decide;
 use crate::cli::Form;
-use crate::cli::change::{ChangeArgs, YesArgs};
+use crate::cli::change::ChangeArgs;
 use crate::cli::letter::{ReplayArgs, SelectionArgs};
 use crate::client;
 use crate::command::{Session, view, watch};
@@ -17,7 +17,6 @@ pub(super) async fn run(
     selection: &SelectionArgs,
     how: &ReplayArgs,
     args: &ChangeArgs,
-    yes: YesArgs,
     wait: bool,
 ) -> Result<u8, Failure> {
     let output = &session.output;
@@ -27,11 +26,10 @@ pub(super) async fn run(
         options: Some(options(how)),
         change: Some(change),
     };
-    if session.must_ask(yes.yes, args.dry_run)? {
-        let look =
-            v1::Change { dry_run: true, ..client::change(&ChangeArgs { idempotency_key: None, ..args.clone() }) };
-        let plan = session.client.change(request(look)).await?.plan.unwrap_or_default();
+    if session.must_ask(args)? {
+        let plan = session.client.change(request(client::look(args))).await?.plan.unwrap_or_default();
         if plan.letters == 0 {
+            output.remark(output.pick("nothing was published", "未发布任何内容"))?;
             return show_plan(session, &plan);
         }
         session.confirm(&in_words(session, &plan), &decide::flows(session, &selection).await?)?;
@@ -42,7 +40,11 @@ pub(super) async fn run(
     }
     let answer = session.client.change(request(change)).await?;
     let plan = answer.plan.unwrap_or_default();
-    let Some(job) = answer.replay else { return show_plan(session, &plan) };
+    let Some(job) = answer.replay else {
+        output.dry_run(args.dry_run)?;
+        return show_plan(session, &plan);
+    };
+    empty(session, &plan)?;
     output.remark(&in_words(session, &plan))?;
     if plan.needs_approval {
         let plan = &job.plan_digest;
@@ -51,12 +53,17 @@ pub(super) async fn run(
             format!("需由他人批准：starctl replay approve {} --plan-digest {plan}", job.id),
         ))?;
     }
+    watch::tell(session, &job)?;
     if wait {
-        return watch::follow(session, &job.id).await;
+        return watch::follow::<v1::Replay>(session, &job.id).await;
     }
     output.one(&view::REPLAY, &message::value("Replay", &job))?;
-    output.remark(&format!("starctl replay watch {}", job.id))?;
     Ok(exit::DONE)
+}
+
+/// Says so where a plan has nothing in it, not even letters that are left alone.
+fn empty(session: &Session, plan: &v1::ReplayPlan) -> Result<(), Failure> {
+    if plan.letters == 0 && plan.refused_total == 0 { decide::nothing_selected(session) } else { Ok(()) }
 }
 
 fn options(how: &ReplayArgs) -> v1::ReplayOptions {
@@ -80,7 +87,7 @@ fn show_plan(session: &Session, plan: &v1::ReplayPlan) -> Result<u8, Failure> {
     if matches!(output.form(), Form::Table | Form::Wide) {
         decide::refusals(session, &value["refused"])?;
     }
-    output.remark(output.pick("nothing was published", "未发布任何内容"))?;
+    empty(session, plan)?;
     Ok(exit::DONE)
 }
 

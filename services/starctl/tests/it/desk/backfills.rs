@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use starbridge_proto::v1::*;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::{Desk, at};
@@ -40,8 +40,9 @@ fn backfill(id: &str, status: BackfillStatus, chunks_read: i64) -> Backfill {
 impl backfill_service_server::BackfillService for Desk {
     async fn start_backfill(&self, request: Request<StartBackfillRequest>) -> Answer<StartBackfillResponse> {
         let request = self.take("start_backfill", request).await?;
-        let dry_run = request.change.is_some_and(|change| change.dry_run);
-        let begun = (!dry_run).then(|| backfill("misc-inbound:1", BackfillStatus::Running, 0));
+        let dry_run = request.change.as_ref().is_some_and(|change| change.dry_run);
+        let id = format!("{}:1", request.flow);
+        let begun = (!dry_run).then(|| backfill(&id, BackfillStatus::Running, 0));
         Ok(Response::new(StartBackfillResponse { chunks: 3, backfill: begun }))
     }
 
@@ -73,7 +74,11 @@ impl backfill_service_server::BackfillService for Desk {
             .into_iter()
             .map(|(status, read)| Ok(WatchBackfillResponse { backfill: Some(backfill(&request.id, status, read)) }))
             .collect();
-        Ok(Response::new(Box::pin(tokio_stream::iter(seen))))
+        let seen = tokio_stream::iter(seen);
+        Ok(Response::new(match request.id.starts_with("endless") {
+            true => Box::pin(seen.take(1).chain(tokio_stream::pending())),
+            false => Box::pin(seen),
+        }))
     }
 
     async fn pause_backfill(&self, request: Request<PauseBackfillRequest>) -> Answer<PauseBackfillResponse> {

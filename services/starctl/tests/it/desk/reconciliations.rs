@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use starbridge_proto::v1::*;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::{Desk, at};
@@ -63,8 +63,9 @@ impl reconciliation_service_server::ReconciliationService for Desk {
         request: Request<StartReconciliationRequest>,
     ) -> Answer<StartReconciliationResponse> {
         let request = self.take("start_reconciliation", request).await?;
-        let dry_run = request.change.is_some_and(|change| change.dry_run);
-        let begun = (!dry_run).then(|| report("misc-inbound:1", ReconciliationStatus::Running));
+        let dry_run = request.change.as_ref().is_some_and(|change| change.dry_run);
+        let id = format!("{}:1", request.flow);
+        let begun = (!dry_run).then(|| report(&id, ReconciliationStatus::Running));
         Ok(Response::new(StartReconciliationResponse { planned_calls: 260, reconciliation: begun }))
     }
 
@@ -112,6 +113,10 @@ impl reconciliation_service_server::ReconciliationService for Desk {
             .into_iter()
             .map(|status| Ok(WatchReconciliationResponse { reconciliation: Some(report(&request.id, status)) }))
             .collect();
-        Ok(Response::new(Box::pin(tokio_stream::iter(seen))))
+        let seen = tokio_stream::iter(seen);
+        Ok(Response::new(match request.id.starts_with("endless") {
+            true => Box::pin(seen.take(1).chain(tokio_stream::pending())),
+            false => Box::pin(seen),
+        }))
     }
 }

@@ -32,7 +32,17 @@ fn outcome(selection: Option<Selection>) -> Option<Outcome> {
         why: "it is being replayed".to_owned(),
     });
     let changed = i64::try_from(ids.len()).expect("few");
+    if selection.selector.contains("state=resolved") {
+        return Some(Outcome { refused: refused_all(), ..Outcome::default() });
+    }
+    if selection.selector.contains("flow=empty") {
+        return Some(Outcome::default());
+    }
     Some(Outcome { changed, first_ids: ids, refused: refused.into_iter().collect() })
+}
+
+fn refused_all() -> Vec<Refusal> {
+    vec![Refusal { id: letter(3).id, code: "E_CONFLICT".to_owned(), why: "it is resolved".to_owned() }]
 }
 
 fn refusal(id: &str) -> Refusal {
@@ -226,6 +236,8 @@ impl replay_service_server::ReplayService for Desk {
             }),
             ..ReplayPlan::default()
         };
+        let is_empty = request.selection.unwrap_or_default().selector.contains("flow=empty");
+        let plan = if is_empty { ReplayPlan::default() } else { plan };
         let dry_run = request.change.unwrap_or_default().dry_run;
         let replay = (!dry_run).then(|| job(ReplayStatus::Running, 0, 0));
         Ok(Response::new(StartReplayResponse { plan: Some(plan), replay }))
@@ -497,7 +509,7 @@ impl access_service_server::AccessService for Desk {
 
     async fn issue_token(&self, request: Request<IssueTokenRequest>) -> Answer<IssueTokenResponse> {
         self.take("issue_token", request).await?;
-        let (token, token_id) = ("sbt1.issued.token".to_owned(), "t-1".to_owned());
+        let (token, token_id) = ("sbt1.issued.token".to_owned(), "00112233445566778899aabbccddeeff".to_owned());
         Ok(Response::new(IssueTokenResponse { token, token_id, expires_at: at(4_000_000_000) }))
     }
 
