@@ -133,9 +133,13 @@ impl Field {
         FIELDS.iter().find(|named| named.name == name).map(|named| named.field)
     }
 
-    /// A hint for a name that no field has.
+    /// A hint for a name that no field has: the nearest field, else the way into the document.
     pub fn hint(name: &str) -> String {
-        suggest::hint(name, FIELDS.iter().map(|named| named.name).chain(["payload"]))
+        let known: Vec<&str> = FIELDS.iter().map(|named| named.name).chain(["payload"]).collect();
+        match suggest::nearest(name, &known) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("of the document it is payload.{name}; of the letter there are {}", known.join(", ")),
+        }
     }
 
     /// The words of a closed field; none for others.

@@ -122,8 +122,8 @@ macro_rules! with_desk {
                 en: ("A selector of dead letters cannot be read.", "Correct it at the column named; write conditions such as flow = orders and age > 10m."),
                 zh: ("死信选择条件无法解析。", "按提示的列修正，条件写法如 flow = orders and age > 10m。");
             SelectorField = "E_SELECTOR_FIELD", Validation,
-                en: ("A selector names a field that dead letters do not have.", "Use one of the fields the message lists, or payload.PATH for the document itself."),
-                zh: ("选择条件引用了死信没有的字段。", "改用提示中的字段，单据内容请用 payload.路径。");
+                en: ("A selector names a field that dead letters do not have.", "Name a field of the letter, such as flow, state or code; what stands in the document itself is payload.PATH."),
+                zh: ("选择条件引用了死信没有的字段。", "改用死信的字段，如 flow、state、code；单据内容请用 payload.路径。");
             SelectorValue = "E_SELECTOR_VALUE", Validation,
                 en: ("A selector compares a field with a value, or by an operator, that it cannot have.", "Give a value of the kind the message describes."),
                 zh: ("选择条件中的值或运算符不适用于该字段。", "按提示改用该字段可用的值或运算符。");
