@@ -38,12 +38,17 @@ impl Core {
 
     /// Ends a record that is in the target, as far as its flow wants it.
     pub(super) fn end_applied(&mut self, at: &ItemRef) {
+        self.end_standing(at, Ended::Applied);
+    }
+
+    /// The same, told as `outcome`.
+    pub(super) fn end_standing(&mut self, at: &ItemRef, outcome: Ended) {
         let mut entry = self.entry_of(at);
         entry.end = Some(End::Applied);
         entry.letter = None;
         entry.code = None;
         entry.changed = entry.changed.filter(|changed| *changed > entry.version);
-        self.write_end(at, Ended::Applied, Some(entry), None);
+        self.write_end(at, outcome, Some(entry), None);
     }
 
     /// Notes that the document is in the target.

@@ -297,20 +297,22 @@ impl Core {
             if target.reached < wanted {
                 return self.read_status(at);
             }
-            // What lies between the two and was not loaded is overtaken by this one, which stands in the target.
+            // What lies between the two and was not loaded is overtaken by this one, which stands in the target. The ledger
+            // has to know, or one of them that comes late would be loaded over it.
             let overtakes = entry.end != Some(End::Applied) || entry.changed.is_some();
-            return if overtakes { self.stands(at, target.clone()) } else { self.drop_stale(at, Ended::Superseded) };
+            let outcome = if overtakes { Ended::Applied } else { Ended::Superseded };
+            return self.stands(at, target.clone(), outcome);
         }
         self.judge_change(at, target);
     }
 
     /// A version whose content is in the target already.
-    fn stands(&mut self, at: &ItemRef, target: InTarget) {
+    fn stands(&mut self, at: &ItemRef, target: InTarget, outcome: Ended) {
         if self.resume_left_open(at) {
             return;
         }
         self.note_in_target(at, target.id, target.reached);
-        self.end_applied(at);
+        self.end_standing(at, outcome);
     }
 
     /// A content that differs from what we loaded under the key.

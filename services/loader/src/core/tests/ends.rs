@@ -336,3 +336,18 @@ fn a_copy_of_an_older_change_does_not_hide_a_newer_one() {
     assert_eq!(world.ended, [Ended::Applied, Ended::Skipped, Ended::Skipped, Ended::Skipped]);
     assert_eq!(world.entry(0, &"S".into()).and_then(|entry| entry.changed).map(|v| v.0), Some(3));
 }
+
+#[test]
+fn a_version_that_comes_late_is_not_loaded_over_a_newer_one_that_said_nothing_new() {
+    let mut world = world();
+    publish_and_run(&mut world, "U", 1, "update", None);
+    let first = world.mapped("U", 1, "update");
+    // The bill was changed, which could not be mapped, and changed back: the third version says what the first one said.
+    let third = Mapped { version: document::Version(3), ..first };
+    world.publish(0, third);
+    world.run(minutes(1));
+    publish_and_run(&mut world, "U", 2, "update", Some("r1"));
+    assert_eq!(world.ended, [Ended::Applied, Ended::Superseded, Ended::Superseded]);
+    assert_eq!(world.target[&"U".into()][0].content, b"{\"FBillNo\":\"U\",\"v\":1}");
+    assert_eq!((world.saves.len(), world.entry(0, &"U".into()).expect("kept").version.0), (1, 3));
+}

@@ -4,6 +4,7 @@ mod breakers;
 mod crashes;
 mod ends;
 mod erp;
+mod guard;
 mod lanes;
 mod numbers;
 mod quota;
