@@ -49,6 +49,7 @@ mod transform;
 mod variety;
 mod world;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +86,16 @@ pub struct Outcome {
     pub hash: String,
 }
 
+thread_local! {
+    /// The words of the thread's last panic, once [`keep_panics`] was called.
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Panics are written nowhere from now on: those of mappings are meant, and those of cores are words of the violation.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| LAST_PANIC.set(panic.to_string().replace('\n', " "))));
+}
+
 /// Runs the history of a seed, with a rule switched off or none.
 pub fn run(seed: u64, off: Option<Rule>, traced: bool) -> Outcome {
     let mut world = World::new(seed, off, traced);
@@ -98,7 +109,8 @@ pub fn run(seed: u64, off: Option<Rule>, traced: bool) -> Outcome {
         }
     }));
     if broken.is_err() {
-        world.violate("a core broke down; the panic's words are in its message".to_owned());
+        let words = LAST_PANIC.with_borrow_mut(std::mem::take);
+        world.violate(format!("a core broke down: {words}"));
     }
     let World { violation, steps, trace, .. } = world;
     let trace = trace.into_lines();

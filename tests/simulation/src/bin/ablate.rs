@@ -23,6 +23,7 @@ struct Arguments {
 fn main() -> std::io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout().lock();
+    simulation::keep_panics();
     let wanted = |rule: &Rule| arguments.rule.as_deref().is_none_or(|name| name == rule.name());
     if let (Some(seed), Some(rule)) = (arguments.seed, Rule::ALL.into_iter().find(wanted)) {
         let outcome = simulation::run(seed, Some(rule), true);
@@ -31,7 +32,6 @@ fn main() -> std::io::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    std::panic::set_hook(Box::new(|_| {}));
     let mut missed = 0;
     writeln!(out, "{:<22} {:>14}  how", "rule switched off", "caught at seed")?;
     for rule in Rule::ALL.into_iter().filter(wanted) {

@@ -26,6 +26,7 @@ struct Arguments {
 fn main() -> std::io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout().lock();
+    simulation::keep_panics();
     if let Some(seed) = arguments.seed {
         let outcome = simulation::run(seed, None, true);
         for line in &outcome.trace {
@@ -35,8 +36,6 @@ fn main() -> std::io::Result<ExitCode> {
         writeln!(out, "seed {seed}: {words}; {} steps, trace {}", outcome.steps, outcome.hash)?;
         return Ok(if outcome.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
-    // A panic inside a history is caught and counted; its words belong to the story of the seed alone.
-    std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
     let (caught, ran) = simulation::sweep(arguments.first, arguments.seeds, None, arguments.until_caught);
     for outcome in &caught {
