@@ -11,7 +11,7 @@ fn selector() {
     let good = "flow = \"misc-inbound\" and (category in (\"duplicate\", \"validation\") or age > 2h) and not attempts >= 3 \
                 and payload.FEntity[0].FQty > 1.50 and message ~ \"库存.*不足\"";
     Selector::parse(good).expect("a good selector");
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let edited = inputs::damage::edited(good.as_bytes(), input);
         for text in [String::from_utf8_lossy(&edited), String::from_utf8_lossy(input)] {
             if let Ok(selector) = Selector::parse(&text) {
@@ -22,7 +22,7 @@ fn selector() {
                 );
             }
         }
-    });
+    }));
 }
 
 /// Bytes as each kind of request: what decodes is encoded and decodes the same.
@@ -32,11 +32,11 @@ fn request() {
     let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let requests: Vec<_> = methods.map(|method| method.input()).collect();
     assert!(requests.len() >= 50);
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let Some((kind, bytes)) = super::chosen(&requests, input) else { return };
         if let Ok(request) = DynamicMessage::decode(kind.clone(), bytes) {
             let again = DynamicMessage::decode(kind.clone(), request.encode_to_vec().as_slice());
             assert_eq!(again.map(|again| again.encode_to_vec()), Ok(request.encode_to_vec()));
         }
-    });
+    }));
 }

@@ -36,7 +36,7 @@ fn damaged(record: &Record, edits: &[u8]) -> Record {
 #[test]
 fn envelope() {
     let topics = ["extracted", "mapped", "dead-letters"].map(sample::records);
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let Some((at, rest)) = super::chosen(&[0_usize, 1, 2], input) else { return };
         let Some((record, edits)) = super::chosen(&topics[*at], rest) else { return };
         let record = damaged(record, edits);
@@ -57,7 +57,7 @@ fn envelope() {
                 }
             }
         }
-    });
+    }));
 }
 
 /// What stages and the control plane remember.
@@ -65,7 +65,7 @@ fn envelope() {
 fn memory() {
     let topics = ["ledger", "extract-state", "extract-seen", "dead-letter-events"].map(sample::records);
     let flow = FlowName::new("misc-inbound").expect("valid");
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let Some((at, rest)) = super::chosen(&[0_usize, 1, 2, 3], input) else { return };
         let Some((record, edits)) = super::chosen(&topics[*at], rest) else { return };
         let value = damaged(record, edits).value.unwrap_or_default();
@@ -86,7 +86,7 @@ fn memory() {
             }
             _ => drop(LetterEvent::read(&value)),
         }
-    });
+    }));
 }
 
 /// A page of the source, and the scan that goes on behind it.
@@ -99,7 +99,7 @@ fn page() {
     );
     let good = serde_json::to_vec(&sample::page(6)).expect("JSON");
     let context = Context { method: "ExecuteBillQuery", form: "STK_MISCELLANEOUS", account: "a" };
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let Some((limit, edits)) = input.split_first() else { return };
         let mut scan = Scan::new(Position::After(Key::Integer(0)), u32::from(*limit), true, 4_000);
         let mut asked = 0;
@@ -114,7 +114,7 @@ fn page() {
                 assert!(!pair[1].key.is_surely_below(&pair[0].key), "ids go down");
             }
         }
-    });
+    }));
 }
 
 /// A reply to a save.
@@ -123,14 +123,14 @@ fn reply() {
     let saved = |at: i64| serde_json::json!({"Id": 100 + at, "Number": format!("入库{at}"), "DIndex": at});
     let refused = serde_json::json!({"FieldName": "FMaterialId", "Message": "编码值不存在", "DIndex": 2});
     let good = serde_json::to_vec(&sample::status(11, &[saved(0), saved(1)], &[refused])).expect("JSON");
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let [high, low, documents, edits @ ..] = input else { return };
         let status = 200 + u16::from_be_bytes([*high, *low]) % 400 * u16::from(*high > 200);
         let documents = 1 + usize::from(*documents % 5);
         if let SaveReply::Done(outcomes) = classify(status, None, &damage::edited(&good, edits), documents, "a") {
             assert_eq!(outcomes.len(), documents);
         }
-    });
+    }));
 }
 
 /// Texts in filters: the other side reads the very text, and nothing behind it.
@@ -139,7 +139,7 @@ fn written_filter() {
     let forms = simulator::schema::load(&[]).expect("the forms");
     let store = Store::new(forms, 1);
     let table = store.find("STK_MISCELLANEOUS").expect("a form");
-    check!().for_each(|input: &[u8]| {
+    check!().for_each(super::in_time(|input: &[u8]| {
         let text = String::from_utf8_lossy(input).into_owned();
         let other = format!("{text}'");
         let written = filter::and(&[filter::equals("FBillNo", &text), filter::is_in("FBillNo", &[&text, &other])]);
@@ -148,5 +148,5 @@ fn written_filter() {
         let mut named = 0;
         condition.columns(&mut |_| named += 1);
         assert_eq!(named, 2, "{written:?} names other fields");
-    });
+    }));
 }
