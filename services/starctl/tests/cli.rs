@@ -51,6 +51,10 @@ const DOCUMENT: &str = r#"{"api":"batchSave","request":[{"field":"no","value":"{
 fn version_and_usage() {
     let version = starctl(&["version"]);
     assert_eq!((version.code, version.out.as_str()), (0, "starctl 0.1.0\n"));
+    let json: Value = serde_json::from_str(&starctl(&["version", "-o", "json"]).out).expect("JSON");
+    assert_eq!((&json["kind"], &json["items"][0]["version"]), (&json!("Version"), &json!("0.1.0")));
+    assert_eq!(starctl(&["version", "-o", "csv"]).out, "name,version\nstarctl,0.1.0\n");
+    assert_eq!(starctl(&["version", "-o", "name"]).out, "version/0.1.0\n");
     for wrong in [&["flow"][..], &["flow", "lint"], &["flow", "render", "x"], &["fly"]] {
         let ran = starctl(wrong);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{wrong:?}");

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::change::{ChangeArgs, ReasonedArgs};
 use super::value;
-use super::{SortArgs, TenantArgs};
+use super::{PageArgs, TenantArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlowCommand {
@@ -67,7 +67,7 @@ pub(crate) enum OnlineCommand {
         #[command(flatten)]
         tenant: TenantArgs,
         #[command(flatten)]
-        sort: SortArgs,
+        page: PageArgs,
     },
     /// Shows one flow; with -o json its texts, too.
     Get {

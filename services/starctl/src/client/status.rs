@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::exit;
 use crate::output::Output;
-use crate::output::failure::Refusal;
+use crate::output::failure::{Refusal, sentences};
 
 /// The fault that the control plane sends beside a status, as JSON.
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ pub(crate) fn refusal(status: &Status, output: &Output) -> Refusal {
     if let Some(told) = bytes.and_then(|bytes| serde_json::from_slice::<Told>(&bytes).ok()) {
         let advice = told.code.parse::<Catalogued>().ok().map(|code| output.advice(code).1.to_owned());
         refusal.hint = match (told.hint, advice) {
-            (Some(hint), Some(advice)) => Some(format!("{hint}. {advice}")),
+            (Some(hint), Some(advice)) => Some(sentences(&hint, &advice)),
             (hint, advice) => hint.or(advice).or(refusal.hint),
         };
         if told.place != Place::default() {

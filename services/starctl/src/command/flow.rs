@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 use starbridge_proto::v1;
 
-use super::{Session, describe, page, view};
-use crate::cli::Form;
+use super::page::{self, Part};
+use super::{Session, describe, view};
 use crate::cli::change::ChangeArgs;
 use crate::cli::flow::{OnlineCommand, RunArgs};
+use crate::cli::{Form, PageArgs, TenantArgs};
 use crate::client;
 use crate::exit;
 use crate::message;
@@ -20,13 +21,7 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     let output = &session.output;
     let client = &session.client;
     let (flow, dry_run) = match command {
-        OnlineCommand::List { tenant, sort } => {
-            let flows = client.ask(v1::ListFlowsRequest::default()).await?.flows;
-            let flows = flows.iter().filter(|flow| tenant.takes(&session.settings.context, &flow.tenant));
-            let mut items: Vec<Value> = flows.map(|flow| message::value("Flow", flow)).collect();
-            page::sort(&view::FLOW, &mut items, sort.sort_by.as_deref())?;
-            return output.list(&view::FLOW, &items, &Map::new()).map(|()| exit::DONE);
-        }
+        OnlineCommand::List { tenant, page } => return list(session, tenant, page).await,
         OnlineCommand::Get { name, version } => {
             let version = version.clone().unwrap_or_default();
             let answer = client.ask(v1::GetFlowRequest { name: name.clone(), version }).await?;
@@ -109,6 +104,20 @@ pub(super) async fn run(command: &OnlineCommand, session: &Session) -> Result<u8
     };
     output.dry_run(dry_run)?;
     one(session, &flow.unwrap_or_default())?;
+    Ok(exit::DONE)
+}
+
+async fn list(session: &Session, tenant: &TenantArgs, page: &PageArgs) -> Result<u8, Failure> {
+    let part = page::read(page, |page_size, page_token| async move {
+        let answer = session.client.ask(v1::ListFlowsRequest { page_size, page_token }).await?;
+        let mut flows = answer.flows;
+        flows.retain(|flow| tenant.takes(&session.settings.context, &flow.tenant));
+        Ok((flows, answer.next_page_token))
+    })
+    .await?;
+    let mut items: Vec<Value> = part.items.iter().map(|flow| message::value("Flow", flow)).collect();
+    page::sort(&view::FLOW, &mut items, page.sort_by.as_deref())?;
+    page::show(&session.output, &view::FLOW, &Part { items, next: part.next }, Map::new())?;
     Ok(exit::DONE)
 }
 

@@ -28,9 +28,11 @@ mod watch;
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::cli::connection::ConnectionCommand;
 use crate::cli::flow::FlowCommand;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Form};
 use crate::client::Client;
 use crate::context::{Settings, Store};
 use crate::exit;
@@ -57,7 +59,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
 
 fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
     match &cli.command {
-        Command::Version => output.line(concat!("starctl ", env!("CARGO_PKG_VERSION"))).map(|()| exit::DONE),
+        Command::Version => version(output),
         Command::Completion { shell } => completion::run(*shell),
         Command::Explain { what, name: None } => explain::run(what.as_deref(), output),
         Command::Explain { what, name: Some(name) } => {
@@ -134,6 +136,15 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Result<u8, Failure> {
             runtime().block_on(audit::run(command, &session))
         }
     }
+}
+
+fn version(output: &Output) -> Result<u8, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    match output.form() {
+        Form::Table | Form::Wide => output.line(&format!("starctl {version}")),
+        _ => output.one(&view::VERSION, &json!({"name": "starctl", "version": version})),
+    }
+    .map(|()| exit::DONE)
 }
 
 /// What holds for the command line, with the output as the context prefers it.

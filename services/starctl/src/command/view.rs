@@ -6,6 +6,8 @@ use crate::output::view::{Column, Kind, View};
 pub(crate) use flows::*;
 
 const STATE: Kind = Kind::Word("DEAD_LETTER_STATE_");
+/// A word of the interface that stands alone.
+const WORD: Kind = Kind::Word("");
 const STATUS: Kind = Kind::Word("REPLAY_STATUS_");
 
 pub(super) const fn column(key: &'static str, english: &'static str, chinese: &'static str) -> Column {
@@ -28,12 +30,13 @@ pub(crate) const LETTER: View = View {
         column("id", "id", "编号"),
         column("flow", "flow", "流程"),
         column("stage", "stage", "阶段"),
-        column("category", "category", "类别"),
+        column("category", "category", "类别").as_kind(WORD),
         column("code", "code", "代码"),
         column("state", "state", "状态").as_kind(STATE),
         column("document_key", "document", "单据"),
         column("attempts", "attempts", "次数"),
         time("last_failed_at", "last failed", "最近失败"),
+        flag("safety.replayable", "can be replayed", "可重放").if_wide(),
         flag("safety.safe", "safe to replay", "可安全重放").if_wide(),
         column("safety.why", "why", "说明").if_wide(),
         column("message", "message", "消息").if_wide(),
@@ -200,7 +203,7 @@ pub(crate) const REPLAY_ITEM: View = View {
     name: "dead_letter_id",
     columns: &[
         column("dead_letter_id", "letter", "死信"),
-        column("outcome", "outcome", "结果"),
+        column("outcome", "outcome", "结果").as_kind(WORD),
         column("why", "why", "说明"),
     ],
 };
@@ -491,11 +494,18 @@ pub(crate) const STEP: View = View {
     noun: "step",
     name: "step",
     columns: &[
-        column("step", "step", "步骤"),
-        column("result", "result", "结果"),
+        column("step", "step", "步骤").as_kind(WORD),
+        column("result", "result", "结果").as_kind(WORD),
         column("detail", "detail", "详情"),
         column("advice", "advice", "建议"),
     ],
+};
+
+pub(crate) const VERSION: View = View {
+    kind: "Version",
+    noun: "version",
+    name: "version",
+    columns: &[column("name", "name", "名称"), column("version", "version", "版本")],
 };
 
 pub(crate) const NOUNS: View = View {

@@ -62,13 +62,19 @@ impl Failure {
     }
 }
 
+/// A hint and the advice behind it.
+pub(crate) fn sentences(hint: &str, advice: &str) -> String {
+    let stop = if hint.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{hint}{stop} {advice}")
+}
+
 impl Output {
     /// What to do about a failure, in one line.
     pub(crate) fn way_out(&self, failure: &Failure) -> Option<String> {
         match failure {
             Failure::Fault { fault, .. } => {
                 let (_, way_out) = self.advice(fault.code);
-                Some(fault.hint.clone().map_or_else(|| way_out.to_owned(), |hint| format!("{hint}. {way_out}")))
+                Some(fault.hint.clone().map_or_else(|| way_out.to_owned(), |hint| sentences(&hint, way_out)))
             }
             Failure::Refused(refusal) => refusal.hint.clone(),
             Failure::Output(_) => None,
@@ -133,5 +139,16 @@ impl Output {
             }
             Failure::Output(error) => red(format!("{failure}: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_that_is_a_sentence_already_gets_no_second_stop() {
+        assert_eq!(sentences("did you mean flow?", "Name a field."), "did you mean flow? Name a field.");
+        assert_eq!(sentences("add it", "Then replay."), "add it. Then replay.");
     }
 }

@@ -12,7 +12,7 @@ use document::{Code, Fault};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Form, ShowArgs, When};
-use crate::words::Language;
+use crate::words::{self, Language};
 use failure::Failure;
 use view::{Kind, View, plain};
 
@@ -199,7 +199,9 @@ impl Output {
         let text = match (kind, value) {
             (Kind::Time, Value::String(text)) => self.time(text),
             (Kind::Word(prefix), Value::String(text)) => {
-                text.strip_prefix(prefix).unwrap_or(text).to_lowercase().replace("unspecified", "")
+                let word = text.strip_prefix(prefix).unwrap_or(text).to_lowercase().replace("unspecified", "");
+                let chinese = self.pick(None, words::chinese(&word));
+                chinese.map_or(word.clone(), |chinese| format!("{chinese}({word})"))
             }
             (Kind::Flag, Value::Bool(true)) => self.pick("yes", "是").to_owned(),
             (Kind::Flag, Value::Bool(false)) => self.pick("no", "否").to_owned(),

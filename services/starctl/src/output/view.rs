@@ -11,7 +11,7 @@ pub(crate) enum Kind {
     Time,
     /// Yes or no.
     Flag,
-    /// A name of an enumeration, without this beginning that all its names share.
+    /// A word of the interface, without this beginning that all words of its kind share; in Chinese with its meaning before.
     Word(&'static str),
 }
 

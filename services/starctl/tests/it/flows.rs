@@ -223,3 +223,41 @@ fn tenants_are_told_with_what_is_open_and_who_shares_their_calls() {
     let unknown = bed.starctl(&["tenant", "get", "nobody"]);
     assert_eq!(unknown.code, Some(3), "{}", unknown.seen());
 }
+
+#[test]
+fn flows_are_listed_page_by_page() {
+    let bed = Bed::new();
+    bed.desk().publish_ready();
+    let first = bed.starctl(&["flow", "list", "--limit", "1", "-o", "name"]);
+    assert_eq!((first.out.as_str(), first.err.as_str()), ("flow/misc-inbound\n", "there is more: --page-token 1\n"));
+    let rest = bed.starctl(&["flow", "list", "--page-token", "1", "-o", "json"]).json();
+    assert_eq!((&rest["items"][0]["name"], &rest["next_page_token"]), (&"ready".into(), &"".into()));
+    let whole = bed.starctl(&["flow", "list", "--sort-by", "-name", "-o", "name"]);
+    assert_eq!((whole.out.as_str(), whole.err.as_str()), ("flow/ready\nflow/misc-inbound\n", ""));
+    let of_another = bed.starctl(&["flow", "list", "--tenant", "other", "--limit", "1"]);
+    assert_eq!((of_another.out.as_str(), of_another.err.as_str()), ("", "nothing found\n"));
+}
+
+#[test]
+fn what_was_not_done_to_a_flow_is_not_told_as_done() {
+    let bed = Bed::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/flows/misc-inbound");
+    for arguments in [
+        &["flow", "apply", folder][..],
+        &["flow", "pause", "misc-inbound"],
+        &["flow", "resume", "misc-inbound"],
+        &["flow", "run", "misc-inbound"],
+        &["flow", "rollback", "misc-inbound", "--to", "ffeeddccbbaa9988"],
+        &["flow", "canary", folder, "--percent", "5"],
+        &["flow", "promote", "misc-inbound"],
+        &["flow", "abort", "misc-inbound"],
+        &["flow", "delete", "misc-inbound"],
+        &["schedule", "trigger", "misc-inbound"],
+    ] {
+        let ran = bed.starctl(&[arguments, &["--dry-run"]].concat());
+        assert!(ran.code == Some(0) && ran.out.starts_with("dry run: nothing was changed\n"), "{}", ran.seen());
+        let json = bed.starctl(&[arguments, &["--dry-run", "-o", "json"]].concat());
+        assert_eq!((json.code, json.err.as_str()), (Some(0), "dry run: nothing was changed\n"), "{}", json.seen());
+        assert!(json.json()["items"][0].is_object());
+    }
+}

@@ -73,7 +73,8 @@ fn completion_knows_the_commands() {
 fn nouns_and_fields_are_explained() {
     let bed = Bed::new();
     let mut text = String::new();
-    for what in ["dead_letter.safety", "replay.status", "plan", "dead_letter.state"] {
+    for what in ["dead_letter.safety", "replay.status", "plan", "dead_letter.state", "tenant", "schedule", "api.flows"]
+    {
         text.push_str(&format!("$ starctl explain {what}\n{}\n", bed.starctl(&["explain", what]).out));
     }
     insta::assert_snapshot!(text);

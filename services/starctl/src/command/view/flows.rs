@@ -1,6 +1,6 @@
 //! What is shown of flows, their versions, schedules, fields and files.
 
-use super::{column, flag, time};
+use super::{WORD, column, flag, time};
 use crate::output::view::View;
 
 pub(crate) const FLOW: View = View {
@@ -56,7 +56,7 @@ pub(crate) const SCHEDULE: View = View {
         column("flow", "flow", "流程"),
         column("cron", "cron", "计划"),
         column("zone", "zone", "时区"),
-        column("state", "state", "状态"),
+        column("state", "state", "状态").as_kind(WORD),
         time("next", "next", "下次触发"),
         time("reading.completed_at", "last read", "上次读完"),
         time("reading.read_up_to", "up to", "读至").if_wide(),
@@ -85,7 +85,7 @@ pub(crate) const TENANT_FLOW: View = View {
     name: "flow",
     columns: &[
         column("flow", "flow", "流程"),
-        column("state", "state", "状态"),
+        column("state", "state", "状态").as_kind(WORD),
         column("source", "source", "来源"),
         column("target", "target", "目标"),
         column("title", "title", "名称"),
@@ -138,7 +138,7 @@ pub(crate) const FLOW_DESCRIPTION: View = View {
     name: "flow.name",
     columns: &[
         column("flow.name", "flow", "流程"),
-        column("state", "state", "状态"),
+        column("state", "state", "状态").as_kind(WORD),
         column("does", "what it does", "作用"),
         column("next", "next firings", "接下来的触发"),
         column("open_letters", "open letters", "未处理死信"),
@@ -149,7 +149,7 @@ pub(crate) const CATEGORY: View = View {
     kind: "Category",
     noun: "category",
     name: "category",
-    columns: &[column("category", "category", "类别"), column("count", "letters", "数量")],
+    columns: &[column("category", "category", "类别").as_kind(WORD), column("count", "letters", "数量")],
 };
 
 pub(crate) const FLOW_VERSION: View = View {

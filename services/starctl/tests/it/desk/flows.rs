@@ -51,12 +51,15 @@ fn ready() -> FlowBundle {
 #[tonic::async_trait]
 impl flow_service_server::FlowService for Desk {
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Answer<ListFlowsResponse> {
-        self.take("list_flows", request).await?;
+        let request = self.take("list_flows", request).await?;
         let ready = self.has_ready().then(|| Flow { name: "ready".to_owned(), ..flow() });
-        Ok(Response::new(ListFlowsResponse {
-            flows: std::iter::once(flow()).chain(ready).collect(),
-            ..Default::default()
-        }))
+        let mut flows: Vec<Flow> = std::iter::once(flow()).chain(ready).collect();
+        // The token is the number of the first one that is left; without a size there is one page.
+        let begin: usize = request.page_token.parse().unwrap_or_default();
+        let size = usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(flows.len());
+        let next_page_token = if begin + size < flows.len() { (begin + size).to_string() } else { String::new() };
+        flows = flows.into_iter().skip(begin).take(size).collect();
+        Ok(Response::new(ListFlowsResponse { flows, next_page_token }))
     }
 
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Answer<GetFlowResponse> {
