@@ -219,15 +219,9 @@ async fn a_report_that_is_due_is_made_by_itself() {
     let token = people.hire(&road, "wang", "operator").await;
     let operator = people.at_writer(&road, &token).await;
 
-    // One of today, since it looks at the last three days.
-    let bill = road.expectation.source.values().next().expect("one").clone();
-    road.source.admin_port().plant(FORM, vec![model("fresh-1", &bill)]).await.expect("planted");
-    let kind = v1::RunKind::Scan.into();
-    let run = v1::RunFlowRequest { name: "misc-inbound".to_owned(), kind, change: change("now"), window: None };
-    operator.flows().run_flow(run).await.expect("asked");
-    road.until("it arrives", PATIENCE, |applied, _| applied > orders).await.expect("applied");
-    road.target.remove(FORM, "fresh-1").await.expect("removed");
-
+    settled(&operator, orders, 0.0).await;
+    let gone = road.expectation.target.keys().next().expect("one").clone();
+    road.target.remove(FORM, &gone).await.expect("removed");
     let named = until("a report that nobody asked for names it", async || {
         let listed = v1::ListReconciliationsRequest::default();
         let listed = operator.reconciliations().list_reconciliations(listed).await.expect("listed").into_inner();
@@ -235,9 +229,10 @@ async fn a_report_that_is_due_is_made_by_itself() {
         found.map(|report| report.id.clone()).ok_or_else(|| format!("{listed:#?}"))
     });
     let report = whole(&operator, named.await).await;
-    assert_eq!(found(&report, "missing"), ["fresh-1"], "{report:#?}");
+    assert_eq!(found(&report, "missing"), [gone], "{report:#?}");
     assert_eq!((report.created_by.as_str(), report.reason.as_str()), ("control", "due by * * * * *"));
-    assert_eq!((report.source, report.sample, report.grace_seconds), (1, 0.01, 1), "{report:#?}");
+    let count = i64::try_from(orders).expect("few");
+    assert_eq!((report.source, report.sample, report.grace_seconds), (count, 0.01, 1), "{report:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
