@@ -144,11 +144,7 @@ impl Run<'_> {
         }
         self.feed(true).await?;
         self.pass(Duration::from_secs(8)).await?;
-        let since = Instant::now();
-        self.stage(&name)?.kill()?;
-        self.stage(&name)?.begin()?;
-        self.feed(true).await?;
-        self.recovered(service, since, 0, Some(service)).await
+        self.begin_as_it_was(service, &name).await
     }
 
     /// Lets a service run as in a machine of another zone.
@@ -160,9 +156,14 @@ impl Run<'_> {
             self.feed(true).await?;
             self.pass(Duration::from_secs(8)).await?;
         }
+        self.begin_as_it_was(service, &name).await
+    }
+
+    /// Starts a service again in its own surroundings.
+    async fn begin_as_it_was(&mut self, service: &str, name: &str) -> anyhow::Result<()> {
         let since = Instant::now();
-        self.stage(&name)?.kill()?;
-        self.stage(&name)?.begin()?;
+        self.stage(name)?.kill()?;
+        self.stage(name)?.begin()?;
         self.feed(true).await?;
         self.recovered(service, since, 0, Some(service)).await
     }
