@@ -319,6 +319,9 @@ impl Settings for Config {
         if self.session.transaction >= self.session.timeout {
             contradiction("$.session.transaction", "must be shorter than session.timeout".to_owned());
         }
+        if self.breaker.login_waits.is_empty() {
+            contradiction("$.breaker.login_waits", "must name at least one wait".to_owned());
+        }
         if self.breaker.wait > self.breaker.wait_max {
             contradiction("$.breaker.wait", "must not be longer than breaker.wait_max".to_owned());
         }
@@ -364,6 +367,8 @@ mod tests {
             (faults[0].code, faults[0].place.path.clone().expect("a path"))
         };
         assert_eq!(refused(&[("LOADER__BREAKER__WAIT", "2m")]), (Code::LoaderSettings, "$.breaker.wait".to_owned()));
+        let none = refused(&[("LOADER__BREAKER__LOGIN_WAITS", "[]")]);
+        assert_eq!(none, (Code::LoaderSettings, "$.breaker.login_waits".to_owned()));
         assert_eq!(
             refused(&[("LOADER__SESSION__TRANSACTION", "45s")]),
             (Code::LoaderSettings, "$.session.transaction".to_owned())

@@ -21,7 +21,7 @@ impl Desk {
     /// # Errors
     /// The control plane does not let anybody in within a minute.
     pub(super) fn open(files: &DeskFiles, folder: &Path) -> anyhow::Result<Self> {
-        Starctl::open(files, folder.to_owned(), &["operator"]).map(Self)
+        Starctl::open(files, folder.to_owned(), &["operator"], PATIENCE).map(Self)
     }
 
     /// The context file: `starctl --config FILE …`.

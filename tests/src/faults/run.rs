@@ -480,14 +480,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether the first replica of `service` has brought a document further since it was started.
+    /// Whether the first replica of `service` has brought a document further since it was started; of the control plane,
+    /// whether it writes.
     async fn works(&mut self, service: &str) -> bool {
         let Ok(stage) = self.stage(&format!("{service}-0")) else { return false };
         let labels: &[&str] = match service {
             "extractor" => &["stage=\"extract\"", "outcome=\"emitted\""],
             "transformer" => &["stage=\"transform\"", "outcome=\"mapped\""],
             "loader" => &["outcome=\"applied\""],
-            _ => return stage.is_ready().await,
+            _ => return stage.metrics().await.is_ok_and(|metrics| metrics.sum("starbridge_writer_active", &[]) > 0.0),
         };
         stage.metrics().await.is_ok_and(|metrics| metrics.sum("starbridge_records_total", labels) > 0.0)
     }

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use super::{DeskFiles, secret};
 use crate::servers::binaries;
 
-/// How long the control plane may take to let somebody in.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What `starctl` ends with when the control plane was not reached, or does not write now.
+const NOT_REACHED: i32 = 7;
 /// Who gives the others their roles.
 const SECURITY: &str = "security";
 
@@ -27,29 +27,36 @@ impl Starctl {
     /// them. Context and tokens lie in `folder`, where the replica of the control plane has its files.
     ///
     /// # Errors
-    /// The control plane does not let anybody in within a minute.
-    pub fn open(files: &DeskFiles, folder: PathBuf, roles: &[&'static str]) -> anyhow::Result<Self> {
+    /// The control plane lets somebody in neither at once nor within `patience`.
+    pub fn open(
+        files: &DeskFiles,
+        folder: PathBuf,
+        roles: &[&'static str],
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
         let desk = Self { files: files.clone(), folder, roles: roles.to_vec() };
         let bootstrap = files.bootstrap.display().to_string();
-        let begin = Instant::now();
-        loop {
-            desk.find()?;
-            let tried =
-                desk.run(&["auth", "bootstrap", "root", "--credential-file", &bootstrap, "--context", SECURITY])?;
-            if tried.status.success() {
-                break;
-            }
-            if begin.elapsed() > PATIENCE {
-                bail!("nobody is let in: {}", String::from_utf8_lossy(&tried.stderr));
-            }
-            std::thread::park_timeout(Duration::from_millis(200));
-        }
+        let until = Instant::now() + patience;
+        desk.reached(&["auth", "bootstrap", "root", "--credential-file", &bootstrap, "--context", SECURITY], until)?;
         for role in roles {
             let token = desk.folder.join(format!("{role}.token")).display().to_string();
-            desk.done(&["auth", "bind", role, role, "--context", SECURITY])?;
-            desk.done(&["auth", "issue-token", role, "--lifetime", "12h", "--out", &token, "--context", SECURITY])?;
+            desk.reached(&["auth", "bind", role, role, "--context", SECURITY], until)?;
+            let issue = ["auth", "issue-token", role, "--lifetime", "12h", "--out", &token, "--context", SECURITY];
+            desk.reached(&issue, until)?;
         }
         Ok(desk)
+    }
+
+    /// Runs one command that must succeed, again and again while the control plane is not reached.
+    fn reached(&self, arguments: &[&str], until: Instant) -> anyhow::Result<()> {
+        loop {
+            match self.reach(arguments)? {
+                Ok(tried) if tried.status.success() => return Ok(()),
+                Ok(tried) => bail!("nobody is let in: {}: {}", tried.status, String::from_utf8_lossy(&tried.stderr)),
+                Err(said) if Instant::now() > until => bail!("nobody is let in: {said}"),
+                Err(_) => std::thread::park_timeout(Duration::from_millis(200)),
+            }
+        }
     }
 
     /// The context file: `starctl --config FILE …`.
@@ -57,13 +64,25 @@ impl Starctl {
         self.folder.join("starctl.toml")
     }
 
-    /// Writes to the context file where the replica is: started again it has another port. Nobody else may be reading.
+    /// Looks where the replica is, since started again it has another port, and runs one command there. Gives what
+    /// `starctl` said when the control plane was not reached, or does not write now. Nobody else may be running one.
     ///
     /// # Errors
-    /// It has bound no port yet, or the file cannot be written.
-    pub fn find(&self) -> anyhow::Result<()> {
-        let address =
-            std::fs::read_to_string(DeskFiles::address_file(&self.folder, 0)).context("no address of a desk yet")?;
+    /// The context file cannot be written, or `starctl` does not start.
+    pub fn reach(&self, arguments: &[&str]) -> anyhow::Result<Result<Output, String>> {
+        let Ok(address) = std::fs::read_to_string(DeskFiles::address_file(&self.folder, 0)) else {
+            return Ok(Err("the control plane has bound no port yet".to_owned()));
+        };
+        self.find(&address)?;
+        let output = self.run(arguments)?;
+        Ok(match output.status.code() {
+            Some(NOT_REACHED) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            _ => Ok(output),
+        })
+    }
+
+    /// Writes to the context file where the replica is.
+    fn find(&self, address: &str) -> anyhow::Result<()> {
         let context = |name: &str| {
             format!(
                 "[contexts.{name}]\nendpoint = \"https://{address}\"\nserver_name = \"localhost\"\nca_cert = {:?}\n\

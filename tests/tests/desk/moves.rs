@@ -35,7 +35,7 @@ async fn a_version_that_moves_keys_waits_for_the_outcome_of_a_save() {
     road.start_stages().await.expect("started");
     road.until("every order is saved", PATIENCE, |held, _| held == 20).await.expect("saved");
     let (files, folder) = (road.desk.clone(), road.folder().to_owned());
-    let opened = tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["engineer"]));
+    let opened = tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["engineer"], PATIENCE));
     let desk = opened.await.expect("no panic").expect("let in");
     until("the save is on record as begun", async || match open_saves(&road).await {
         1 => Ok(()),

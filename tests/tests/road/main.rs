@@ -31,7 +31,7 @@ throttled = "2s"
 [breaker]
 wait = "1s"
 wait_max = "2s"
-login_waits = ["6s", "6s", "6s"]
+login_waits = ["1s"]
 
 [poison]
 patience = "3s"

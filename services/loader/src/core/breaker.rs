@@ -18,8 +18,6 @@ pub enum Allow {
     Trial,
     /// Nothing before that instant.
     Wait(Duration),
-    /// Nothing until someone acts.
-    Never,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +44,7 @@ impl Default for Breaker {
 
 impl Breaker {
     /// What may be called at `now`.
-    pub fn allow(&self, now: Duration, numbers: &Numbers) -> Allow {
-        if self.logins_refused > numbers.login_waits.len() {
-            return Allow::Never;
-        }
+    pub fn allow(&self, now: Duration) -> Allow {
         if let Some(again) = self.login_again {
             return if now >= again { Allow::Trial } else { Allow::Wait(again) };
         }
@@ -111,11 +106,15 @@ impl Breaker {
         before != self.level()
     }
 
-    /// The login was refused: nothing is tried for long, and after a few refusals nothing at all, since wrong logins
-    /// lock the account.
-    pub fn login_refused(&mut self, now: Duration, numbers: &Numbers) {
-        self.login_again = numbers.login_waits.get(self.logins_refused).map(|wait| now + *wait);
+    /// The login was refused: nothing is tried for long. Whether it is the first refusal in a row.
+    ///
+    /// That something is tried again and again locks no account: the client looks at the secret's file by then, and
+    /// sends no login that was refused before.
+    pub fn login_refused(&mut self, now: Duration, numbers: &Numbers) -> bool {
+        let wait = numbers.login_waits.get(self.logins_refused).or(numbers.login_waits.last());
+        self.login_again = Some(now + wait.copied().unwrap_or(numbers.breaker_wait_max));
         self.logins_refused += 1;
+        self.logins_refused == 1
     }
 }
 
@@ -160,13 +159,13 @@ mod tests {
         }
         assert!(!breaker.failure(s(32), &numbers), "the first failure is older than the window");
         assert!(breaker.failure(s(33), &numbers));
-        assert_eq!(breaker.allow(s(34), &numbers), Allow::Wait(s(38)));
-        assert_eq!(breaker.allow(s(38), &numbers), Allow::Trial);
+        assert_eq!(breaker.allow(s(34)), Allow::Wait(s(38)));
+        assert_eq!(breaker.allow(s(38)), Allow::Trial);
         assert!(breaker.success(&numbers));
-        assert_eq!(breaker.allow(s(39), &numbers), Allow::One);
+        assert_eq!(breaker.allow(s(39)), Allow::One);
         assert!(!breaker.success(&numbers));
         assert!(breaker.success(&numbers));
-        assert_eq!((breaker.allow(s(40), &numbers), breaker.level()), (Allow::Any, 0));
+        assert_eq!((breaker.allow(s(40)), breaker.level()), (Allow::Any, 0));
     }
 
     #[test]
@@ -176,7 +175,7 @@ mod tests {
         breaker.open(now, &numbers);
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let Allow::Wait(until) = breaker.allow(now, &numbers) else { panic!("open") };
+            let Allow::Wait(until) = breaker.allow(now) else { panic!("open") };
             waits.push((until - now).as_secs());
             now = until;
             breaker.failure(now, &numbers);
@@ -194,15 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn three_refused_logins_are_the_last() {
+    fn after_a_refused_login_one_call_is_tried_a_minute_later_and_then_every_five() {
         let (mut breaker, numbers) = (Breaker::default(), Numbers::default());
-        breaker.login_refused(s(0), &numbers);
-        assert_eq!(breaker.allow(s(1), &numbers), Allow::Wait(s(60)));
-        assert_eq!(breaker.allow(s(60), &numbers), Allow::Trial);
-        breaker.login_refused(s(60), &numbers);
-        assert_eq!(breaker.allow(s(61), &numbers), Allow::Wait(s(360)));
-        breaker.login_refused(s(360), &numbers);
-        assert_eq!((breaker.allow(s(99_999), &numbers), breaker.level()), (Allow::Never, 2));
+        assert!(breaker.login_refused(s(0), &numbers));
+        assert_eq!(breaker.allow(s(1)), Allow::Wait(s(60)));
+        assert_eq!(breaker.allow(s(60)), Allow::Trial);
+        for at in [60, 360, 660, 960] {
+            assert!(!breaker.login_refused(s(at), &numbers), "somebody has been called");
+            assert_eq!((breaker.allow(s(at + 1)), breaker.level()), (Allow::Wait(s(at + 300)), 2));
+        }
+        breaker.success(&numbers);
+        assert_eq!((breaker.allow(s(961)), breaker.level()), (Allow::Any, 0));
+        assert!(breaker.login_refused(s(1_000), &numbers), "another story");
     }
 
     #[test]

@@ -111,9 +111,10 @@ impl Core {
             Trouble::Late => {}
             Trouble::Login(reason) => {
                 let Some(target) = self.targets.get_mut(name) else { return };
-                target.breaker.login_refused(now, &self.numbers);
-                self.breaker_moved(name, &reason);
-                self.observe(Observation::Alert(Fault::new(Code::AuthFailed, reason).of_record(name)));
+                if target.breaker.login_refused(now, &self.numbers) {
+                    self.breaker_moved(name, &reason);
+                    self.observe(Observation::Alert(Fault::new(Code::AuthFailed, reason).of_record(name)));
+                }
             }
             Trouble::Unreachable(reason) | Trouble::Refused(reason) => {
                 let fails = self.targets.get(name).map_or(0, |target| target.fails);

@@ -83,7 +83,7 @@ pub struct Numbers {
     pub breaker_wait_max: Duration,
     /// Successes that close it again.
     pub breaker_successes: u32,
-    /// Waits after the first, second … refused login; after the last of them nothing more is tried.
+    /// Waits after the first, second … refused login; the last of them after every further one.
     pub login_waits: Vec<Duration>,
     /// Wait after a throttled call that names none.
     pub throttle_wait: Duration,

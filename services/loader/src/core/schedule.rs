@@ -127,10 +127,10 @@ impl Core {
         if target.not_before.is_some_and(|until| now < until) {
             return 0;
         }
-        match target.breaker.allow(now, &self.numbers) {
+        match target.breaker.allow(now) {
             Allow::Any => self.numbers.calls.max(1),
             Allow::One | Allow::Trial => 1,
-            Allow::Wait(_) | Allow::Never => 0,
+            Allow::Wait(_) => 0,
         }
     }
 
@@ -140,7 +140,7 @@ impl Core {
         if target.used >= self.places(target) {
             return None;
         }
-        let trial = target.breaker.allow(self.now.mono, &self.numbers) == Allow::Trial;
+        let trial = target.breaker.allow(self.now.mono) == Allow::Trial;
         let after = target.turn.as_ref().map_or(0, |turn| target.queues.range(..=turn).count());
         let mut turns = target.queues.iter().skip(after).chain(target.queues.iter().take(after));
         turns.find_map(|(flow, queue)| Some((flow.clone(), self.work_of(queue, lane, trial)?)))
@@ -388,9 +388,8 @@ impl Core {
         for target in self.targets.values() {
             // Nothing of a target is possible before its breaker and its own wait allow it; and while it has no place
             // free or a permit is on its way, an event will come anyway.
-            let (floor, places) = match target.breaker.allow(now, &self.numbers) {
+            let (floor, places) = match target.breaker.allow(now) {
                 Allow::Wait(until) => (until, 1),
-                Allow::Never => continue,
                 Allow::One | Allow::Trial => (now, 1),
                 Allow::Any => (now, self.numbers.calls.max(1)),
             };

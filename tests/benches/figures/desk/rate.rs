@@ -39,7 +39,7 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
     let mut road = refused(orders).await?;
     let mut ids: Vec<String> = road.letters().await?.into_keys().collect();
     let (files, folder) = (road.desk.clone(), road.folder().to_owned());
-    let desk = tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["operator"])).await??;
+    let desk = tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["operator"], PATIENCE)).await??;
     for rate in &jobs {
         machine::load()?;
         let of_job = ids.split_off(ids.len() - usize::from(rate * SECONDS));

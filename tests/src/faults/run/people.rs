@@ -13,8 +13,6 @@ use crate::compare::letters;
 use crate::fleet::Starctl;
 use crate::mend;
 
-/// What `starctl` ends with when the control plane was not reached.
-const NOT_REACHED: i32 = 7;
 /// Dates that no order has: of what a person changed in a letter, in the source, in the target.
 const IN_LETTER: &str = "2011-03-01";
 const IN_SOURCE: &str = "2011-03-02";
@@ -237,13 +235,12 @@ impl Run<'_> {
         let since = Instant::now();
         loop {
             let (desk, arguments) = (desk.clone(), arguments.clone());
-            let answer = tokio::task::spawn_blocking(move || {
-                desk.find()?;
-                desk.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+            let reached = tokio::task::spawn_blocking(move || {
+                desk.reach(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
             });
-            let answer = answer.await??;
-            if answer.status.code() != Some(NOT_REACHED) || since.elapsed() > RECOVERY {
-                return Ok(answer);
+            match reached.await?? {
+                Ok(answer) => return Ok(answer),
+                Err(said) => ensure!(since.elapsed() < RECOVERY, "the control plane is not reached: {said}"),
             }
             self.pass(LOOK).await?;
         }
@@ -255,8 +252,13 @@ impl Run<'_> {
             return Ok(desk.clone());
         }
         let (files, folder) = (self.road.desk.clone(), self.road.folder().to_owned());
-        let opened =
-            tokio::task::spawn_blocking(move || Starctl::open(&files, folder, &["operator", "engineer", "auditor"]));
+        let opened = tokio::task::spawn_blocking(move || {
+            Starctl::open(&files, folder, &["operator", "engineer", "auditor"], RECOVERY)
+        });
+        // What has ended by itself is started again meanwhile, the control plane among them.
+        while !opened.is_finished() {
+            self.pass(LOOK).await?;
+        }
         let desk = opened.await?.context("letting people in")?;
         self.desk = Some(desk.clone());
         Ok(desk)

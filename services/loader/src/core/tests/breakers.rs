@@ -101,7 +101,7 @@ fn four_poison_documents_are_all_found() {
 }
 
 #[test]
-fn a_refused_login_is_tried_three_times_and_alerts() {
+fn after_a_refused_login_a_query_is_tried_a_minute_later_and_it_alerts_once() {
     let mut world = World::new(1);
     world.publish_many("A", 5, "v1");
     world.script.push_back(Fault::Login);
