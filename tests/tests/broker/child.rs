@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use e2e::servers::process::{Process, Spec};
-use queue::{Cluster, Consumer, Timing};
+use queue::{Cluster, Consumer, Event, Session, SessionSettings, Timing};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::house::states;
 
 const VARIABLE: &str = "STARBRIDGE_TEST_CHILD";
 
@@ -68,6 +70,22 @@ fn does_as_told_until_it_is_killed() {
                 std::fs::write(ready, "").expect("written");
                 loop {
                     consumer.poll(1, Duration::from_secs(1)).await.expect("polled");
+                }
+            });
+        }
+        ["session", brokers, name, topic, folder] => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            runtime.expect("runtime").block_on(async {
+                let (cluster, topics) = (Cluster::plaintext(*brokers), vec![(*topic).to_owned()]);
+                let mut settings = SessionSettings::new(cluster, *name, *name, topics, states, *folder);
+                settings.timing.session = Duration::from_secs(2);
+                let session = Session::open(settings).await.expect("opened");
+                let mut passed = 0;
+                loop {
+                    if let Event::Assigned(_) = session.next(1, Duration::from_secs(1)).await.expect("an event") {
+                        passed += 1;
+                        std::fs::write(ready, format!("{passed}")).expect("written");
+                    }
                 }
             });
         }

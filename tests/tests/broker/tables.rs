@@ -1,7 +1,10 @@
 //! Tables against topics that change under them.
 
+use std::time::{Duration, Instant};
+
 use queue::{Cleanup, Origin, Outgoing, Session, Transaction};
 
+use crate::child;
 use crate::house::*;
 
 fn facts(state: &str, keys: &[&str]) -> Transaction {
@@ -66,4 +69,24 @@ async fn a_scan_sees_own_facts_and_the_store_as_one() {
         assert_eq!(names, ["doc/005", "doc/006", "doc/007"]);
     }
     session.close().await;
+}
+
+/// The group gives the partitions back within milliseconds, while the reader is still at its old order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_loses_its_partitions_and_has_them_back_at_once_passes_its_barrier() {
+    let input = pair("lost", 1).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let store = folder.path().join("store").display().to_string();
+    let mut child = child::start(folder.path(), &["session", brokers(), "lost", &input, &store]).await;
+    for round in 2..8 {
+        child.pause().expect("stopped");
+        tokio::time::sleep(Duration::from_millis(2_300)).await;
+        child.resume().expect("goes on");
+        let since = Instant::now();
+        while std::fs::read_to_string(folder.path().join("ready")).expect("a count") != format!("{round}") {
+            assert!(since.elapsed() < LONG, "no barrier passed after a pause: {}", child.last_words());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    child.kill().expect("killed");
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use document::{Headers, Record};
 use futures::future::join_all;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::{debug, info};
 
@@ -27,8 +28,8 @@ pub(super) async fn run(inner: Arc<Inner>, mut notices: UnboundedReceiver<Notice
             // Comings and goings are taken strictly in their order: a partition may go and come back.
             notice = notices.recv() => match notice {
                 Some(Notice::Assigned(starts)) => match inner.attach(starts).await {
-                    Ok((starts, tables)) => {
-                        barriers.spawn(guarded(Arc::clone(&inner), starts, tables));
+                    Ok(attaching) => {
+                        barriers.spawn(guarded(Arc::clone(&inner), attaching));
                     }
                     Err(error) => inner.member.shared.fail(error),
                 },
@@ -46,8 +47,16 @@ pub(super) async fn run(inner: Arc<Inner>, mut notices: UnboundedReceiver<Notice
     }
 }
 
-async fn guarded(inner: Arc<Inner>, starts: Vec<Start>, tables: Vec<Arc<TableInner>>) {
-    if let Err(error) = inner.barrier(starts, tables).await {
+/// Partitions whose state is about to be read.
+struct Attaching {
+    starts: Vec<Start>,
+    tables: Vec<Arc<TableInner>>,
+    /// The reader follows the tables.
+    attached: oneshot::Receiver<()>,
+}
+
+async fn guarded(inner: Arc<Inner>, attaching: Attaching) {
+    if let Err(error) = inner.barrier(attaching).await {
         inner.member.shared.fail(error);
     }
 }
@@ -113,7 +122,7 @@ impl Inner {
     }
 
     /// Begins to read the state of newly assigned partitions. Those whose state topics do not fit them stay closed.
-    async fn attach(self: &Arc<Self>, starts: Vec<Start>) -> Result<(Vec<Start>, Vec<Arc<TableInner>>), Error> {
+    async fn attach(self: &Arc<Self>, starts: Vec<Start>) -> Result<Attaching, Error> {
         let inner = Arc::clone(self);
         let counting = tokio::task::spawn_blocking(move || inner.member.counts_blocking(Duration::from_secs(20)));
         let counts = counting.await.expect("counting does not panic")?;
@@ -140,19 +149,25 @@ impl Inner {
             .map(|state| Arc::new(TableInner::new(state, Arc::clone(&self.store))))
             .collect();
         kept(&self.tables).extend(tables.iter().map(|table| (table.partition.clone(), Arc::clone(table))));
-        if !tables.is_empty() {
-            killpoint::reached("barrier.attaching");
-            self.reader.order(Order::Attach(tables.clone()));
-        }
-        Ok((starts, tables))
+        killpoint::reached("barrier.attaching");
+        let (follows, attached) = oneshot::channel();
+        self.reader.order(Order::Attach(tables.clone(), follows));
+        Ok(Attaching { starts, tables, attached })
     }
 
     /// Writes the barrier, waits until that very record is read, then announces the partitions.
-    async fn barrier(self: &Arc<Self>, starts: Vec<Start>, tables: Vec<Arc<TableInner>>) -> Result<(), Error> {
+    async fn barrier(self: &Arc<Self>, attaching: Attaching) -> Result<(), Error> {
+        let Attaching { starts, tables, attached } = attaching;
         if starts.is_empty() {
             return Ok(());
         }
         let begun = tokio::time::Instant::now();
+        // Not before its tables are followed: partitions that were lost and came back at once may still be read for the
+        // tables of before, and a barrier that went to these would be seen by nobody.
+        if attached.await.is_err() {
+            // The reader has ended, and the session with it.
+            return Ok(());
+        }
         let inputs: Vec<TopicPartition> = starts.iter().map(|start| start.next.topic_partition()).collect();
         let barrier = self.own_record();
         let new = starts.iter().filter(|start| !start.committed).map(|start| start.next.topic_partition()).collect();

@@ -9,6 +9,7 @@ use document::Received;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::store::{Change, Mark, Store, Update};
@@ -34,8 +35,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// What the session asks of the reader.
 pub(crate) enum Order {
-    /// Follow these from now on.
-    Attach(Vec<Arc<Inner>>),
+    /// Follow these from now on, and say so.
+    Attach(Vec<Arc<Inner>>, oneshot::Sender<()>),
     /// Follow these no more.
     Detach(Vec<TopicPartition>),
     /// End.
@@ -162,7 +163,11 @@ impl Work {
     fn round(&mut self, orders: &Receiver<Order>) -> Result<bool, Error> {
         loop {
             match orders.try_recv() {
-                Ok(Order::Attach(tables)) => self.attach(tables)?,
+                Ok(Order::Attach(tables, attached)) => {
+                    self.attach(tables)?;
+                    // Whoever gave the order may have left.
+                    attached.send(()).unwrap_or_default();
+                }
                 Ok(Order::Detach(partitions)) => self.detach(&partitions)?,
                 Ok(Order::Stop) | Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(false),
                 Err(std::sync::mpsc::TryRecvError::Empty) => break,
@@ -189,6 +194,9 @@ impl Work {
     }
 
     fn attach(&mut self, tables: Vec<Arc<Inner>>) -> Result<(), Error> {
+        if tables.is_empty() {
+            return Ok(());
+        }
         killpoint::reached("table.attaching");
         let wanted: Vec<TopicPartition> = tables.iter().map(|inner| inner.partition.clone()).collect();
         let asked = ranges(&self.consumer, &wanted, Duration::from_secs(25))
