@@ -14,7 +14,7 @@ const LEAST: usize = 3;
 /// Seconds that nineteen in twenty recoveries of a kind may take at most; `None` where nothing is promised.
 fn limit(of: &str) -> Option<f64> {
     match of {
-        "extractor" | "transformer" | "loader" | "control" => Some(60.0),
+        "extractor" | "transformer" | "loader" | "control" | "frozen" => Some(60.0),
         IN_DOUBT => Some(180.0),
         "broker" | "leader" => Some(90.0),
         "all" => Some(300.0),

@@ -81,12 +81,16 @@ impl Run<'_> {
         let name = format!("{service}-0");
         self.stage(&name)?.process().pause()?;
         self.pass(time).await?;
+        let (since, base) = (Instant::now(), self.applied().await?);
         self.stage(&name)?.process().resume()?;
+        // Until then it may not know that its place was lost.
         self.pass(Duration::from_secs(4)).await?;
         if peer {
             self.leave(service, 1);
+            return Ok(());
         }
-        Ok(())
+        self.feed(true).await?;
+        self.recovered("frozen", since, base, (service == "control").then_some(service)).await
     }
 
     /// Lets a service stand still exactly at `point`, beside another that takes over meanwhile, and go on.
