@@ -169,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn where_one_success_is_to_close_it_the_first_one_does() {
+        let (mut breaker, numbers) = (Breaker::default(), Numbers { breaker_successes: 1, ..Numbers::default() });
+        breaker.open(s(0), &numbers);
+        assert!(breaker.success(&numbers));
+        assert_eq!((breaker.allow(s(1)), breaker.level()), (Allow::Any, 0));
+    }
+
+    #[test]
     fn an_open_breaker_waits_five_to_sixty_seconds() {
         let (mut breaker, numbers) = (Breaker::default(), Numbers::default());
         let mut now = s(100);

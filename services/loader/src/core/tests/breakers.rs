@@ -140,6 +140,23 @@ fn a_flow_whose_documents_all_fail_alike_waits_instead_of_filling_the_letters() 
 }
 
 #[test]
+fn a_flow_that_goes_on_is_judged_by_what_fails_from_then_on() {
+    let mut world = World::new(1);
+    world.publish_many("A", 60, "v1");
+    for n in 0..60 {
+        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
+    }
+    world.start();
+    world.run(minutes(9));
+    assert_eq!(world.letters.len(), 0);
+    world.refuses.retain(|key, _| key.as_str() == "A000");
+    world.run(minutes(2));
+    world.assert_done();
+    assert_eq!(world.letters_of("A000"), [(Stage::Load, Code::ReferenceMissing)]);
+    assert_eq!((world.letters.len(), world.target.len()), (1, 59));
+}
+
+#[test]
 fn a_version_that_the_flow_does_not_go_by_fills_the_letters_and_holds_up_nothing() {
     let mut world = World::new(1);
     world.ledger.outdated.insert("v1".to_owned());
