@@ -27,6 +27,8 @@ pub(super) enum Fault {
     OpenDone,
     /// Connection cut at once, the work done later.
     OpenLate(Duration),
+    /// Every document is refused, for all of these reasons.
+    Refused(Vec<Refusal>),
     /// The reply forgets this index.
     Uncovered(usize),
     /// Saved, then the audit fails and the document stays.
@@ -110,6 +112,7 @@ impl World {
                 SaveReply::UnknownOpen(unknown("timeout"))
             }
             Fault::None => SaveReply::Done(self.execute(&documents, reached)),
+            Fault::Refused(refusals) => SaveReply::Done(vec![Outcome::Rejected(refusals); documents.len()]),
             Fault::Uncovered(index) => {
                 let mut outcomes = self.execute(&documents, reached);
                 let index = index % outcomes.len();
@@ -168,7 +171,13 @@ impl World {
     pub(super) fn advance(&mut self, call: CallId, step: Step, documents: &[AdvanceDocument]) {
         self.advances.push((step, documents.iter().map(|document| document.key.clone()).collect()));
         let mut outcomes = Vec::new();
+        let silent = self.silent_steps > 0;
+        self.silent_steps -= usize::from(silent);
         for document in documents {
+            if silent {
+                outcomes.push(Advance::Unknown);
+                continue;
+            }
             let docs = self.target.get_mut(&document.key).expect("only what was saved is taken further");
             let doc = docs.iter_mut().find(|doc| doc.id == document.id).expect("by its id");
             let goal = if step == Step::Submit { Reached::Submitted } else { Reached::Audited };

@@ -94,8 +94,12 @@ pub(super) struct World {
     pub(super) refuses: BTreeMap<TargetKey, Refusal>,
     /// Submits and audits of these are refused.
     pub(super) audit_refused: BTreeSet<TargetKey>,
+    /// The next so many submits and audits are not done, and their replies do not tell.
+    pub(super) silent_steps: usize,
     /// Everything but queries is answered by 500.
     pub(super) saves_down: bool,
+    /// Queries are refused, whatever they ask for.
+    pub(super) queries_refused: bool,
     /// How long the target really takes at most.
     pub(super) truth: Duration,
     pub(super) latency: Duration,
@@ -106,12 +110,15 @@ pub(super) struct World {
     /// The lane of every save and probe, in order.
     pub(super) lanes: Vec<Lane>,
     pub(super) probe_times: Vec<Duration>,
+    pub(super) commit_times: Vec<Duration>,
     pub(super) advances: Vec<(Step, Vec<TargetKey>)>,
     pub(super) observations: Vec<Observation>,
     pub(super) in_flight: BTreeMap<CallId, Vec<TargetKey>>,
     /// Saves that may still be executed.
     pub(super) executing: Vec<TargetKey>,
     pub(super) ended: Vec<Ended>,
+    /// When the source showed what ended, as it is told.
+    pub(super) observed: Vec<i64>,
 }
 
 pub(super) fn rules() -> Rules {
@@ -164,7 +171,9 @@ impl World {
             unanswered: BTreeMap::new(),
             refuses: BTreeMap::new(),
             audit_refused: BTreeSet::new(),
+            silent_steps: 0,
             saves_down: false,
+            queries_refused: false,
             latency: Duration::from_millis(200),
             commit_takes: Duration::from_millis(30),
             quota: Quota::default(),
@@ -172,12 +181,14 @@ impl World {
             save_times: Vec::new(),
             lanes: Vec::new(),
             probe_times: Vec::new(),
+            commit_times: Vec::new(),
             advances: Vec::new(),
             observations: Vec::new(),
             in_flight: BTreeMap::new(),
             executing: Vec::new(),
             truth: Numbers::default().exec_max,
             ended: Vec::new(),
+            observed: Vec::new(),
         }
     }
 
@@ -333,6 +344,7 @@ impl World {
                 self.deliver(wait, Delivery::ToCore(life, Event::Permitted { target, lane }));
             }
             Action::Commit { id, transaction } => {
+                self.commit_times.push(self.now);
                 self.deliver(self.commit_takes, Delivery::Commit(life, id, transaction));
             }
             Action::Save { errand, documents, deadline } => self.save(errand, documents, deadline),
@@ -343,7 +355,10 @@ impl World {
             }
             Action::Advance { errand, step, documents } => self.advance(errand.call, step, &documents),
             Action::Pause(_) | Action::Resume(_) => {}
-            Action::Observe(Observation::Ended { outcome, .. }) => self.ended.push(outcome),
+            Action::Observe(Observation::Ended { outcome, observed, .. }) => {
+                self.ended.push(outcome);
+                self.observed.push(observed);
+            }
             Action::Observe(observation) => self.observations.push(observation),
         }
     }
@@ -420,6 +435,19 @@ impl World {
         }
     }
 
+    /// When the next step is due.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let wake = self.core.as_ref().and_then(Core::wake_at);
+        self.queue.keys().next().map(|(at, _)| *at).into_iter().chain(wake).min()
+    }
+
+    /// Takes the steps that are due within `time`, and lets all of it pass.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.due().is_some_and(|at| at <= until) && self.step() {}
+        self.now = until;
+    }
+
     fn arrive(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::ToCore(life, event) if life == self.life => {
@@ -446,6 +474,8 @@ impl World {
                 let reply = if self.probes_fail > 0 {
                     self.probes_fail -= 1;
                     ProbeReply::Failed(Trouble::Unreachable("503".to_owned()))
+                } else if self.queries_refused {
+                    ProbeReply::Failed(Trouble::Refused("no such field".to_owned()))
                 } else {
                     ProbeReply::Found(documents.iter().map(|document| self.finding(document)).collect())
                 };

@@ -1,0 +1,52 @@
+//! What is told to whoever watches.
+
+use super::super::event::{Event, Observation};
+use super::world::*;
+
+#[test]
+fn documents_are_in_doubt_from_the_lost_reply_until_what_became_of_them_is_known() {
+    let mut world = World::new(1);
+    world.publish_many("A", 3, "v1");
+    world.script.push_back(Fault::OpenNothing);
+    world.start();
+    world.feed();
+    let doubts = |world: &World| world.core.as_ref().map(|core| core.in_doubt()).expect("a core");
+    while !world.observations.iter().any(|seen| matches!(seen, Observation::Retry { class: "unknown", .. })) {
+        assert!(doubts(&world).is_empty());
+        assert!(world.step());
+    }
+    let (count, first) = doubts(&world)[&flow()];
+    let sent = EPOCH + i64::try_from(world.save_times[0].as_millis()).expect("small");
+    assert_eq!((count, first), (3, sent - 30), "since the intent, which took a commit");
+    world.run(minutes(5));
+    world.assert_done();
+    assert!(doubts(&world).is_empty());
+}
+
+#[test]
+fn an_end_is_told_with_the_millisecond_in_which_the_source_showed_its_version() {
+    let mut world = World::new(1);
+    world.start();
+    let mapped = world.mapped("A", 1_700_000_000_123_456, "v1");
+    world.publish(0, mapped);
+    world.run(minutes(1));
+    world.assert_done();
+    assert_eq!(world.observed, [1_700_000_000_123]);
+}
+
+#[test]
+fn an_intent_that_is_to_be_closed_keeps_the_session_busy() {
+    let mut world = World::new(1);
+    world.publish_many("A", 1, "v1");
+    world.script.push_back(Fault::NotSent);
+    world.start();
+    world.feed();
+    while world.saves.is_empty() || !world.in_flight.is_empty() {
+        assert!(world.step());
+    }
+    let busy = |world: &World| world.core.as_ref().is_some_and(|core| core.is_busy(&[]));
+    assert_eq!((busy(&world), world.open_intents()), (true, 1));
+    world.tell(Event::Drain);
+    world.pass(world.commit_takes);
+    assert_eq!((busy(&world), world.open_intents()), (false, 0));
+}
