@@ -184,6 +184,9 @@ mod tests {
             ["FEntity_FEntryID", "FBillNo", "FStockOrgId.FNumber", "FID", "FApproveDate", "FCreateDate"]
         );
         assert_eq!(columns.entry_member(), Some("entry"));
+        // Queries sort and filter by these: they are named as they are asked for.
+        let named = (columns.key(), columns.entry(), columns.stamp());
+        assert_eq!(named, (Some("FID"), Some("FEntity_FEntryID"), Some("FApproveDate")));
         let rows = columns
             .read(vec![vec![json!(7), json!("A"), json!("100"), json!(1), json!("2024-03-14T09:00:00"), json!(null)]])
             .expect("a row");
@@ -216,5 +219,30 @@ mod tests {
     #[test]
     fn a_header_scan_asks_for_id_and_date() {
         assert_eq!(Columns::header("FID", Some("FApproveDate")).keys(), ["FID", "FApproveDate"]);
+    }
+
+    #[test]
+    fn of_two_columns_under_one_name_the_later_one_that_holds_something_wins() {
+        let declared = [("no", "FBillNo"), ("no", "FOldNo")].map(|(member, key)| (member.to_owned(), key.to_owned()));
+        let columns = Columns::new(&declared, Roles::default());
+        for (first, second, read) in [
+            (json!("A"), json!("B"), json!("B")),
+            (json!("A"), json!(null), json!("A")),
+            (json!(null), json!("B"), json!("B")),
+            (json!(null), json!(null), json!(null)),
+        ] {
+            assert_eq!(Value::Object(columns.object(vec![first, second])), json!({ "no": read }));
+        }
+    }
+
+    #[test]
+    fn a_bill_without_lines_and_a_blank_date_are_read_and_a_date_that_is_none_is_refused() {
+        let row = |stamp: Value| vec![json!(null), json!("A"), json!("100"), json!(1), stamp, json!(20_240_314)];
+        for blank in [json!(null), json!(""), json!("  ")] {
+            let [read] = columns().read(vec![row(blank)]).expect("a row").try_into().expect("one row");
+            assert_eq!((read.entry, read.stamp, read.created.as_deref()), (None, None, Some("20240314")));
+        }
+        let unreadable = Rejected::Unreadable { row: 0, column: "FApproveDate".to_owned() };
+        assert_eq!(columns().read(vec![row(json!(true))]), Err(unreadable));
     }
 }

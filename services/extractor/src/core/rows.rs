@@ -128,4 +128,12 @@ mod tests {
         let fault = rejected.fault("misc");
         assert_eq!((fault.code, fault.place.path.as_deref()), (Code::SourceRepeatedPage, Some("$[0]")));
     }
+    #[test]
+    fn more_rows_than_can_be_watched_over_end_the_scan() {
+        let mut scan = RowScan::new(0);
+        // Marks of rows that came before.
+        scan.seen = (1..MAX_ROWS as u64).collect();
+        scan.accept(page(&[("A", 1)])).expect("the last one that is allowed");
+        assert_eq!(scan.accept(page(&[("A", 2)])), Err(Rejected::TooManyRows(MAX_ROWS)));
+    }
 }

@@ -127,4 +127,12 @@ mod tests {
         assert!(seen_key(&a, &Key::Integer(1)).starts_with(&prefix(&a)));
         assert!(!seen_key(&ab, &Key::Integer(1)).starts_with(&prefix(&a)));
     }
+    #[test]
+    fn an_entry_holds_nothing_that_goes_without_saying() {
+        // One entry a bill is kept for good: what is not there takes no room.
+        let plain = Seen::new(Key::Integer(501));
+        assert_eq!(plain.to_bytes(), br#"{"format":1,"id":501,"documents":[]}"#);
+        let gone = Seen { missing: 2, retracted: true, ..plain };
+        assert_eq!(gone.to_bytes(), br#"{"format":1,"id":501,"documents":[],"missing":2,"retracted":true}"#);
+    }
 }

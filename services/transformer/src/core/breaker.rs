@@ -95,3 +95,45 @@ impl Breaker {
         Some(field.as_ref().map_or_else(|| code.to_string(), |field| format!("{code} at {field}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(name: &str) -> FlowName {
+        FlowName::new(name).expect("a flow's name")
+    }
+
+    /// Counts so many failures that are alike, and says whether the version waits then.
+    fn fail(breaker: &mut Breaker, name: &str, version: &str, times: usize) -> bool {
+        let (flow, version) = (flow(name), FlowVersion::from(version));
+        let fault = Fault::new(Code::Required, "FDate has no value").at_path("$.FDate");
+        (0..times).for_each(|_| breaker.count(&flow, &version, Some(&fault)));
+        breaker.opens(&flow, &version)
+    }
+
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerSettings { records: 20, percent: 50 })
+    }
+
+    #[test]
+    fn another_version_of_a_flow_begins_at_nothing_and_touches_no_other_flow() {
+        let mut breaker = breaker();
+        assert!(!fail(&mut breaker, "a", "v1", 19));
+        assert!(!fail(&mut breaker, "b", "v1", 19));
+        assert!(!fail(&mut breaker, "a", "v2", 19));
+        assert!(fail(&mut breaker, "b", "v1", 1));
+        // What was counted of a version before another one came is not taken up again.
+        assert!(!fail(&mut breaker, "a", "v1", 1));
+    }
+
+    #[test]
+    fn a_version_that_waits_goes_on_waiting_when_another_one_is_counted() {
+        let mut breaker = breaker();
+        assert!(fail(&mut breaker, "a", "v1", 20));
+        assert!(!fail(&mut breaker, "a", "v2", 1));
+        assert!(breaker.is_open(&flow("a"), &"v1".into()));
+        breaker.forget(|_, version| version.as_str() == "v1");
+        assert!(!breaker.is_open(&flow("a"), &"v1".into()));
+    }
+}

@@ -218,4 +218,12 @@ mod tests {
         assert_eq!((offsets, released.rejoin, released.resume), (vec![3, 4, 5, 6], false, vec![partition]));
         assert_eq!(holds.bytes(), 0);
     }
+    #[test]
+    fn each_reason_to_wait_has_a_word_of_its_own_in_the_metrics() {
+        let (flow, version) = (FlowName::new("misc").expect("a flow's name"), FlowVersion::from("v1"));
+        let late = Reason::VersionLate { flow: flow.clone(), version: version.clone() };
+        assert_eq!((late.as_str(), late.flow()), ("version_late", &flow));
+        let failing = Reason::Failing { flow: flow.clone(), version };
+        assert_eq!((failing.as_str(), failing.flow()), ("failing", &flow));
+    }
 }

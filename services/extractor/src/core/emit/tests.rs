@@ -7,6 +7,9 @@ use super::*;
 use crate::core::key::Key;
 use crate::core::sim::{self, NOON};
 
+/// The wall clock, unix microseconds.
+const NOW: u64 = 1_710_403_200_000_000;
+
 fn bill(quantities: &[i64]) -> Bill {
     let rows = quantities
         .iter()
@@ -33,7 +36,7 @@ fn judge(rules: &Rules, bill: Bill, before: Option<&Seen>, shape: Shaper<'_>) ->
     let mut mint = sim::mint();
     let mut moment = Moment {
         micros: 40,
-        now: 40,
+        now: NOW,
         last_version: &mut last_version,
         run_time: NOON,
         since: NOON - 600,
@@ -68,6 +71,15 @@ fn records_without_a_number_of_their_own_are_documents_by_id() {
     let keys: Vec<&str> = emission.data.iter().map(|record| record.document_key.as_str()).collect();
     assert_eq!(keys, ["1", "2"]);
     assert_eq!(emission.data[1].version, Version(52));
+}
+
+#[test]
+fn a_record_without_a_number_is_a_document_by_id_even_where_documents_go_by_number() {
+    let mut bill = bill(&[10, 20, 30]);
+    bill.rows[1][1] = json!("");
+    let emission = judge(&rules(), bill, None, &sim::shape);
+    let keys: Vec<&str> = emission.data.iter().map(|record| record.document_key.as_str()).collect();
+    assert_eq!(keys, ["B7", "2"]);
 }
 
 #[test]
@@ -117,6 +129,7 @@ fn a_record_over_the_limit_becomes_a_letter_with_its_size_and_no_body() {
     let [letter] = emission.letters.as_slice() else { panic!("one letter") };
     assert_eq!((letter.code, letter.category, letter.stage), (Code::TooLarge, Category::Validation, Stage::Extract));
     assert_eq!((letter.document_key.as_str(), letter.body.len()), ("B7", 0));
+    assert_eq!((letter.first_failed_at, letter.last_failed_at), (NOON * 1_000, NOON * 1_000));
     assert_eq!(letter.message, "the record has 61 bytes, 40 are allowed");
     assert_eq!((emission.data.len(), emission.counts.letters), (0, 1));
     let seen = emission.seen.expect("set aside once, not at every scan");

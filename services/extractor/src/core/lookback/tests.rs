@@ -116,6 +116,7 @@ fn a_bill_missing_twice_becomes_a_letter_that_its_return_closes() {
     let [letter] = log.letters.as_slice() else { panic!("one letter") };
     assert_eq!((letter.code, letter.stage), (Code::SourceRetracted, Stage::Extract));
     assert_eq!(letter.document_key.as_str(), "B42");
+    assert_eq!((letter.first_failed_at, letter.last_failed_at), (NOON * 1_000, NOON * 1_000));
     let emitted = log.data.iter().find(|record| record.document_key.as_str() == "B42").expect("emitted");
     assert_eq!(letter.version, emitted.version);
     let fault = Fault::new(Code::SourceRetracted, "x").of_record("B42");
@@ -191,4 +192,35 @@ fn the_window_of_a_documents_own_remedy_concludes_nothing() {
     look(&mut source, &mut log, &own);
     assert_eq!(look(&mut source, &mut log, &own).missing, 0);
     assert!(log.letters.is_empty());
+}
+
+#[test]
+fn differences_are_read_by_id_unless_they_are_most_of_the_window_and_too_many_for_one_query() {
+    for (bills, changed, chunk, by_id) in [
+        (10, 6, 5, None),
+        // Half of the window is not most of it.
+        (10, 5, 4, Some(4)),
+        // One query brings them all.
+        (10, 6, 6, Some(6)),
+        (100, 3, 2, Some(2)),
+    ] {
+        let (mut source, log, plan) = scanned(bills);
+        let mut plan = (*plan).clone();
+        if let Some(look) = &mut plan.lookback {
+            look.chunk = chunk;
+        }
+        source.now += 60;
+        (1..=changed).for_each(|id| source.change(id, &[9]));
+        let begun = Lookback::begin(Arc::new(plan), log.checkpoint(START), source.now, None);
+        let mut look = begun.expect("planned");
+        while let Some(ask) = look.ask() {
+            look.page(source.answer(&ask), &|id| log.lookup(id)).expect("reads").expect("an honest source");
+        }
+        look.compare(&mut log.entries()).expect("reads");
+        let found = match look.ask().expect("differences").scope {
+            Scope::Ids(ids) => Some(ids.len()),
+            Scope::Window | Scope::Before(_) => None,
+        };
+        assert_eq!(found, by_id, "{changed} of {bills} in queries of {chunk}");
+    }
 }

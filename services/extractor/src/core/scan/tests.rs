@@ -191,6 +191,20 @@ fn a_bill_over_the_limit_keeps_only_its_size() {
 }
 
 #[test]
+fn the_size_of_a_bill_over_the_limit_counts_its_first_page_too() {
+    let rows: Vec<Row> = (1..=6).map(|line| row(1, line)).collect();
+    let bytes = rows.iter().map(size).sum::<u64>();
+    for (limit, oversized) in [(bytes - 1, Some(bytes)), (bytes, None)] {
+        let mut scan = Scan::new(Position::Start, 2, true, limit);
+        let mut bills = Vec::new();
+        for page in [&rows[..2], &rows[2..4], &rows[4..], &[], &rows[..2]] {
+            bills.extend(scan.accept(page.to_vec()).expect("in order"));
+        }
+        assert_eq!(bills.iter().map(|bill| bill.oversized).collect::<Vec<_>>(), [oversized]);
+    }
+}
+
+#[test]
 fn heads_alone_end_with_one_empty_page() {
     let mut source = source(&[1; 7]);
     let mut scan = Scan::new(Position::Start, 3, false, 1 << 20);

@@ -240,3 +240,34 @@ fn a_flow_without_a_watermark_date_has_no_windows() {
     board.put(flow("a"), timing, &checkpoint(Some(NOON)), NOON, false);
     assert!(!board.wish(&flow("a"), Kind::Window(Window { from: 1, to: 2, again: false, part: None })));
 }
+
+#[test]
+fn of_a_flow_that_was_let_go_nothing_is_due_and_no_wish_is_taken() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    board.put(flow("b"), timing("*/5 * * * *", Shanghai, WhenRunning::Skip), &checkpoint(Some(NOON)), NOON, false);
+    board.remove(&flow("a"));
+    assert_eq!(board.flows().collect::<Vec<_>>(), [&flow("b")]);
+    assert!(!board.wish(&flow("a"), Kind::Scan));
+    let due: Vec<FlowName> = board.tick(NOON + FIVE, Duration::ZERO).into_iter().map(|due| due.flow).collect();
+    assert_eq!(due, [flow("b")]);
+}
+
+#[test]
+fn the_first_lookback_waits_for_a_complete_scan_and_neither_a_window_nor_a_failed_scan_is_one() {
+    let mut board = Board::default();
+    let looks = Some(Plan::new("*/5 * * * *", Shanghai).expect("a cron"));
+    let timing = Timing { lookback: looks, ..timing("0 3 * * *", Shanghai, WhenRunning::Skip) };
+    board.put(flow("a"), timing, &checkpoint(Some(NOON)), NOON, false);
+    let window = Kind::Window(Window { from: 1, to: 2, again: false, part: None });
+    let mut next = |wish: Option<Kind>, ended| {
+        assert!(wish.is_none_or(|kind| board.wish(&flow("a"), kind)));
+        let due = board.tick(NOON + FIVE, Duration::ZERO);
+        board.ended(&flow("a"), ended);
+        due.first().map(|due| due.kind)
+    };
+    assert_eq!(next(Some(window), Ended::Complete), Some(window));
+    assert_eq!(next(None, Ended::Complete), None);
+    assert_eq!(next(Some(Kind::Scan), Ended::Retry(Duration::ZERO)), Some(Kind::Scan));
+    assert_eq!(next(None, Ended::Complete), Some(Kind::Scan));
+    assert_eq!(next(None, Ended::Complete), Some(Kind::Lookback));
+}
