@@ -143,7 +143,7 @@ impl Rules {
     pub fn judge(&self, bill: Bill, before: Option<&Seen>, shape: Shaper<'_>, moment: &mut Moment<'_>) -> Emission {
         let mut emission = Emission::default();
         let created = bill.created.as_deref().and_then(|text| window::instant(text, self.zone));
-        let mut now = Seen { stamp: bill.stamp.clone(), documents: Vec::new(), ..Seen::new(bill.key.clone()) };
+        let mut now = Seen { stamp: bill.stamp.clone(), ..Seen::new(bill.key.clone()) };
         // A bill that a letter calls retracted and that is back needs a newer version to close that letter, like one that
         // is to be emitted again.
         let renewed = moment.again || before.is_some_and(|before| before.retracted);

@@ -186,6 +186,8 @@ fn the_documents_of_a_share_are_always_the_same_and_a_larger_one_has_them_too() 
         assert!(found.abs_diff(expected) < 150, "{percent} % are {found}");
         assert!(of(percent).iter().all(|key| share(percent.max(60)).has(key)));
     }
+    assert_eq!((of(0).len(), of(100).len()), (0, keys.len()));
+    assert_eq!((of(0).len(), of(100).len()), (0, keys.len()));
     // Which ones they are is what other releases go by, too.
     assert_eq!(of(1)[..3].iter().map(|key| key.as_str()).collect::<Vec<_>>(), ["入库-2", "入库-45", "入库-98"]);
 }
@@ -198,4 +200,27 @@ fn a_document_of_the_canary_goes_by_its_version_and_so_does_its_letter() {
         let rules = Rules { max_record_bytes: 10, ..rules };
         assert_eq!(judge(&rules, bill(&[10]), None, &sim::shape).letters[0].flow_version.as_str(), version);
     }
+}
+
+#[test]
+fn the_counts_of_a_run_are_those_of_its_batches_together() {
+    let counts =
+        |from| Counts { emitted: from, unchanged: from + 1, repeated: from + 2, filtered: from + 3, letters: from + 4 };
+    let mut sum = counts(10);
+    sum.add(counts(100));
+    assert_eq!(sum, Counts { emitted: 110, unchanged: 112, repeated: 114, filtered: 116, letters: 118 });
+}
+
+#[test]
+fn the_counts_of_a_batch_are_those_of_its_bills_together() {
+    let mut counts = Counts { emitted: 1, unchanged: 2, repeated: 3, filtered: 4, letters: 5 };
+    counts.add(Counts { emitted: 10, unchanged: 20, repeated: 30, filtered: 40, letters: 50 });
+    assert_eq!(counts, Counts { emitted: 11, unchanged: 22, repeated: 33, filtered: 44, letters: 55 });
+}
+
+#[test]
+fn a_bill_without_a_number_that_is_set_aside_whole_is_called_by_its_id() {
+    let mut huge = Bill { oversized: Some(99), ..bill(&[10]) };
+    huge.rows[0][1] = json!("");
+    assert_eq!(judge(&rules(), huge, None, &sim::shape).letters[0].document_key.as_str(), "7");
 }
