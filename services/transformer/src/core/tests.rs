@@ -81,6 +81,42 @@ fn a_bill_without_a_number_is_called_by_its_marker() {
 }
 
 #[test]
+fn a_published_flow_maps_by_its_target_document_its_marker_and_the_times_of_the_run() {
+    let flow = r#"flow = "misc"
+start_from = "2024-01-01T00:00:00+08:00"
+[source]
+connection = "galaxy-a"
+[target]
+connection = "galaxy-b"
+marker = "FNote"
+"#;
+    let source = json!({
+        "api": "executeBillQuery", "id": "FBillNo", "number": "FBillNo",
+        "request": [{"field": "FBillNo", "value": "FBillNo"}, {"field": "FQty", "value": "FQty"}],
+        "otherRequest": [{"field": "FormId", "value": "STK_MISCELLANEOUS"}]
+    });
+    let target = json!({
+        "api": "batchSave",
+        "request": [
+            {"field": "FQty", "type": "string", "value": "{FQty}"},
+            {"field": "FText", "type": "string", "value": "{CURRENT_TIME} {LAST_SYNC_TIME}"}
+        ],
+        "otherRequest": [{"field": "FormId", "value": "STK_MISCELLANEOUS"}]
+    });
+    let (source, target) = (source.to_string(), target.to_string());
+    let bundle = flow::FlowBundle { flow: flow.to_owned(), source, target, collections: BTreeMap::new() };
+    let definition = flow::compile(&bundle).expect("a flow").flow;
+    let rows = json!([{"FBillNo": "D1", "FQty": 7}]);
+    let trace = TraceParent { trace_id: [1; 16], span_id: [9; 8], flags: 1 };
+    let at = ExtractedAt { partition: 1, offset: 41 };
+    let output = map::map(&extracted("D1", V1, &rows), at, &definition, trace).expect("a bill");
+    let bills: Vec<Mapped> = output.iter().map(|out| Mapped::from_record(&out.record).expect("mapped")).collect();
+    assert_eq!((bills.len(), bills[0].target_key.as_str()), (1, "misc/D1"));
+    let bill: Value = serde_json::from_slice(&bills[0].value).expect("JSON");
+    assert_eq!(bill, json!({"FQty": "7", "FText": "1710403200 1710399600", "FNote": "misc/D1"}));
+}
+
+#[test]
 fn several_bills_of_one_record_go_out_in_order() {
     let rows = json!([{"bill": {"FBillNo": "A"}}, {"bill": {"FBillNo": 12}}, {"bill": {"FBillNo": "C"}}]);
     let handled = single(extracted("D1", V1, &rows).into_record());

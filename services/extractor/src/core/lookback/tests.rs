@@ -40,6 +40,7 @@ fn look(source: &mut Source, log: &mut Log, plan: &Arc<Plan>) -> Report {
         let mut instant = Instant { micros, mint: &mut mint };
         let batch = look.batch(9_999, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
         assert!(log.commit(0, &batch, Fate::Applied));
+        assert_eq!(batch.counts.letters, batch.letters.len() as u64);
         if batch.finished {
             assert_eq!(batch.checkpoint.looked_back, Some(77));
             return look.report();
@@ -222,5 +223,40 @@ fn differences_are_read_by_id_unless_they_are_most_of_the_window_and_too_many_fo
             Scope::Window | Scope::Before(_) => None,
         };
         assert_eq!(found, by_id, "{changed} of {bills} in queries of {chunk}");
+    }
+}
+
+#[test]
+fn a_lookback_reaches_back_from_w_and_its_shape_sees_the_same_times_as_its_queries() {
+    let (source, log, plan) = scanned(1);
+    let watermark = log.checkpoint(START).watermark;
+    let look = Lookback::begin(plan, log.checkpoint(START), source.now, None).expect("planned");
+    let ask = look.ask().expect("heads");
+    assert_eq!((ask.run_time, ask.since), (source.now, watermark - 3 * 86_400));
+    assert_eq!(look.times(), (ask.run_time, ask.since));
+}
+
+#[test]
+fn bills_that_were_fetched_wait_until_a_batch_has_room_for_them() {
+    let (mut source, log, plan) = scanned(5);
+    source.now += 60;
+    (1..=2).for_each(|id| source.change(id, &[9]));
+    let mut look = Lookback::begin(plan, log.checkpoint(START), source.now, None).expect("planned");
+    let read = |look: &mut Lookback, source: &mut Source| {
+        while let Some(ask) = look.ask() {
+            look.page(source.answer(&ask), &|id| log.lookup(id)).expect("reads").expect("an honest source");
+        }
+    };
+    read(&mut look, &mut source);
+    look.compare(&mut log.entries()).expect("reads");
+    read(&mut look, &mut source);
+    assert_eq!(look.pending(), 2);
+    let mut mint = mint();
+    let micros = u64::try_from(source.now).expect("positive") * 1_000_000;
+    let mut instant = Instant { micros, mint: &mut mint };
+    // The first batch only grants the versions that the others give out.
+    for (emitted, left, finished) in [(0, 2, false), (1, 1, false), (1, 0, true)] {
+        let batch = look.batch(1, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
+        assert_eq!((batch.data.len(), look.pending(), batch.finished), (emitted, left, finished));
     }
 }

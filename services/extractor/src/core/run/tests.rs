@@ -159,3 +159,13 @@ fn a_backfill_counts_what_its_windows_brought_across_owners() {
     assert!(log.checkpoint(START).has_read(&first) && log.checkpoint(START).has_read(&second));
     assert!(!log.checkpoint(START).has_read(&window(NOON - 8 * HOUR, NOON - 4 * HOUR, true)));
 }
+
+#[test]
+fn the_shape_of_a_run_sees_the_same_times_as_its_queries() {
+    let (source, log) = scanned();
+    let window = window(NOON - 4 * HOUR, NOON, false);
+    let run = Run::window(Arc::new(plan(4)), log.checkpoint(START), window, source.now);
+    let ask = run.ask().expect("a page");
+    assert_eq!((ask.run_time, ask.since, ask.scope), (source.now, window.from, Scope::Before(window.to)));
+    assert_eq!(run.times(), (source.now, window.from));
+}
