@@ -8,3 +8,14 @@ pub enum Rule {
     /// Only an empty page ends a scan.
     EmptyPage,
 }
+
+impl Rule {
+    /// What a scan without this rule makes of a page of so many rows where `full` are a full one: whether it takes itself
+    /// to be over; `None` where the rule has no say.
+    pub fn ends(self, rows: usize, full: usize) -> Option<bool> {
+        match self {
+            Rule::Trim => Some(false),
+            Rule::EmptyPage => (rows < full).then_some(true),
+        }
+    }
+}

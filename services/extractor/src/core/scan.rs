@@ -118,8 +118,9 @@ impl Scan {
 
     /// The same scan with a rule switched off.
     #[cfg(feature = "ablation")]
-    pub fn without(self, off: Option<super::ablation::Rule>) -> Self {
-        Self { off, ..self }
+    pub fn without(mut self, off: Option<super::ablation::Rule>) -> Self {
+        self.off = off;
+        self
     }
 
     /// What to ask next; `None` when the scan is over.
@@ -171,10 +172,7 @@ impl Scan {
             return Ok(Vec::new());
         };
         #[cfg(feature = "ablation")]
-        if let Some(rule) = self.off
-            && (rule == super::ablation::Rule::Trim || page < self.full)
-        {
-            let over = rule == super::ablation::Rule::EmptyPage;
+        if let Some(over) = self.off.and_then(|rule| rule.ends(page, self.full)) {
             self.state = if over { State::Done } else { State::Page(Position::After(last.key.clone())) };
             bills.push(last);
             return Ok(bills.into_iter().map(Held::into_bill).collect());

@@ -1,5 +1,8 @@
 //! Windows against the deterministic source: what is read by command, whatever W is.
 
+use document::Code;
+use flow::Shaped;
+
 use super::*;
 use crate::core::sim::log::{Fate, Log};
 use crate::core::sim::{NOON, Source, mint, plan, shape};
@@ -168,4 +171,67 @@ fn the_shape_of_a_run_sees_the_same_times_as_its_queries() {
     let ask = run.ask().expect("a page");
     assert_eq!((ask.run_time, ask.since, ask.scope), (source.now, window.from, Scope::Before(window.to)));
     assert_eq!(run.times(), (source.now, window.from));
+}
+
+#[test]
+fn a_backfill_counts_the_letters_of_all_its_batches() {
+    let (mut source, mut log) = scanned();
+    let id = document::BackfillId::new(7);
+    let part = Some(crate::core::checkpoint::Part { backfill: id, rate: None });
+    let mut plan = plan(4);
+    plan.rules.max_record_bytes = 10;
+    let window = Window { part, ..window(NOON - 2 * HOUR, NOON + 1, true) };
+    let run = Run::window(Arc::new(plan), log.checkpoint(START), window, source.now);
+    go(run, &mut source, &mut log, 99);
+    let mark = log.checkpoint(START).backfills.get(id).copied().expect("a mark");
+    assert_eq!((mark.letters, mark.emitted), (3, 0));
+}
+
+#[test]
+fn bills_that_were_read_wait_until_a_batch_has_room_for_them() {
+    let mut source = Source::at(NOON - HOUR);
+    (1..=3).for_each(|id| source.add(id, &[id]));
+    source.now = NOON;
+    let log = Log::default();
+    let mut run = Run::begin(Arc::new(plan(500)), log.checkpoint(START), source.now, None);
+    while let Some(ask) = run.ask() {
+        run.page(source.answer(&ask)).expect("an honest source");
+    }
+    assert_eq!(run.pending(), 3);
+    let (mut mint, micros) = (mint(), u64::try_from(source.now).expect("positive") * 1_000_000);
+    let mut instant = Instant { micros, mint: &mut mint };
+    // The first batch only grants the versions that the others give out.
+    let mut versions = Vec::new();
+    for (emitted, left, finished) in [(0, 3, false), (2, 1, false), (1, 0, true)] {
+        let batch = run.batch(2, &|id| log.lookup(id), &shape, &mut instant).expect("reads");
+        assert_eq!((batch.data.len(), run.pending(), batch.finished), (emitted, left, finished));
+        versions.extend(batch.data.iter().map(|record| record.version));
+        assert_eq!(batch.checkpoint.last_version, versions.last().copied());
+    }
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+#[test]
+fn a_batch_takes_no_further_bill_once_its_records_or_letters_are_large_enough() {
+    let reject = |rows| Shaped { rejected: vec![(0, Fault::new(Code::Filter, "not a date"))], ..shape(rows) };
+    let shapes: [Shaper<'_>; 2] = [&shape, &reject];
+    for shape in shapes {
+        let mut source = Source::at(NOON - HOUR);
+        (1..=6).for_each(|id| source.add(id, &[id]));
+        source.now = NOON;
+        let log = Log::default();
+        // Not as large as two records are, and larger than one.
+        let plan = Plan { max_batch_bytes: 40, ..plan(500) };
+        let mut run = Run::begin(Arc::new(plan), log.checkpoint(START), source.now, None);
+        while let Some(ask) = run.ask() {
+            run.page(source.answer(&ask)).expect("an honest source");
+        }
+        let (mut mint, micros) = (mint(), u64::try_from(source.now).expect("positive") * 1_000_000);
+        let mut instant = Instant { micros, mint: &mut mint };
+        let mut taken = || {
+            let batch = run.batch(99, &|id| log.lookup(id), shape, &mut instant).expect("reads");
+            (batch.data.len() + batch.letters.len(), batch.finished)
+        };
+        assert_eq!([taken(), taken(), taken(), taken()], [(0, false), (2, false), (2, false), (2, true)]);
+    }
 }
