@@ -239,7 +239,6 @@ impl Scan {
         let oversized = held.bytes > self.max_bill_bytes;
         let same = rows.len() >= held.first
             && (oversized || rows.len() <= held.rows.len())
-            && (oversized || held.rows.len() > held.first || rows.len() == held.rows.len())
             && rows.iter().zip(&held.rows).all(|(now, before)| now == before);
         if !same {
             return self.moved(held.key);

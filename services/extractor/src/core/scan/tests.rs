@@ -201,7 +201,44 @@ fn the_size_of_a_bill_over_the_limit_counts_its_first_page_too() {
             bills.extend(scan.accept(page.to_vec()).expect("in order"));
         }
         assert_eq!(bills.iter().map(|bill| bill.oversized).collect::<Vec<_>>(), [oversized]);
+        assert_eq!(bills[0].rows.len(), if oversized.is_some() { 1 } else { rows.len() });
     }
+}
+
+#[test]
+fn of_a_bill_over_the_limit_no_more_than_its_first_page_is_in_memory_while_it_is_read() {
+    let rows: Vec<Row> = (1..=6).map(|line| row(1, line)).collect();
+    let mut scan = Scan::new(Position::Start, 2, true, rows[..3].iter().map(size).sum());
+    for page in [&rows[..2], &rows[2..4], &rows[4..]] {
+        assert_eq!(scan.accept(page.to_vec()), Ok(Vec::new()));
+    }
+    let State::Rest { held, .. } = &scan.state else { panic!("more lines may come") };
+    assert_eq!(held.rows, rows[..2]);
+}
+
+#[test]
+fn a_bill_may_move_eight_times_under_the_reading_and_not_nine() {
+    let mut scan = Scan::new(Position::Start, 10, true, 1 << 20);
+    let quantity = |quantity: u32| vec![Row { cells: vec![json!(quantity)], ..row(1, 1) }];
+    for moves in 0..=MAX_MOVES {
+        assert_eq!(scan.accept(quantity(moves)), Ok(Vec::new()));
+        assert_eq!(scan.accept(Vec::new()), Ok(Vec::new()));
+        assert_eq!(scan.accept(quantity(moves + 1)).is_ok(), moves < MAX_MOVES, "move {}", moves + 1);
+    }
+}
+
+#[test]
+fn a_full_page_that_ends_in_a_bill_without_lines_goes_on_from_it_and_one_that_is_that_bill_behind_it() {
+    let without_lines = |id| Row { entry: None, ..row(id, 0) };
+    let key = Key::Integer(2);
+    let mut scan = Scan::new(Position::Start, 2, true, 1 << 20);
+    assert_eq!(scan.accept(vec![row(1, 1), without_lines(2)]).map(|bills| bills.len()), Ok(1));
+    assert_eq!(scan.next(), Some(Position::From(key.clone())));
+    let mut scan = Scan::new(Position::Start, 1, true, 1 << 20);
+    assert_eq!(scan.accept(vec![without_lines(2)]), Ok(Vec::new()));
+    assert_eq!(scan.next(), Some(Position::Only(key.clone())));
+    assert_eq!(scan.accept(vec![without_lines(2)]).map(|bills| bills.len()), Ok(1));
+    assert_eq!(scan.next(), Some(Position::After(key)));
 }
 
 #[test]
