@@ -136,4 +136,21 @@ mod tests {
         breaker.forget(|_, version| version.as_str() == "v1");
         assert!(!breaker.is_open(&flow("a"), &"v1".into()));
     }
+    #[test]
+    fn the_last_two_hundred_records_decide() {
+        let mut breaker = breaker();
+        (0..100).for_each(|_| breaker.count(&flow("a"), &"v1".into(), None));
+        // Half of them is not most of them.
+        assert!(!fail(&mut breaker, "a", "v1", 100));
+        assert!(fail(&mut breaker, "a", "v1", 1));
+    }
+
+    #[test]
+    fn failures_of_long_ago_do_not_count() {
+        let mut breaker = breaker();
+        (0..80).for_each(|_| breaker.count(&flow("a"), &"v1".into(), None));
+        assert!(!fail(&mut breaker, "a", "v1", 80));
+        (0..200).for_each(|_| breaker.count(&flow("a"), &"v1".into(), None));
+        assert!(!fail(&mut breaker, "a", "v1", 100));
+    }
 }

@@ -196,22 +196,30 @@ mod tests {
 
     use super::*;
 
+    fn flow() -> FlowName {
+        FlowName::new("misc").expect("a flow's name")
+    }
+
+    fn late() -> Reason {
+        Reason::VersionLate { flow: flow(), version: "v1".into() }
+    }
+
+    fn failing() -> Reason {
+        Reason::Failing { flow: flow(), version: "v1".into() }
+    }
+
+    /// A record of ten bytes.
+    fn received(partition: i32, offset: i64) -> Received {
+        let record = Record { key: b"k".to_vec(), value: Some(vec![0; 9]), ..Record::default() };
+        Received { topic: "t".to_owned(), partition, offset, timestamp: None, record }
+    }
+
     #[test]
     fn a_wait_that_begins_before_another_one_of_its_partition_keeps_what_waits_behind() {
         let partition = TopicPartition::new("t", 0);
-        let (flow, version) = (FlowName::new("misc").expect("a flow's name"), FlowVersion::from("v1"));
-        let received = |offset: i64| Received {
-            topic: "t".to_owned(),
-            partition: 0,
-            offset,
-            timestamp: None,
-            record: Record { key: b"k".to_vec(), value: Some(vec![0; 9]), ..Record::default() },
-        };
-        let late = Reason::VersionLate { flow: flow.clone(), version: version.clone() };
-        let failing = Reason::Failing { flow, version };
         let mut holds = Holds::new(1_000);
-        holds.begin(Hold::new(partition.clone(), late, 5), vec![received(5), received(6)]);
-        holds.begin(Hold::new(partition.clone(), failing, 3), vec![received(3), received(4)]);
+        holds.begin(Hold::new(partition.clone(), late(), 5), vec![received(0, 5), received(0, 6)]);
+        holds.begin(Hold::new(partition.clone(), failing(), 3), vec![received(0, 3), received(0, 4)]);
         assert_eq!(holds.bytes(), 40);
         let released = holds.release(|reason| matches!(reason, Reason::Failing { .. }));
         let offsets: Vec<i64> = released.records.iter().map(|received| received.offset).collect();
@@ -220,10 +228,44 @@ mod tests {
     }
     #[test]
     fn each_reason_to_wait_has_a_word_of_its_own_in_the_metrics() {
-        let (flow, version) = (FlowName::new("misc").expect("a flow's name"), FlowVersion::from("v1"));
-        let late = Reason::VersionLate { flow: flow.clone(), version: version.clone() };
-        assert_eq!((late.as_str(), late.flow()), ("version_late", &flow));
-        let failing = Reason::Failing { flow: flow.clone(), version };
-        assert_eq!((failing.as_str(), failing.flow()), ("failing", &flow));
+        assert_eq!((late().as_str(), failing().as_str()), ("version_late", "failing"));
+        assert_eq!((late().flow(), failing().flow()), (&flow(), &flow()));
+    }
+    #[test]
+    fn records_are_kept_up_to_the_last_byte_of_the_limit_and_only_the_partition_that_goes_beyond_lets_go() {
+        let (a, b) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
+        let mut holds = Holds::new(30);
+        holds.begin(Hold::new(a.clone(), late(), 1), vec![received(0, 1)]);
+        holds.begin(Hold::new(b.clone(), failing(), 1), vec![received(1, 1), received(1, 2)]);
+        assert_eq!(holds.bytes(), 30);
+        holds.append(&b, received(1, 3));
+        assert_eq!(holds.bytes(), 10);
+        // Of what was let go nothing is kept later on: it would be a gap.
+        holds.append(&b, received(1, 4));
+        assert_eq!(holds.bytes(), 10);
+        let released = holds.release(|reason| *reason == late());
+        assert_eq!((released.records.len(), released.rejoin, released.resume), (1, false, vec![a]));
+        let released = holds.release(|_| true);
+        assert_eq!((released.records.len(), released.rejoin, released.resume), (0, true, vec![b]));
+    }
+
+    #[test]
+    fn what_was_let_go_is_read_again_though_an_earlier_wait_of_its_partition_begins() {
+        let partition = TopicPartition::new("t", 0);
+        let mut holds = Holds::new(15);
+        holds.begin(Hold::new(partition.clone(), late(), 5), vec![received(0, 5), received(0, 6)]);
+        holds.begin(Hold::new(partition, failing(), 3), vec![received(0, 3)]);
+        let released = holds.release(|_| true);
+        assert_eq!((released.records.len(), released.rejoin), (0, true));
+    }
+
+    #[test]
+    fn a_record_takes_its_key_its_headers_and_its_value() {
+        let mut with_headers = received(0, 1);
+        with_headers.record.headers.set("sb-tenant", "acme");
+        with_headers.record.headers.set("sb-flow", "misc");
+        let mut holds = Holds::new(1_000);
+        holds.begin(Hold::new(TopicPartition::new("t", 0), late(), 1), vec![with_headers]);
+        assert_eq!(holds.bytes(), 10 + "sb-tenantacmesb-flowmisc".len());
     }
 }

@@ -129,6 +129,8 @@ fn several_bills_of_one_record_go_out_in_order() {
 fn a_record_without_bills_is_a_counted_skip() {
     let handled = single(extracted("D1", V1, &json!([{"as": "nothing"}])).into_record());
     assert_eq!((handled.outcome, handled.output.len(), handled.fault), (Outcome::Skipped, 0, None));
+    let words = [Outcome::Mapped, Outcome::DeadLetter, Outcome::Skipped].map(Outcome::as_str);
+    assert_eq!(words, ["mapped", "dead_letter", "skipped"]);
     assert!(Outcome::Skipped.is_terminal() && Outcome::DeadLetter.is_terminal() && !Outcome::Mapped.is_terminal());
 }
 
@@ -207,6 +209,12 @@ fn a_fault_of_one_bill_makes_a_letter_of_the_whole_record() {
 fn a_letter_speaks_of_other_bills_only_where_others_failed() {
     let rows = json!([{"bill": {"FBillNo": "A"}}, {"as": "fault"}]);
     let handled = single(extracted("D1", V1, &rows).into_record());
+    assert_eq!(letter_of(&handled).message, "FDate has no value (fill it)");
+}
+
+#[test]
+fn the_letter_of_a_record_with_one_faulty_bill_speaks_of_that_one_alone() {
+    let handled = single(extracted("D1", V1, &json!([{"bill": {"FBillNo": "A"}}, {"as": "fault"}])).into_record());
     assert_eq!(letter_of(&handled).message, "FDate has no value (fill it)");
 }
 
@@ -445,6 +453,14 @@ fn half_of_the_records_or_fewer_than_twenty_or_unlike_faults_stop_nothing() {
     assert_eq!(map(&mut core(), unlike, &flows).pause.len(), 0);
     let unread = (0..40).map(|n| at(0, n, Record { value: Some(vec![1]), ..Record::default() })).collect();
     assert_eq!(map(&mut core(), unread, &flows).pause.len(), 0);
+    // Damaged records that still name the version say nothing of its mapping.
+    let damaged = |n| {
+        let mut record = of(0, n, V1, "").record;
+        record.headers.set("sb-digest", "no hex");
+        at(0, n, record)
+    };
+    let plan = map(&mut core(), (0..40).map(damaged).collect(), &flows);
+    assert_eq!((plan.handled.len(), plan.pause.len()), (40, 0));
 }
 
 #[test]

@@ -271,3 +271,26 @@ fn the_first_lookback_waits_for_a_complete_scan_and_neither_a_window_nor_a_faile
     assert_eq!(next(None, Ended::Complete), Some(Kind::Scan));
     assert_eq!(next(None, Ended::Complete), Some(Kind::Lookback));
 }
+
+#[test]
+fn each_kind_of_run_has_a_word_of_its_own_in_metrics_and_logs() {
+    let window = Kind::Window(Window { from: 1, to: 2, again: false, part: None });
+    assert_eq!([Kind::Scan, Kind::Lookback, window].map(Kind::as_str), ["scan", "lookback", "window"]);
+}
+
+#[test]
+fn whoever_asks_is_told_whether_a_flow_runs_rests_or_was_stopped() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    let told = |board: &Board| {
+        let name = flow("a");
+        (board.is_running(&name), board.is_resting(&name), board.is_stopped(&name))
+    };
+    assert_eq!(told(&board), (false, false, false));
+    assert_eq!(fired(&mut board, NOON + FIVE).len(), 1);
+    assert_eq!(told(&board), (true, false, false));
+    let_rest(&mut board, &["a"]);
+    assert_eq!(told(&board), (true, true, false));
+    board.ended(&flow("a"), Ended::Stopped);
+    let_rest(&mut board, &[]);
+    assert_eq!(told(&board), (false, false, true));
+}
