@@ -290,6 +290,48 @@ fn a_source_that_leaves_the_filter_aside_is_refused() {
 }
 
 #[test]
+fn only_rows_of_what_was_asked_for_are_taken() {
+    let (bill, line) = (Key::Integer(5), Key::Integer(3));
+    let rest = Position::Rest { key: bill.clone(), entry: line.clone() };
+    let beyond = |entry| Position::Beyond { key: bill.clone(), entry };
+    let named = Row { key: Some(Key::Text("5".to_owned())), ..row(5, 4) };
+    let line_named = Row { entry: Some(Key::Text("4".to_owned())), ..row(5, 4) };
+    let without_lines = Row { entry: None, ..row(5, 0) };
+    for (position, inside, outside) in [
+        (Position::From(bill.clone()), vec![row(5, 1), row(6, 1)], vec![row(4, 9), named.clone()]),
+        (Position::After(bill.clone()), vec![row(6, 1)], vec![row(5, 9), row(4, 9), named.clone()]),
+        (Position::Only(bill.clone()), vec![row(5, 1)], vec![row(4, 9), row(6, 1), named.clone()]),
+        (
+            rest,
+            vec![row(5, 4)],
+            vec![row(5, 3), row(5, 2), row(6, 4), row(4, 4), line_named.clone(), without_lines.clone()],
+        ),
+        (
+            beyond(Some(line)),
+            vec![row(5, 4), row(6, 1)],
+            vec![row(5, 3), row(5, 2), row(4, 9), named, line_named, without_lines.clone()],
+        ),
+        (beyond(None), vec![row(5, 1), row(6, 1)], vec![row(4, 9), without_lines]),
+    ] {
+        for row in inside {
+            assert!(accept(position.clone(), vec![row.clone()]).is_ok(), "{row:?} for {position:?}");
+        }
+        for row in outside {
+            let refused = accept(position.clone(), vec![row.clone()]).map_err(|rejected| rejected.code());
+            assert_eq!(refused, Err(Code::SourceOrder), "{row:?} for {position:?}");
+        }
+    }
+}
+
+#[test]
+fn a_row_without_a_line_stands_before_the_lines_of_its_bill_and_not_behind_them() {
+    let without_line = Row { entry: None, ..row(1, 0) };
+    assert!(accept(Position::Start, vec![without_line.clone(), row(1, 1)]).is_ok());
+    let behind = accept(Position::Start, vec![row(1, 1), without_line]).map_err(|rejected| rejected.code());
+    assert_eq!(behind, Err(Code::SourceOrder));
+}
+
+#[test]
 fn a_line_twice_and_a_head_in_several_rows_are_refused() {
     let twice = accept(Position::Start, vec![row(1, 1), row(1, 1)]).expect_err("twice");
     assert_eq!(twice, Rejected::LineTwice { row: 1, key: Key::Integer(1), entry: "1".to_owned() });
