@@ -9,7 +9,7 @@ const QUARTER: i64 = 15 * 60;
 pub fn local(instant: i64, zone: Tz) -> String {
     match DateTime::from_timestamp(instant, 0) {
         Some(utc) => utc.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string(),
-        None if instant < 0 => "0001-01-01 00:00:00".to_owned(),
+        None if instant.is_negative() => "0001-01-01 00:00:00".to_owned(),
         None => "9999-12-31 23:59:59".to_owned(),
     }
 }

@@ -215,6 +215,17 @@ fn windows_run_one_after_another_when_nothing_else_is_due_and_each_until_it_is_c
 }
 
 #[test]
+fn a_window_that_is_asked_for_again_and_again_waits_once() {
+    let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
+    let window = Window { from: 1, to: NOON, again: false, part: None };
+    for _ in 0..9 {
+        assert!(board.wish(&flow("a"), Kind::Window(window)));
+    }
+    let waiting = board.flows.get(&flow("a")).and_then(|entry| entry.windows.clone());
+    assert_eq!(waiting, Some(VecDeque::from([window])));
+}
+
+#[test]
 fn a_window_that_keeps_a_pace_holds_up_nothing_else() {
     let mut board = board("*/5 * * * *", Shanghai, WhenRunning::Skip, Some(NOON), NOON);
     let window = Kind::Window(Window { from: 1, to: 2, again: false, part: None });
