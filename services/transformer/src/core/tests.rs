@@ -135,12 +135,6 @@ fn a_record_without_bills_is_a_counted_skip() {
 }
 
 #[test]
-fn each_way_a_record_ends_has_a_word_of_its_own_in_the_metrics() {
-    let words = [Outcome::Mapped, Outcome::DeadLetter, Outcome::Skipped].map(Outcome::as_str);
-    assert_eq!(words, ["mapped", "dead_letter", "skipped"]);
-}
-
-#[test]
 fn a_bill_without_its_key_is_a_letter() {
     for (bill, words) in [
         (json!({}), "the bill's FBillNo is not there"),
@@ -203,13 +197,6 @@ fn a_fault_of_one_bill_makes_a_letter_of_the_whole_record() {
     let expected = Extracted { replay: None, trace: TraceParent { span_id: [9; 8], ..source.trace }, ..source };
     assert_eq!(again.key, b"D1");
     assert_eq!(Extracted::from_record(&again), Ok(expected));
-}
-
-#[test]
-fn a_letter_speaks_of_other_bills_only_where_others_failed() {
-    let rows = json!([{"bill": {"FBillNo": "A"}}, {"as": "fault"}]);
-    let handled = single(extracted("D1", V1, &rows).into_record());
-    assert_eq!(letter_of(&handled).message, "FDate has no value (fill it)");
 }
 
 #[test]
@@ -349,44 +336,6 @@ fn records_that_wait_are_let_go_over_the_memory_limit_and_read_again() {
     assert!(released.records.is_empty());
 }
 
-/// A record of 20 bytes: 3 of its key, 4 and 6 of its header, 7 of its value.
-fn twenty_bytes(partition: i32, offset: i64) -> Received {
-    let mut headers = Headers::new();
-    headers.set("name", "a text");
-    at(partition, offset, Record { key: b"key".to_vec(), headers, value: Some(b"a value".to_vec()) })
-}
-
-fn wait(partition: i32, from: i64, what: fn(FlowName, FlowVersion) -> Reason) -> Hold {
-    let (flow, version) = (FlowName::new("misc").expect("a label"), FlowVersion::from(V1));
-    Hold::new(TopicPartition::new("starbridge.misc.extracted", partition), what(flow, version), from)
-}
-
-fn late(flow: FlowName, version: FlowVersion) -> Reason {
-    Reason::VersionLate { flow, version }
-}
-
-#[test]
-fn records_that_wait_take_up_to_the_limit_and_let_go_only_those_of_their_own_partition() {
-    let mut holds = Holds::new(60);
-    holds.begin(wait(0, 5, late), vec![twenty_bytes(0, 5)]);
-    holds.begin(wait(1, 7, late), vec![twenty_bytes(1, 7), twenty_bytes(1, 8)]);
-    assert_eq!(holds.bytes(), 60);
-    holds.append(&TopicPartition::new("starbridge.misc.extracted", 1), twenty_bytes(1, 9));
-    assert_eq!(holds.bytes(), 20);
-    let released = holds.release(|_| true);
-    let kept: Vec<(i32, i64)> = released.records.iter().map(|record| (record.partition, record.offset)).collect();
-    assert_eq!((kept, released.rejoin), (vec![(0, 5)], true));
-}
-
-#[test]
-fn records_that_were_let_go_are_read_again_even_where_an_earlier_wait_begins_before_them() {
-    let mut holds = Holds::new(50);
-    holds.begin(wait(0, 5, late), (5..9).map(|offset| twenty_bytes(0, offset)).collect());
-    holds.begin(wait(0, 3, |flow, version| Reason::Failing { flow, version }), vec![twenty_bytes(0, 3)]);
-    let released = holds.release(|_| true);
-    assert_eq!((released.rejoin, released.records.len()), (true, 0));
-}
-
 #[test]
 fn partitions_that_moved_away_are_forgotten() {
     let (mut core, flows) = (core(), Published::only(V1));
@@ -471,28 +420,6 @@ fn the_count_goes_over_batches() {
     }
     let plan = map(&mut core, vec![of(0, 19, V1, "fault")], &flows);
     assert_eq!((plan.handled.len(), plan.pause.len()), (0, 1));
-}
-
-#[test]
-fn the_last_two_hundred_records_decide_and_no_earlier_ones() {
-    let (mut core, flows) = (core(), Published::only(V1));
-    map(&mut core, (0..200).map(|offset| good(0, offset)).collect(), &flows);
-    map(&mut core, (200..400).map(|offset| good(0, offset)).collect(), &flows);
-    let failing = |from, to| (from..to).map(|offset| of(0, offset, V1, "fault")).collect();
-    // Half of them is not most of them.
-    assert_eq!(map(&mut core, failing(400, 500), &flows).pause.len(), 0);
-    assert_eq!(map(&mut core, failing(500, 501), &flows).pause.len(), 1);
-}
-
-#[test]
-fn records_that_do_not_read_say_nothing_of_the_flow_whatever_version_they_name() {
-    let unread = |offset| {
-        let mut record = extracted("D1", V1, &json!([])).into_record();
-        record.headers.set("sb-digest", "no hex");
-        at(0, offset, record)
-    };
-    let plan = map(&mut core(), (0..40).map(unread).collect(), &Published::only(V1));
-    assert_eq!((plan.handled.len(), plan.pause.len()), (40, 0));
 }
 
 #[test]
