@@ -112,7 +112,6 @@ DECISIONS = {
 # A file that is the one place for it, or a line that only looks like it.
 ALLOWED = {
     "services/loader/src/target.rs": ("judges a reply", None),
-    "services/extractor/src/source.rs": ("judges a reply", None),
     # A command that cannot be read has no version; its place in the topic names its letter.
     "services/extractor/src/commands.rs": (
         "gives out or compares a version", r"version: Version(u64::try_from(received.offset).unwrap_or_default()),",

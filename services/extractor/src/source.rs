@@ -8,41 +8,15 @@ use async_trait::async_trait;
 use connection::{Connection, Quota, Replicas};
 use coordination::{Breaker, BreakerSettings, Gate, Lane};
 use document::{Code, Fault};
-use kingdee::{Class, Client};
+use kingdee::Client;
 use runtime::Clock;
 
 use crate::config::Config;
+use crate::core::reply::{self, SourceError};
 use crate::core::run::{Answer, Ask};
 use crate::metrics::Instruments;
 use crate::query::bill_query;
 use crate::unit::Unit;
-
-/// Why a page was not read, and what that means for the run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceError {
-    /// Trouble on the way or in the source: the same page again, after a while.
-    Retry {
-        /// The class, for metrics: `connect`, `trouble`, `throttled`, `credentials`.
-        class: &'static str,
-        /// How long the source asked to wait.
-        after: Option<Duration>,
-        /// What happened.
-        fault: Fault,
-    },
-    /// The answer cannot be used: the run fails and W stays.
-    Refused(Fault),
-    /// The query itself is wrong: the flow stops until somebody changes it.
-    Stop(Fault),
-}
-
-impl SourceError {
-    /// What happened.
-    pub fn fault(&self) -> &Fault {
-        match self {
-            SourceError::Retry { fault, .. } | SourceError::Refused(fault) | SourceError::Stop(fault) => fault,
-        }
-    }
-}
 
 /// Reads pages.
 #[async_trait]
@@ -130,15 +104,10 @@ impl Source for Connections {
         };
         {
             let mut breaker = connection.breaker();
-            match error {
-                // Whatever the source says of the query, it is there.
-                None | Some(Class::Final) => breaker.succeeded(answered),
-                Some(Class::NotSent | Class::Throttled(_) | Class::Trouble) => breaker.failed(answered),
-                Some(Class::Credentials) => breaker.trip(answered),
-            }
+            reply::tell(&mut breaker, error, answered);
             self.instruments.breaker(&connection.name, breaker.is_open());
         }
-        self.instruments.request(tenant, elapsed, error.map(class_word));
+        self.instruments.request(tenant, elapsed, error.map(reply::word));
         match answer {
             Ok(page) => Ok(Answer {
                 rows: page.rows,
@@ -146,35 +115,7 @@ impl Source for Connections {
                 local_time: clock.seconds(),
                 elapsed: i64::try_from(elapsed.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX),
             }),
-            Err(error) => Err(sort(&error)),
+            Err(error) => Err(SourceError::of(error.class(), error.fault())),
         }
-    }
-}
-
-fn class_word(class: Class) -> &'static str {
-    match class {
-        Class::NotSent => "connect",
-        Class::Throttled(_) => "throttled",
-        Class::Trouble => "trouble",
-        Class::Credentials => "credentials",
-        Class::Final => "refused",
-    }
-}
-
-/// What an error of the client means for the run.
-fn sort(error: &kingdee::Error) -> SourceError {
-    let (class, fault) = (error.class(), error.fault());
-    let word = class_word(class);
-    match class {
-        Class::NotSent | Class::Trouble => SourceError::Retry { class: word, after: None, fault },
-        Class::Throttled(after) => {
-            SourceError::Retry { class: word, after: Some(after.unwrap_or(Duration::from_secs(60))), fault }
-        }
-        // The client itself never tries refused credentials again; a person has to change them.
-        Class::Credentials => SourceError::Retry { class: word, after: Some(Duration::from_secs(300)), fault },
-        Class::Final => match fault.code {
-            Code::SourceSchema | Code::UnknownForm | Code::QueryRefused | Code::TargetField => SourceError::Stop(fault),
-            _ => SourceError::Refused(fault),
-        },
     }
 }

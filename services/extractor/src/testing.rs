@@ -15,11 +15,12 @@ use tokio::sync::Semaphore;
 use crate::behind::{Congestion, Downstream, HowFar};
 use crate::config::{Config, DEFAULTS};
 use crate::core::checkpoint::Checkpoint;
+use crate::core::reply::SourceError;
 use crate::core::run::{Answer, Ask};
 use crate::core::sim;
 use crate::log::{Entries, Log, Portion};
 use crate::metrics::Instruments;
-use crate::source::{Source, SourceError};
+use crate::source::Source;
 use crate::unit::Unit;
 use crate::work::Means;
 

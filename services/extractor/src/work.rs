@@ -20,13 +20,14 @@ use crate::config::{Behind, ScanSettings};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::key::Key;
 use crate::core::lookback::{Lookback, Report};
+use crate::core::reply::SourceError;
 use crate::core::run::{Answer, Ask, Batch, Instant, Run};
 use crate::core::schedule::Kind;
 use crate::core::seen::{Seen, prefix, seen_key};
 use crate::error::Rejected;
 use crate::log::{Log, Portion};
 use crate::metrics::Instruments;
-use crate::source::{Source, SourceError};
+use crate::source::Source;
 use crate::unit::Unit;
 
 /// How often a page is read again, and after which waits, where the flow file does not say.

@@ -2,7 +2,7 @@
 //!
 //! [`scan::Scan`] walks a form by key, [`rows::RowScan`] by row number, [`lookback::Lookback`] takes the slow second
 //! look. [`run::Run`] drives one of them from a [`checkpoint::Checkpoint`] to the next, [`emit`] decides what becomes
-//! of a bill, [`schedule::Board`] who is due.
+//! of a bill, [`schedule::Board`] who is due, and [`reply`] says what an answer of the source means.
 
 #[cfg(feature = "ablation")]
 pub mod ablation;
@@ -11,6 +11,7 @@ pub mod columns;
 pub mod emit;
 pub mod key;
 pub mod lookback;
+pub mod reply;
 pub mod rows;
 pub mod run;
 pub mod scan;

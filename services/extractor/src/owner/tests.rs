@@ -4,8 +4,8 @@ use document::{Code, Record};
 use queue::Next;
 
 use super::*;
+use crate::core::reply::SourceError;
 use crate::core::sim::NOON;
-use crate::source::SourceError;
 use crate::testing::{MemoryLog, MemorySource, means, unit};
 
 const DATA: &str = "starbridge.misc-inbound.extracted";
