@@ -50,3 +50,23 @@ fn an_intent_that_is_to_be_closed_keeps_the_session_busy() {
     world.pass(world.commit_takes);
     assert_eq!((busy(&world), world.open_intents()), (false, 0));
 }
+
+#[test]
+fn what_became_of_a_save_without_an_outcome_is_told_for_each_of_its_documents() {
+    let told = |fault: Fault| {
+        let mut world = World::new(1);
+        world.publish_many("A", 2, "v1");
+        world.script.push_back(fault);
+        world.start();
+        world.run(minutes(30));
+        world.assert_done();
+        let verdict = |seen: &Observation| match seen {
+            Observation::Resolved { verdict, .. } => Some(*verdict),
+            _ => None,
+        };
+        world.observations.iter().filter_map(verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Fault::OpenDone), ["applied", "applied"]);
+    assert_eq!(told(Fault::OpenNothing), ["absent", "absent"]);
+    assert_eq!(told(Fault::None), [""; 0]);
+}
