@@ -125,7 +125,7 @@ fn a_record_that_cannot_be_read_is_a_letter_with_its_place_and_its_bytes() {
 #[test]
 fn a_letter_that_would_be_too_large_names_the_place_of_its_record() {
     let mut world = World::new(1);
-    world.numbers.letter_bytes = 10;
+    world.numbers.letter_bytes = 20;
     world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
     world.start();
     publish_and_run(&mut world, "A", 1, "v1", None);
@@ -133,6 +133,13 @@ fn a_letter_that_would_be_too_large_names_the_place_of_its_record() {
     assert_eq!(body["topic"], "starbridge.misc.mapped");
     assert_eq!((&body["offset"], &body["bytes"]), (&0.into(), &21.into()));
     assert_eq!((world.letters[0].claim_check, world.letters[0].original()), (true, None));
+
+    let mut world = World::new(1);
+    world.numbers.letter_bytes = 21;
+    world.refuses.insert("A".into(), refusal(Code::TargetRefused, "不允许"));
+    world.start();
+    publish_and_run(&mut world, "A", 1, "v1", None);
+    assert_eq!((world.letters[0].claim_check, world.letters[0].body.len()), (false, 21), "as large as it may be");
 }
 
 #[test]

@@ -85,6 +85,21 @@ fn fresh_documents_and_replays_share_neither_a_save_nor_a_probe() {
     assert_eq!((world.probe_times.len(), of(Lane::Fresh, &world.lanes), of(Lane::Replay, &world.lanes)), (2, 2, 2));
 }
 
+#[test]
+fn a_search_among_fresh_documents_takes_no_call_from_the_replays() {
+    for (replay, lane) in [(None, Lane::Fresh), (Some("r1"), Lane::Replay)] {
+        let mut world = World::new(1);
+        publish(&mut world, "A", 6, replay);
+        world.script.push_back(Fault::ClosedNothing);
+        world.poison.insert("A002".into());
+        world.start();
+        world.run(minutes(60));
+        world.assert_done();
+        assert!(world.saves.len() > 3, "it is searched for");
+        assert_eq!(of(lane, &world.lanes), world.lanes.len(), "{:?}", world.lanes);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
