@@ -1,5 +1,7 @@
 //! What is told to whoever watches.
 
+use document::Code;
+
 use super::super::event::{Event, Observation};
 use super::world::*;
 
@@ -69,4 +71,37 @@ fn what_became_of_a_save_without_an_outcome_is_told_for_each_of_its_documents() 
     assert_eq!(told(Fault::OpenDone), ["applied", "applied"]);
     assert_eq!(told(Fault::OpenNothing), ["absent", "absent"]);
     assert_eq!(told(Fault::None), [""; 0]);
+}
+
+#[test]
+fn who_waits_for_a_flows_breaker_or_a_version_is_told_with_the_number_of_records() {
+    let mut world = World::new(1);
+    world.publish_many("A", 60, "v1");
+    for n in 0..60 {
+        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
+    }
+    let unknown = world.mapped("B", 1, "v9");
+    world.start();
+    let waiting = |world: &World| {
+        let core = world.core.as_ref().expect("a core");
+        core.waiting().into_iter().map(|(flow, why, count)| (flow.clone(), why, count)).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting(&world), []);
+    world.feed();
+    world.pass(minutes(1));
+    assert_eq!(waiting(&world), [(flow(), "breaker", 60)]);
+    world.publish(0, unknown);
+    world.feed();
+    assert_eq!(waiting(&world), [(flow(), "breaker", 60), (flow(), "version", 1)]);
+}
+
+#[test]
+fn nothing_is_begun_for_a_partition_that_is_to_leave() {
+    let mut world = World::new(1);
+    world.publish_many("A", 3, "v1");
+    world.start();
+    world.feed();
+    world.tell(Event::Revoking(vec![partition(0)]));
+    world.pass(minutes(1));
+    assert_eq!((world.saves.len(), world.open_intents()), (0, 0));
 }
