@@ -114,13 +114,13 @@ fn a_letter_of_a_step_has_the_kind_of_its_code_whatever_the_step_was_refused_for
 }
 
 #[test]
-fn a_taken_number_whose_document_cannot_be_compared_is_in_doubt_only_after_a_lost_reply() {
-    for (lost, code) in [(0, Code::NumberTaken), (1, Code::InDoubt)] {
+fn a_taken_number_whose_document_cannot_be_compared_is_in_doubt_where_that_may_be_ours() {
+    for (lost, age, code) in [(0, 0, Code::NumberTaken), (1, 3_600_000, Code::NumberTaken), (1, 0, Code::InDoubt)] {
         let mut world = refused("v1", lost, &[taken()]);
         world.unclear = true;
-        let now = world.wall();
-        appears(&mut world, Reached::Saved, now);
+        let created = world.wall() - age;
+        appears(&mut world, Reached::Saved, created);
         world.run(minutes(5));
-        assert_eq!(world.letters_of("A000"), [(Stage::Load, code)]);
+        assert_eq!(world.letters_of("A000"), [(Stage::Load, code)], "{lost} lost replies, {age} ms old");
     }
 }
