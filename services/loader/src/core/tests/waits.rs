@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use document::{Code, Stage};
+
 use super::super::event::{Event, Lane, Observation};
 use super::world::*;
 
@@ -127,4 +129,29 @@ fn a_permit_that_comes_while_the_only_place_is_taken_is_used_when_it_is_free() {
     assert_eq!(world.lanes, [Lane::Replay, Lane::Fresh, Lane::Replay]);
     let waited = world.save_times[2] - world.save_times[1];
     assert!(waited < millis(5_100), "{waited:?}");
+}
+
+#[test]
+fn a_target_that_refuses_to_be_asked_is_asked_as_often_as_there_are_attempts() {
+    let mut world = World::new(1);
+    world.publish_many("A", 1, "v1");
+    world.script.push_back(Fault::OpenNothing);
+    world.queries_refused = true;
+    world.start();
+    world.run(minutes(120));
+    assert_eq!((world.letters_of("A000"), world.probe_times.len()), (vec![(Stage::Load, Code::InDoubt)], 5));
+}
+
+#[test]
+fn a_document_is_looked_for_first_unless_it_was_made_within_the_horizon() {
+    for (within, queries) in [(0, 1), (1, 0)] {
+        let mut world = World::new(1);
+        let mut mapped = world.mapped("A", 1, "v1");
+        mapped.created = Some(world.wall() / 1_000 - world.numbers.horizon.as_secs().cast_signed() + within);
+        world.publish(0, mapped);
+        world.start();
+        world.run(minutes(1));
+        world.assert_done();
+        assert_eq!(world.probe_times.len(), queries, "{within} s within it");
+    }
 }
