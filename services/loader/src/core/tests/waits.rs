@@ -155,3 +155,21 @@ fn a_document_is_looked_for_first_unless_it_was_made_within_the_horizon() {
         assert_eq!(world.probe_times.len(), queries, "{within} s within it");
     }
 }
+
+#[test]
+fn nothing_more_is_fetched_until_no_more_than_half_of_what_may_be_in_hand_is() {
+    for (records, bytes, total) in [(3, 1_000, 1_000), (9, 60, 1_000), (9, 1_000, 60)] {
+        let mut world = World::new(1);
+        world.numbers.in_hand = records;
+        world.numbers.in_hand_bytes = bytes;
+        world.numbers.total_bytes = total;
+        world.publish_many("A", 4, "v1");
+        world.start();
+        world.feed();
+        world.pass(millis(90));
+        assert_eq!((world.saves.len(), &world.fetching[..]), (0, &[false][..]), "{records}, {bytes}, {total}");
+        world.run(minutes(1));
+        world.assert_done();
+        assert_eq!(world.fetching, [false, true], "{records}, {bytes}, {total}");
+    }
+}

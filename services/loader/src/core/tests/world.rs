@@ -80,6 +80,8 @@ pub(super) struct World {
     sequence: u64,
     /// Faults of the next saves.
     pub(super) script: VecDeque<Fault>,
+    /// Whether records were to be fetched, whenever that changed; the world brings them in any case.
+    pub(super) fetching: Vec<bool>,
     /// The next so many probes fail.
     pub(super) probes_fail: usize,
     /// Probes find these documents beyond comparison.
@@ -163,6 +165,7 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             script: VecDeque::new(),
+            fetching: Vec::new(),
             probes_fail: 0,
             unclear: false,
             renumbers: false,
@@ -354,7 +357,8 @@ impl World {
                 self.deliver(self.latency / 2, Delivery::Probe(life, errand.call, documents));
             }
             Action::Advance { errand, step, documents } => self.advance(errand.call, step, &documents),
-            Action::Pause(_) | Action::Resume(_) => {}
+            Action::Pause(_) => self.fetching.push(false),
+            Action::Resume(_) => self.fetching.push(true),
             Action::Observe(Observation::Ended { outcome, observed, .. }) => {
                 self.ended.push(outcome);
                 self.observed.push(observed);
