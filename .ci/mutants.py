@@ -238,7 +238,7 @@ def main():
             valid += programs is not None and known_end != "unbuilt"
     for job in waiting:
         job.result()
-    killed = told(results, arguments.mutants)
+    killed = told(results, arguments.goal * arguments.mutants // 200)
     sys.exit(valid < arguments.mutants or killed * 200 < arguments.goal * valid)
 
 
