@@ -108,11 +108,7 @@ fn after_a_refused_login_a_query_is_tried_a_minute_later_and_it_alerts_once() {
     world.start();
     world.run(minutes(2));
     world.assert_done();
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::AuthFailed, Some("b".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::AuthFailed, "b")]);
     // The next try is a query a minute later.
     assert!(world.probe_times[0] >= world.save_times[0] + Duration::from_secs(60));
     assert_eq!((world.letters.len(), world.target.len()), (0, 5));
@@ -122,17 +118,11 @@ fn after_a_refused_login_a_query_is_tried_a_minute_later_and_it_alerts_once() {
 fn a_flow_whose_documents_all_fail_alike_waits_instead_of_filling_the_letters() {
     let mut world = World::new(1);
     world.publish_many("A", 60, "v1");
-    for n in 0..60 {
-        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
-    }
+    world.refuse_alike(60);
     world.start();
     world.run(minutes(9));
     assert_eq!((world.letters.len(), world.saves.len()), (0, 1));
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::FlowBreaker, Some("misc@v1".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::FlowBreaker, "misc@v1")]);
     world.refuses.clear();
     world.run(minutes(30));
     world.assert_done();
@@ -143,9 +133,7 @@ fn a_flow_whose_documents_all_fail_alike_waits_instead_of_filling_the_letters() 
 fn a_flow_that_goes_on_is_judged_by_what_fails_from_then_on() {
     let mut world = World::new(1);
     world.publish_many("A", 60, "v1");
-    for n in 0..60 {
-        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
-    }
+    world.refuse_alike(60);
     world.start();
     world.run(minutes(9));
     assert_eq!(world.letters.len(), 0);
@@ -162,9 +150,7 @@ fn a_version_that_the_flow_does_not_go_by_fills_the_letters_and_holds_up_nothing
     world.ledger.outdated.insert("v1".to_owned());
     world.publish_many("A", 60, "v1");
     world.publish_many("B", 20, "update");
-    for n in 0..60 {
-        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
-    }
+    world.refuse_alike(60);
     world.start();
     world.run(minutes(9));
     world.assert_done();
@@ -176,9 +162,7 @@ fn a_version_that_the_flow_does_not_go_by_fills_the_letters_and_holds_up_nothing
 fn what_waits_under_a_version_becomes_letters_once_the_flow_goes_by_another() {
     let mut world = World::new(1);
     world.publish_many("A", 60, "v1");
-    for n in 0..60 {
-        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
-    }
+    world.refuse_alike(60);
     world.start();
     world.run(minutes(9));
     assert_eq!((world.letters.len(), world.saves.len()), (0, 1));

@@ -214,11 +214,7 @@ fn a_lost_ledger_means_looking_everything_up_after_earlier_saves_have_settled() 
     assert!(!world.probe_times.is_empty());
     let since: Since = ledger::read("since", &world.ledger.values[&(partition(0), b"since".to_vec())]).expect("kept");
     assert_eq!(since.at, EPOCH + 1_000_000);
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::LedgerLost, Some("misc/0".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::LedgerLost, "misc/0")]);
     // The next owner remembers it: what was created before is looked up, what came later is not.
     world.crash();
     world.start();
@@ -288,11 +284,7 @@ fn an_unreadable_entry_is_told_and_its_document_looked_up() {
     world.start();
     world.run(minutes(10));
     world.assert_done();
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::LedgerUnreadable, Some("misc/0 doc/A000".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::LedgerUnreadable, "misc/0 doc/A000")]);
     assert!(world.save_times[0].as_secs() >= 1_120, "settled first");
     assert_eq!(world.end_of("A000"), Some(End::Applied));
 }
@@ -307,11 +299,7 @@ fn records_wait_for_their_flow_version_without_a_letter() {
         assert!(world.step());
     }
     assert_eq!((world.saves.len(), world.letters.len()), (0, 0));
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::FlowVersionMissing, Some("misc@v9".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::FlowVersionMissing, "misc@v9")]);
     world.ledger.rules.insert("v9".to_owned(), std::sync::Arc::new(rules()));
     world.run(minutes(1));
     world.assert_done();

@@ -225,11 +225,7 @@ fn two_documents_under_one_key_are_reported_and_the_key_is_held() {
     world.assert_done();
     assert_eq!(world.letters_of("A000"), [(Stage::Load, Code::DuplicateInTarget)]);
     assert_eq!(world.end_of("A000"), Some(End::InDoubt));
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::DuplicateInTarget, Some("misc A000".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::DuplicateInTarget, "misc A000")]);
 }
 
 #[test]
@@ -303,11 +299,7 @@ fn a_target_that_numbers_by_itself_leaves_lost_saves_in_doubt() {
     world.publish_many("B", 1, "v1");
     world.run(minutes(5));
     world.assert_done();
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::KeyNotKept, Some("misc A000".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::KeyNotKept, "misc A000")]);
     assert_eq!(world.letters_of("B000"), [(Stage::Load, Code::InDoubt)]);
     assert_eq!(world.saves.len(), 2, "never sent again");
 }
@@ -343,11 +335,7 @@ fn a_marker_that_the_target_does_not_keep_leaves_lost_saves_in_doubt() {
     world.publish_many("B", 1, "marked");
     world.run(minutes(5));
     world.assert_done();
-    let alert = world.observations.iter().find_map(|seen| match seen {
-        Observation::Alert(fault) => Some((fault.code, fault.place.record.clone())),
-        _ => None,
-    });
-    assert_eq!(alert, Some((Code::KeyNotKept, Some("misc A000".to_owned()))));
+    assert_eq!(world.alerts(), [(Code::KeyNotKept, "misc A000")]);
     assert_eq!(
         (world.end_of("A000"), world.letters_of("B000")),
         (Some(End::Applied), vec![(Stage::Load, Code::InDoubt)])

@@ -1,7 +1,5 @@
 //! What is told to whoever watches.
 
-use document::Code;
-
 use super::super::event::{Event, Observation};
 use super::world::*;
 
@@ -77,9 +75,7 @@ fn what_became_of_a_save_without_an_outcome_is_told_for_each_of_its_documents() 
 fn who_waits_for_a_flows_breaker_or_a_version_is_told_with_the_number_of_records() {
     let mut world = World::new(1);
     world.publish_many("A", 60, "v1");
-    for n in 0..60 {
-        world.refuses.insert(format!("A{n:03}").as_str().into(), refusal(Code::ReferenceMissing, "组织不存在"));
-    }
+    world.refuse_alike(60);
     let unknown = world.mapped("B", 1, "v9");
     world.start();
     let waiting = |world: &World| {

@@ -502,6 +502,24 @@ impl World {
         }) && self.open_intents() == 0
     }
 
+    /// What somebody was called for, with the record it is about.
+    pub(super) fn alerts(&self) -> Vec<(Code, &str)> {
+        let seen = self.observations.iter();
+        seen.filter_map(|seen| match seen {
+            Observation::Alert(fault) => Some((fault.code, fault.place.record.as_deref().unwrap_or_default())),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// The target refuses the first `count` documents of `A` for one and the same reason.
+    pub(super) fn refuse_alike(&mut self, count: usize) {
+        for n in 0..count {
+            let refusal = refusal(Code::ReferenceMissing, "组织不存在");
+            self.refuses.insert(format!("A{n:03}").as_str().into(), refusal);
+        }
+    }
+
     pub(super) fn assert_done(&self) {
         assert!(self.is_done(), "not every record has ended by {:?}: {:?}", self.now, self.core);
     }
